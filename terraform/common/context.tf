@@ -1,0 +1,32 @@
+data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {
+  lifecycle {
+    postcondition {
+      condition     = strcontains(var.state_bucket, self.account_id)
+      error_message = "The credentials belong to account ${self.account_id}, but the state bucket ${var.state_bucket} is another account's."
+    }
+  }
+}
+
+locals {
+  name       = "${var.project}-${var.region_name}"
+  partition  = data.aws_partition.current.partition
+  account_id = data.aws_caller_identity.current.account_id
+
+  # production: nothing that holds data goes without being asked for by name
+  protected          = var.profile == "production"
+  log_retention_days = coalesce(var.log_retention_days, local.protected ? 365 : 30)
+
+  tags = merge(
+    {
+      Project       = var.project
+      Environment   = var.profile
+      Region        = var.region_name
+      ManagedBy     = "terraform"
+      DataResidency = var.data_residency
+      Compliance    = var.compliance
+    },
+    var.data_residency_exception == "" ? {} : { DataResidencyException = var.data_residency_exception },
+  )
+}

@@ -1,0 +1,261 @@
+# What a region's own file says. See regions/.
+
+variable "data_residency" {
+  description = "Jurisdiction that the data of this region belongs to; a tag on everything, and the application refuses payments of another one."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["EU", "MX", "US"], var.data_residency)
+    error_message = "data_residency: use \"EU\", \"MX\" or \"US\"."
+  }
+  validation {
+    condition = (
+      can(regex({ EU = "^eu-", MX = "^mx-", US = "^us-" }[var.data_residency], var.aws_region))
+      || var.data_residency_exception != ""
+    )
+    error_message = "data_residency: ${var.aws_region} does not lie in ${var.data_residency}; choose a region that does, or name the approved exception in data_residency_exception."
+  }
+}
+
+variable "data_residency_exception" {
+  description = "Reference of the approval to keep this data outside its jurisdiction; a tag alone does not make a foreign region a domestic one."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9 +=._:/@-]{0,256}$", var.data_residency_exception))
+    error_message = "data_residency_exception: it becomes a tag; use letters, digits, spaces and + - = . _ : / @ only, 256 at most."
+  }
+}
+
+variable "compliance" {
+  description = "Law that governs the data of this region; a tag on everything."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = contains(["GDPR", "LeyFederalMX"], var.compliance)
+    error_message = "compliance: use \"GDPR\" or \"LeyFederalMX\"."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How long CloudWatch keeps the logs of this region; by default a year in production and a month in staging."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.log_retention_days == null || contains([7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], coalesce(var.log_retention_days, 30))
+    error_message = "log_retention_days: CloudWatch takes 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+# foundation
+
+variable "vpc_cidr" {
+  description = "Addresses of the VPC; must not overlap another region's."
+  type        = string
+  nullable    = false
+
+  validation {
+    # three tiers of /24 subnets at fixed offsets, the last one at 23
+    condition     = can(regex("/(16|17|18|19)$", var.vpc_cidr)) && try(cidrsubnet(var.vpc_cidr, 0, 0) == var.vpc_cidr, false)
+    error_message = "vpc_cidr: give the first address of a block between /16 and /19, such as 10.10.0.0/16."
+  }
+  validation {
+    condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.vpc_cidr)) && !startswith(var.vpc_cidr, "172.20.")
+    error_message = "vpc_cidr: use a private range (RFC 1918) outside 172.20.0.0/16, which the cluster's services have."
+  }
+}
+
+variable "hosted_zone_name" {
+  description = "Public Route 53 zone that the domain is in; it exists already and is delegated."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.hosted_zone_name))
+    error_message = "hosted_zone_name: give the zone's name in lower case without the final dot."
+  }
+}
+
+variable "single_nat_gateway" {
+  description = "One NAT gateway for all zones (cheaper; its zone's failure cuts the others off) instead of one a zone; by default only in staging."
+  type        = bool
+  default     = null
+}
+
+variable "interface_endpoints" {
+  description = "AWS services that are reached inside the VPC instead of over NAT, as in com.amazonaws.REGION.SERVICE."
+  type        = set(string)
+  default     = ["ecr.api", "ecr.dkr", "secretsmanager", "sts"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for service in var.interface_endpoints : can(regex("^[a-z0-9][a-z0-9.-]*$", service)) && service != "s3"])
+    error_message = "interface_endpoints: give service names such as ecr.api; s3 has a gateway endpoint already."
+  }
+}
+
+variable "images_kept" {
+  description = "How many tagged images the registry keeps: as many releases back can be rolled back to."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.images_kept >= 10 && var.images_kept <= 1000 && floor(var.images_kept) == var.images_kept
+    error_message = "images_kept: give a whole number between 10 and 1000."
+  }
+}
+
+# cluster
+
+variable "cluster_endpoint_public_access_cidrs" {
+  description = "Addresses from which the Kubernetes API may be reached from outside the VPC: the egress of operators and CI. The hub's NAT addresses are added by themselves."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.cluster_endpoint_public_access_cidrs) > 0 && alltrue([for cidr in var.cluster_endpoint_public_access_cidrs : can(cidrnetmask(cidr))])
+    error_message = "cluster_endpoint_public_access_cidrs: give at least one IPv4 block, such as 192.0.2.10/32."
+  }
+  validation {
+    condition     = alltrue([for cidr in var.cluster_endpoint_public_access_cidrs : try(tonumber(split("/", cidr)[1]) >= 16, false)])
+    error_message = "cluster_endpoint_public_access_cidrs: a block larger than /16 is as good as open; give the egress addresses themselves."
+  }
+}
+
+variable "kubernetes_version" {
+  description = "Minor version of the clusters; the add-ons' versions go with it."
+  type        = string
+  default     = "1.35"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^1\\.(3[3-9]|[4-9][0-9])$", var.kubernetes_version))
+    error_message = "kubernetes_version: give a minor version from 1.33 on, such as 1.35."
+  }
+}
+
+variable "addon_versions" {
+  description = "Versions of the EKS add-ons, pinned: `aws eks describe-addon-versions --kubernetes-version VERSION` lists what fits."
+  type = object({
+    vpc_cni    = string
+    kube_proxy = string
+    coredns    = string
+    ebs_csi    = string
+  })
+  default = {
+    vpc_cni    = "v1.21.1-eksbuild.3"
+    kube_proxy = "v1.35.0-eksbuild.2"
+    coredns    = "v1.13.2-eksbuild.1"
+    ebs_csi    = "v1.57.1-eksbuild.1"
+  }
+  nullable = false
+
+  validation {
+    condition     = alltrue([for version in values(var.addon_versions) : can(regex("^v[0-9]+\\.[0-9]+\\.[0-9]+-eksbuild\\.[0-9]+$", version))])
+    error_message = "addon_versions: give exact versions such as v1.13.2-eksbuild.1."
+  }
+}
+
+variable "system_nodes" {
+  description = "Nodes of the add-ons and of Argo CD (tainted dedicated=system)."
+  type = object({
+    instance_types = optional(list(string), ["t3.medium"])
+    min            = optional(number, 2)
+    max            = optional(number, 3)
+    desired        = optional(number, 2)
+    disk_gib       = optional(number, 30)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = 1 <= var.system_nodes.min && var.system_nodes.min <= var.system_nodes.desired && var.system_nodes.desired <= var.system_nodes.max
+    error_message = "system_nodes: 1 <= min <= desired <= max must hold."
+  }
+}
+
+variable "application_nodes" {
+  description = "Nodes of the API."
+  type = object({
+    instance_types = optional(list(string), ["t3.medium"])
+    min            = optional(number, 2)
+    max            = optional(number, 6)
+    desired        = optional(number, 2)
+    disk_gib       = optional(number, 30)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = 1 <= var.application_nodes.min && var.application_nodes.min <= var.application_nodes.desired && var.application_nodes.desired <= var.application_nodes.max
+    error_message = "application_nodes: 1 <= min <= desired <= max must hold."
+  }
+}
+
+# database
+
+variable "db_instance_class" {
+  description = "RDS instance class."
+  type        = string
+  default     = "db.t4g.micro"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.db_instance_class))
+    error_message = "db_instance_class: give a class such as db.t4g.micro."
+  }
+}
+
+variable "db_engine_version" {
+  description = "PostgreSQL's major version; RDS chooses the minor one and keeps it up to date in the maintenance window."
+  type        = string
+  default     = "17"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^1[5-9]$", var.db_engine_version))
+    error_message = "db_engine_version: give a major version between 15 and 19."
+  }
+}
+
+variable "db_storage_gib" {
+  description = "Storage at first, and up to which it grows by itself."
+  type = object({
+    initial = optional(number, 20)
+    max     = optional(number, 50)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = 20 <= var.db_storage_gib.initial && var.db_storage_gib.initial < var.db_storage_gib.max
+    error_message = "db_storage_gib: 20 <= initial < max must hold."
+  }
+}
+
+variable "db_backup_retention_days" {
+  description = "How far back the database can be restored to a point in time."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.db_backup_retention_days >= 1 && var.db_backup_retention_days <= 35
+    error_message = "db_backup_retention_days: RDS takes 1 to 35."
+  }
+}
+
+# audit
+
+variable "multi_region_trail" {
+  description = "Whether this region's trail records the account's other regions too. A second such trail in an account is charged for."
+  type        = bool
+  default     = true
+  nullable    = false
+}

@@ -1,0 +1,34 @@
+variable "name" {
+  description = "Beginning of the endpoints' names."
+  type        = string
+}
+
+variable "aws_region" {
+  description = "Region of the services."
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "VPC that the services are reached from."
+  type        = string
+}
+
+variable "route_table_ids" {
+  description = "Route tables that get a route to S3."
+  type        = list(string)
+}
+
+variable "services" {
+  description = "Services with an interface endpoint, as in com.amazonaws.REGION.SERVICE."
+  type        = set(string)
+}
+
+variable "subnet_ids" {
+  description = "Subnets of the interface endpoints, one a zone."
+  type        = list(string)
+}
+
+variable "security_group_id" {
+  description = "Group of the interface endpoints."
+  type        = string
+}

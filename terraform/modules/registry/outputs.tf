@@ -1,0 +1,9 @@
+output "name" {
+  description = "Name of the repository."
+  value       = aws_ecr_repository.this.name
+}
+
+output "url" {
+  description = "Where to push to and pull from, without a tag."
+  value       = aws_ecr_repository.this.repository_url
+}

@@ -1,0 +1,47 @@
+locals {
+  # among nodes: DNS and what pods listen on. The kubelet and node ports lie in the range as well; what
+  # may talk to which pod is for the network policies to say.
+  between_nodes = {
+    dns-tcp = { protocol = "tcp", from = 53, to = 53, description = "DNS between pods" }
+    dns-udp = { protocol = "udp", from = 53, to = 53, description = "DNS between pods" }
+    pods    = { protocol = "tcp", from = 1025, to = 65535, description = "pod to pod on unprivileged ports" }
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "between_nodes" {
+  for_each = local.between_nodes
+
+  security_group_id            = local.id.node
+  referenced_security_group_id = local.id.node
+  ip_protocol                  = each.value.protocol
+  from_port                    = each.value.from
+  to_port                      = each.value.to
+  description                  = each.value.description
+
+  tags = { Name = "${var.name}-between-nodes-${each.key}" }
+}
+
+resource "aws_vpc_security_group_egress_rule" "between_nodes" {
+  for_each = local.between_nodes
+
+  security_group_id            = local.id.node
+  referenced_security_group_id = local.id.node
+  ip_protocol                  = each.value.protocol
+  from_port                    = each.value.from
+  to_port                      = each.value.to
+  description                  = each.value.description
+
+  tags = { Name = "${var.name}-between-nodes-${each.key}" }
+}
+
+# registries, Git, AWS services without an endpoint here, and on the hub the other regions' API servers
+resource "aws_vpc_security_group_egress_rule" "https" {
+  security_group_id = local.id.node
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  description       = "HTTPS over NAT"
+
+  tags = { Name = "${var.name}-https" }
+}

@@ -1,0 +1,36 @@
+module "registry" {
+  source = "../../modules/registry"
+
+  name         = var.project
+  kms_key_arn  = module.key.arn
+  images_kept  = var.images_kept
+  force_delete = !local.protected
+}
+
+module "secret" {
+  source = "../../modules/secret"
+
+  for_each = {
+    api         = "API key of ${var.project}"
+    db-app      = "database login of the application"
+    db-migrator = "database login of schema migrations"
+  }
+
+  path                    = "${var.profile}/${var.region_name}"
+  name                    = "${var.project}-${each.key}"
+  description             = each.value
+  kms_key_arn             = module.key.arn
+  recovery_window_in_days = local.protected ? 30 : 0
+}
+
+data "aws_route53_zone" "this" {
+  name         = var.hosted_zone_name
+  private_zone = false
+}
+
+module "certificate" {
+  source = "../../modules/certificate"
+
+  domain         = var.domain
+  hosted_zone_id = data.aws_route53_zone.this.zone_id
+}

@@ -1,0 +1,56 @@
+data "aws_availability_zones" "this" {
+  # neither local zones nor, in us-east-1, the one zone that EKS cannot use; zones in trouble stay in the
+  # list, or an outage would plan to replace their subnets
+  exclude_zone_ids = ["use1-az3"]
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+  filter {
+    name   = "zone-type"
+    values = ["availability-zone"]
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.names) >= local.zone_count
+      error_message = "${var.aws_region} has ${length(self.names)} availability zones that EKS can use; ${local.zone_count} are needed."
+    }
+  }
+}
+
+locals {
+  zone_count         = 3
+  single_nat_gateway = coalesce(var.single_nat_gateway, !local.protected)
+}
+
+module "network" {
+  source = "../../modules/network"
+
+  name               = local.name
+  cluster_name       = local.name
+  cidr               = var.vpc_cidr
+  zones              = slice(sort(data.aws_availability_zones.this.names), 0, local.zone_count)
+  single_nat_gateway = local.single_nat_gateway
+}
+
+module "security_groups" {
+  source = "../../modules/security-groups"
+
+  name         = local.name
+  cluster_name = local.name
+  vpc_id       = module.network.vpc_id
+}
+
+module "endpoints" {
+  source = "../../modules/endpoints"
+
+  name              = local.name
+  aws_region        = var.aws_region
+  vpc_id            = module.network.vpc_id
+  route_table_ids   = module.network.private_route_table_ids
+  services          = var.interface_endpoints
+  subnet_ids        = module.network.private_subnet_ids
+  security_group_id = module.security_groups.endpoints_id
+}
