@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""The Kubernetes cluster of a region of the sandbox, piece by piece as EKS makes it.
+
+  cluster.py prepare REGION                          at `sandbox up`: namespaces, link, addresses
+  cluster.py create REGION --name EKS --issuer URL   a control plane; returns when its API answers
+  cluster.py node-add REGION GROUP [--labels k=v,..] [--taints k=v:Effect,..]     returns when the node is Ready
+  cluster.py node-remove REGION GROUP
+  cluster.py delete REGION                           no control plane, no nodes, no data; the API refuses connections
+  cluster.py release REGION                          at `sandbox down`: nothing is left of the region
+
+Each can be called again at any time, and after a call that was killed: it looks at what is there and goes on. Calls
+for different regions and for different node groups run side by side.
+Also `cluster.py exec REGION [--node GROUP] COMMAND..`: runs a command in a region's or a node's namespaces, to look around.
+"""
+import argparse
+import os
+import shutil
+import sys
+
+import cgroups
+import controlplane
+import network
+import node as nodes
+import places
+from namespace import Namespace
+from region import REGIONS, Region
+from waiting import Failure, locked
+
+
+def prepare(region: Region, options: argparse.Namespace) -> None:
+    inside = region_namespace(region)
+    with locked(region.lock):
+        if inside.pid() is None:
+            clear(region, inside)
+            if network.exists(region.interface):
+                raise Failure(
+                    f"interface `{region.interface}` belongs to a sandbox whose state is not in `{places.state()}`: set "
+                    f"PAYDEPLOY_SANDBOX to its folder and take it down, or restart the machine")
+            inside.create(region.logs / "supervisor.log")
+        network.prepare_host()
+        network.connect_region(region, inside)
+
+
+def release(region: Region, options: argparse.Namespace) -> None:
+    if not places.state().exists():
+        return
+    inside = region_namespace(region)
+    with locked(region.lock):
+        clear(region, inside)
+        network.disconnect_region(region)
+        shutil.rmtree(region.directory, ignore_errors=True)
+        region.lock.unlink()
+
+
+def clear(region: Region, inside: Namespace) -> None:
+    """Ends all there is of the region, whole or half-made, and its data."""
+    inside.kill()
+    for node in nodes.nodes(region):
+        node.remove(inside)
+    for name in cgroups.names(region.name):
+        cgroups.remove(name)
+    controlplane.forget(region)
+
+
+def create(region: Region, options: argparse.Namespace) -> None:
+    inside = region_namespace(region)
+    with locked(region.lock):
+        require(region, inside)
+        identity = region.directory / "cluster"
+        wanted = f"{options.name}\n{options.issuer}\n"
+        if controlplane.running(inside) and identity.exists() and identity.read_text() == wanted:
+            return
+        remove_cluster(region, inside)
+        controlplane.create(region, inside, options.name, options.issuer)
+        identity.write_text(wanted)
+
+
+def delete(region: Region, options: argparse.Namespace) -> None:
+    inside = region_namespace(region)
+    with locked(region.lock):
+        if inside.pid() is not None:
+            remove_cluster(region, inside)
+
+
+def remove_cluster(region: Region, inside: Namespace) -> None:
+    (region.directory / "cluster").unlink(missing_ok=True)
+    controlplane.stop(inside)
+    for node in nodes.nodes(region):
+        node.remove(inside)
+    controlplane.forget(region)
+
+
+def node_add(region: Region, options: argparse.Namespace) -> None:
+    shape = nodes.Shape.parse(options.group, options.labels, options.taints)
+    inside = region_namespace(region)
+    with locked(region.lock, shared=True):
+        require(region, inside)
+        if not (region.directory / "cluster").exists():
+            raise Failure(f"region `{region.name}` has no cluster: create it first")
+        node = nodes.claim(region, shape)
+        with locked(region.directory / f"node-{node.number}.lock"):
+            if not (node.running() and node.shape() == shape):
+                node.clear(inside)
+                nodes.note(node, shape)
+                node.start(inside, shape)
+            node.wait_ready()
+
+
+def node_remove(region: Region, options: argparse.Namespace) -> None:
+    inside = region_namespace(region)
+    with locked(region.lock, shared=True):
+        node = nodes.find(region, options.group) if region.directory.exists() else None
+        if node is None:
+            return
+        with locked(region.directory / f"node-{node.number}.lock"):
+            node.namespace.kill()
+            if inside.pid() is not None and controlplane.running(inside):
+                # it stopped reporting; the API server would keep it, and its pods, for minutes
+                controlplane.kubectl(region, "delete", "node", node.name, "--ignore-not-found", "--wait=false")
+            node.remove(inside)
+
+
+def execute(region: Region, options: argparse.Namespace) -> None:
+    space = region_namespace(region)
+    if options.node:
+        node = nodes.find(region, options.node)
+        if node is None:
+            raise Failure(f"region `{region.name}` has no node group `{options.node}`")
+        space = node.namespace
+    pid = space.pid()
+    if pid is None:
+        raise Failure(f"nothing runs in `{space.path.parent}`")
+    os.execvp("nsenter", ["nsenter", "--target", str(pid), "--mount", "--net", "--pid", "--", *options.command])
+
+
+def region_namespace(region: Region) -> Namespace:
+    return Namespace(region.directory / "socket")
+
+
+def require(region: Region, inside: Namespace) -> None:
+    if inside.pid() is None:
+        raise Failure(f"region `{region.name}` is not prepared: `sandbox up` does that")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name, function):
+        added = commands.add_parser(name)
+        added.add_argument("region", choices=REGIONS)
+        added.set_defaults(function=function)
+        return added
+
+    command("prepare", prepare)
+    command("release", release)
+    created = command("create", create)
+    created.add_argument("--name", required=True, help="the EKS cluster's name")
+    created.add_argument("--issuer", required=True, help="the URL in its service account tokens")
+    command("delete", delete)
+    added = command("node-add", node_add)
+    added.add_argument("group")
+    added.add_argument("--labels", default="")
+    added.add_argument("--taints", default="")
+    command("node-remove", node_remove).add_argument("group")
+    entered = command("exec", execute)
+    entered.add_argument("--node", metavar="GROUP")
+    entered.add_argument("command", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if os.geteuid() != 0:
+        sys.exit("cluster.py: namespaces and links need root")
+    try:
+        options.function(REGIONS[options.region], options)
+    except Failure as error:
+        sys.exit(f"cluster.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A region's control plane: etcd, API server, controller manager, scheduler, and what EKS puts into a new cluster.
+
+Choices that are not obvious:
+- the API server asks the AWS stand-in about every token it does not know itself, as EKS asks its authenticator; its
+  answers are kept for seconds, not for the default two minutes, so that an access entry counts soon after it was made;
+- webhooks and aggregated APIs run in pods, so requests go to endpoints (`enable-aggregator-routing`), because no
+  kube-proxy serves the control plane's namespace;
+- etcd does not wait for the disk: a cluster of the sandbox never outlives the machine's boot.
+"""
+import base64
+import http.client
+import shutil
+import ssl
+import string
+from pathlib import Path
+
+import kubeconfig
+import pki
+import places
+from namespace import Namespace, last_lines, run
+from region import Region
+from waiting import Failure, wait_until
+
+MANIFESTS = Path(__file__).with_name("manifests")
+ETCD = "http://127.0.0.1:2379"
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def create(region: Region, inside: Namespace, eks_name: str, issuer: str) -> None:
+    """Starts an empty cluster and returns when its API answers and holds what a new EKS cluster holds."""
+    sandbox_authority = places.state() / "ca" / "ca.crt"
+    if not sandbox_authority.exists():
+        raise Failure(f"no certificate authority at `{sandbox_authority}`: `sandbox up` makes it")
+    _make_identity(region, eks_name)
+    for name, argv in _programs(region, issuer).items():
+        inside.start(name, argv, region.logs / f"{name}.log")
+        if name == "kube-apiserver":
+            _wait_ready(region, inside)
+    _fill(region, sandbox_authority)
+
+
+def stop(inside: Namespace) -> None:
+    for name in reversed(PROGRAMS):
+        inside.stop(name)
+
+
+def forget(region: Region) -> None:
+    """Removes everything that was the cluster's but its logs; its programs must have ended."""
+    for directory in (region.directory / "etcd", region.directory / "kubectl", region.pki):
+        shutil.rmtree(directory, ignore_errors=True)
+    region.admin_kubeconfig.unlink(missing_ok=True)
+
+
+def running(inside: Namespace) -> bool:
+    programs = inside.programs()
+    return all(name in programs and programs[name] is None for name in PROGRAMS)
+
+
+def answers(region: Region) -> bool:
+    """Whether the API server says that it is ready."""
+    try:
+        trust = ssl.create_default_context(cafile=str(region.pki / "ca.crt"))
+        connection = http.client.HTTPSConnection(region.address, 6443, timeout=5, context=trust)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def kubectl(region: Region, *arguments: str, given: str | None = None, seconds: float = 60) -> str:
+    return run("kubectl", "--kubeconfig", str(region.admin_kubeconfig), "--cache-dir", str(region.directory / "kubectl"),
+               *arguments, given=given, seconds=seconds)
+
+
+def _make_identity(region: Region, eks_name: str) -> None:
+    region.pki.mkdir(mode=0o700, parents=True)
+    pki.make_authority(region.pki, f"{eks_name}-ca")
+    pki.make_token_key(region.pki / "sa.key")
+    pki.issue(region.pki, region.pki / "server", "kube-apiserver", hosts=(
+        region.address, region.kubernetes_service, "127.0.0.1",
+        "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"))
+    pki.issue(region.pki, region.pki / "kubelet-client", "kube-apiserver-kubelet-client", organization="system:masters")
+    kubeconfig.make_users(region)
+    kubeconfig.write_token_webhook(
+        region.pki / "token-webhook.kubeconfig",
+        f"http://{places.HOST}:{places.AWS_HTTP_PORT}/sandbox/token-review/{region.aws}/{eks_name}")
+
+
+def _programs(region: Region, issuer: str) -> dict[str, list]:
+    own = region.pki
+    return {
+        "etcd": [
+            "etcd", "--data-dir", region.directory / "etcd", "--unsafe-no-fsync", "--logger=zap", "--log-level=warn",
+            f"--listen-client-urls={ETCD}", f"--advertise-client-urls={ETCD}", "--listen-peer-urls=http://127.0.0.1:2380",
+        ],
+        "kube-apiserver": [
+            "kube-apiserver", f"--etcd-servers={ETCD}", f"--bind-address={region.address}",
+            f"--advertise-address={region.address}", "--secure-port=6443",
+            f"--tls-cert-file={own}/server.crt", f"--tls-private-key-file={own}/server.key", f"--client-ca-file={own}/ca.crt",
+            f"--token-auth-file={own}/tokens.csv",
+            f"--authentication-token-webhook-config-file={own}/token-webhook.kubeconfig",
+            "--authentication-token-webhook-version=v1", "--authentication-token-webhook-cache-ttl=10s",
+            "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+            f"--kubelet-client-certificate={own}/kubelet-client.crt", f"--kubelet-client-key={own}/kubelet-client.key",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--service-account-issuer={issuer}", f"--service-account-jwks-uri={issuer}/keys",
+            "--api-audiences=https://kubernetes.default.svc",
+            f"--service-account-key-file={own}/sa.pub", f"--service-account-signing-key-file={own}/sa.key",
+            f"--service-cluster-ip-range={region.service_range}", "--enable-aggregator-routing=true",
+            "--allow-privileged=true", "--profiling=false",
+        ],
+        "kube-controller-manager": [
+            "kube-controller-manager", f"--kubeconfig={own}/controller-manager.kubeconfig", "--leader-elect=false",
+            "--use-service-account-credentials=true", f"--service-account-private-key-file={own}/sa.key",
+            f"--root-ca-file={own}/ca.crt", f"--cluster-signing-cert-file={own}/ca.crt",
+            f"--cluster-signing-key-file={own}/ca.key", "--kube-api-qps=100", "--kube-api-burst=150", "--profiling=false",
+        ],
+        "kube-scheduler": [
+            "kube-scheduler", f"--kubeconfig={own}/scheduler.kubeconfig", "--leader-elect=false", "--profiling=false",
+        ],
+    }
+
+
+def _wait_ready(region: Region, inside: Namespace) -> None:
+    def ready() -> bool:
+        for name in ("etcd", "kube-apiserver"):
+            if not inside.running(name):
+                raise Failure(f"`{name}` of `{region.name}` ended: {last_lines(region.logs / (name + '.log'))}")
+        return answers(region)
+
+    wait_until(ready, f"the API server {region.kubernetes} (log: {region.logs / 'kube-apiserver.log'})", 120, interval=0.2)
+
+
+def _fill(region: Region, sandbox_authority: Path) -> None:
+    values = {
+        "region": region.name, "aws_region": region.aws, "host": places.HOST, "database": region.host,
+        "database_proxy": region.proxy, "dns": region.dns_service,
+        "sandbox_ca": base64.b64encode(sandbox_authority.read_bytes()).decode(),
+    }
+    documents = [string.Template((MANIFESTS / name).read_text()).substitute(values)
+                 for name in ("kube-proxy.yaml", "coredns.yaml", "pod-identity-webhook.yaml")]
+    kubectl(region, "apply", "--server-side", "--field-manager=eks", "--filename=-", given="\n---\n".join(documents))

@@ -1,0 +1,187 @@
+"""Nodes: each is a containerd, a kubelet and a kube-proxy in namespaces of their own below the region's.
+
+So each has its own interface, rules, /run and process table, as a machine has, and ends with its first process: pods,
+shims and mounts go with it. A node stands for its whole node group. It is known by its number, which gives its
+addresses, its control groups and its directory; the group's name is in a note there.
+"""
+import hashlib
+import json
+import shutil
+import string
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cgroups
+import controlplane
+import kubeconfig
+import network
+import registries
+from namespace import Namespace
+from region import NODE_NUMBERS, Region
+from waiting import Failure, locked, wait_until
+
+MANIFESTS = Path(__file__).with_name("manifests")
+NOTE = "node.json"
+PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
+# programs keep things at fixed places below these; each node sees empty ones
+PRIVATE_DIRECTORIES = ("/run", "/var/lib", "/var/log")
+# what the kubelet would set for the whole machine, with its values
+KUBELET_SYSCTLS = (
+    "vm.overcommit_memory=1", "vm.panic_on_oom=0", "kernel.panic=10", "kernel.panic_on_oops=1",
+    "kernel.keys.root_maxkeys=1000000", "kernel.keys.root_maxbytes=25000000",
+)
+EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a node group asks of its node."""
+
+    group: str
+    labels: dict[str, str]
+    taints: list[dict[str, str]]
+
+    @classmethod
+    def parse(cls, group: str, labels: str, taints: str) -> "Shape":
+        """From `k=v,..` and `k=v:Effect,..`; an effect may be written as EKS does or as Kubernetes does."""
+        parsed = []
+        for taint in filter(None, taints.split(",")):
+            pair, _, effect = taint.rpartition(":")
+            key, _, value = pair.partition("=")
+            effect = EFFECTS.get(effect, effect)
+            if not key or effect not in EFFECTS.values():
+                raise Failure(f"`{taint}` is no taint: write key=value:NoSchedule")
+            parsed.append({"key": key, "value": value, "effect": effect})
+        for label in filter(None, labels.split(",")):
+            if "=" not in label:
+                raise Failure(f"`{label}` is no label: write key=value")
+        return cls(group, dict(label.split("=", 1) for label in filter(None, labels.split(","))), parsed)
+
+
+class Node:
+    def __init__(self, region: Region, number: int):
+        self.region = region
+        self.number = number
+        self.directory = region.directory / "nodes" / str(number)
+        self.namespace = Namespace(self.directory / "socket")
+        self.cgroup = cgroups.node_root(region.name, number)
+        self.name = region.node_name(number)
+
+    def log(self, program: str) -> Path:
+        return self.region.logs / f"node-{self.number}-{program}.log"
+
+    def shape(self) -> Shape | None:
+        try:
+            return Shape(**json.loads((self.directory / NOTE).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def running(self) -> bool:
+        if self.namespace.pid() is None:
+            return False
+        programs = self.namespace.programs()
+        return all(name in programs and programs[name] is None for name in ("containerd", "kubelet", "kube-proxy"))
+
+    def start(self, inside: Namespace, shape: Shape) -> None:
+        self.namespace.create(self.log("supervisor"), inside=inside, hide=PRIVATE_DIRECTORIES, sysctls=KUBELET_SYSCTLS)
+        network.connect_node(self.region, self.number, inside, self.namespace)
+        cgroups.create(self.cgroup)
+        self._configure(shape)
+        self.namespace.start("containerd", ["containerd", "--config", self.directory / "containerd.toml"], self.log("containerd"))
+        socket = Path(f"/proc/{self.namespace.pid()}/root/run/containerd/containerd.sock")
+        wait_until(socket.is_socket, f"containerd of {self.name} (log: {self.log('containerd')})", 30)
+        labels = {
+            **shape.labels, "eks.amazonaws.com/nodegroup": shape.group, "eks.amazonaws.com/capacityType": "ON_DEMAND",
+            "topology.kubernetes.io/region": self.region.aws, "topology.kubernetes.io/zone": self.region.node_zone(self.number),
+        }
+        provider = self.directory / "credential-provider"
+        self.namespace.start("kubelet", [
+            "kubelet", f"--config={self.directory}/kubelet.yaml", f"--root-dir={self.directory}/kubelet",
+            f"--kubeconfig={kubeconfig.path_of(self.region, f'kubelet-{self.number}')}",
+            f"--hostname-override={self.name}", f"--node-ip={self.region.node_address(self.number)}",
+            f"--node-labels={','.join(f'{key}={value}' for key, value in labels.items())}",
+            f"--image-credential-provider-config={provider}/config.json", f"--image-credential-provider-bin-dir={provider}",
+        ], self.log("kubelet"))
+        self.namespace.start("kube-proxy", [
+            "kube-proxy", f"--kubeconfig={kubeconfig.path_of(self.region, 'kube-proxy')}",
+            f"--hostname-override={self.name}", "--proxy-mode=iptables", f"--cluster-cidr={self.region.pod_range}",
+            # the table's size is the machine's, not the node's
+            "--conntrack-max-per-core=0",
+        ], self.log("kube-proxy"))
+
+    def wait_ready(self, seconds: float = 90) -> None:
+        """Waits until the API server holds the node as Ready."""
+        for condition in ("create", "condition=Ready"):
+            controlplane.kubectl(self.region, "wait", f"--for={condition}", f"node/{self.name}", f"--timeout={seconds:g}s",
+                                 seconds=seconds + 10)
+
+    def clear(self, inside: Namespace) -> None:
+        """Ends the node and removes what it has, however much of it there is, but the note of whose number it is."""
+        self.namespace.kill()
+        if inside.pid() is not None:
+            network.disconnect_node(self.region, self.number, inside)
+        cgroups.remove(self.cgroup)
+        for path in self.directory.glob("*"):
+            if path.name != NOTE:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def remove(self, inside: Namespace) -> None:
+        """As `clear`, and gives its number back."""
+        self.clear(inside)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _configure(self, shape: Shape) -> None:
+        (self.directory / "cni").mkdir()
+        (self.directory / "tmp").mkdir()
+        (self.directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        registries.configure(self.region, self.directory)
+        instance = hashlib.sha256(f"{self.region.name}/{shape.group}/{self.number}".encode()).hexdigest()[:17]
+        values = {
+            "directory": self.directory, "pause": PAUSE_IMAGE, "cni_programs": _cni_programs(),
+            "address": self.region.node_address(self.number), "pods": self.region.node_pod_range(self.number),
+            "authority": self.region.pki / "ca.crt", "cgroup": self.cgroup, "dns": self.region.dns_service,
+            "provider_id": f"aws:///{self.region.node_zone(self.number)}/i-{instance}", "taints": json.dumps(shape.taints),
+        }
+        for source, target in (("containerd.toml", "containerd.toml"), ("kubelet.yaml", "kubelet.yaml"), ("cni.conflist", "cni/10-pods.conflist")):
+            (self.directory / target).write_text(string.Template((MANIFESTS / source).read_text()).substitute(values))
+
+
+def nodes(region: Region) -> list[Node]:
+    """Every node of which there is anything, started or half removed."""
+    known = {int(path.name) for path in (region.directory / "nodes").glob("[0-9]*")}
+    known |= {int(name.rpartition("-")[2]) for name in cgroups.names(region.name)}
+    return [Node(region, number) for number in sorted(known)]
+
+
+def claim(region: Region, shape: Shape) -> Node:
+    """The group's node: the one it has, else the first free number, taken by writing down whose it is."""
+    with locked(region.directory / "nodes.lock", seconds=30):
+        taken = {}
+        for number in NODE_NUMBERS:
+            if held := Node(region, number).shape():
+                taken[number] = held.group
+        for number, group in taken.items():
+            if group == shape.group:
+                return Node(region, number)
+        free = [number for number in NODE_NUMBERS if number not in taken]
+        if not free:
+            raise Failure(f"region `{region.name}` has {len(taken)} nodes, as many as the sandbox can hold: remove a node group")
+        node = Node(region, free[0])
+        note(node, shape)
+        return node
+
+
+def note(node: Node, shape: Shape) -> None:
+    node.directory.mkdir(parents=True, exist_ok=True)
+    (node.directory / NOTE).write_text(json.dumps(asdict(shape)))
+
+
+def find(region: Region, group: str) -> Node | None:
+    return next((node for node in nodes(region) if (shape := node.shape()) and shape.group == group), None)
+
+
+def _cni_programs() -> Path:
+    for directory in (Path("/usr/lib/cni"), Path("/opt/cni/bin")):
+        if (directory / "bridge").exists():
+            return directory
+    raise Failure("the CNI plug-ins are not installed: run tests/setup")
