@@ -1,0 +1,124 @@
+"""The add-ons' images: what is in each, and under which public names it is published.
+
+An image holds its program and the libraries that the program loads, nothing of a distribution besides.
+All trust the sandbox's certificate authority, because in the sandbox *.amazonaws.com answers with its certificate.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import closure
+import python
+from layer import Layer
+
+ARGOCD_COMMANDS = (
+    "application-controller", "applicationset-controller", "cmp-server", "commit-server", "dex", "k8s-auth",
+    "notifications", "repo-server", "server",
+)
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass
+class Image:
+    repository: str
+    tags: list
+    layers: list
+    entrypoint: list
+    user: str = "65532"
+    environment: list = field(default_factory=list)
+    folder: str = "/"
+
+
+def all_images(places, versions):
+    """Every image; `places` knows the tool folder, `versions` those of tests/setup.d/versions.sh."""
+    common = base(places)
+    binary = places.binary
+
+    def single(repository, tag, name, path, user="65532"):
+        layer = Layer()
+        layer.file(path, binary(name), 0o755)
+        return Image(repository, [tag], [common, layer], [path], user)
+
+    pause = Layer()
+    pause.file("/pause", binary("pause"), 0o755)
+    redis = Layer()
+    closure.add_programs(redis, {"/usr/bin/redis-server": "/usr/bin/redis-server"})
+    return [
+        Image("registry.k8s.io/pause", [versions["PAUSE"]], [pause], ["/pause"], "65535"),
+        single("registry.k8s.io/coredns/coredns", f"v{versions['COREDNS']}", "coredns", "/coredns"),
+        single("registry.k8s.io/external-dns/external-dns", f"v{versions['EXTERNAL_DNS']}", "external-dns", "/bin/external-dns"),
+        single("registry.k8s.io/metrics-server/metrics-server", f"v{versions['METRICS_SERVER']}", "metrics-server", "/metrics-server"),
+        single("oci.external-secrets.io/external-secrets/external-secrets", f"v{versions['EXTERNAL_SECRETS']}",
+               "external-secrets", "/bin/external-secrets"),
+        Image("public.ecr.aws/docker/library/redis", [versions["REDIS_TAG"]], [common, redis],
+              ["/usr/bin/redis-server"], "999", folder="/data"),
+        argocd(places, versions, common),
+        load_balancer_controller(places, versions, common),
+    ]
+
+
+def base(places):
+    """Users, certificates and the few folders that programs expect; one blob for all images."""
+    layer = Layer()
+    layer.data("/etc/passwd",
+               "root:x:0:0:root:/root:/sbin/nologin\nargocd:x:999:999::/home/argocd:/sbin/nologin\n"
+               "nonroot:x:65532:65532::/home/nonroot:/sbin/nologin\nnobody:x:65534:65534::/:/sbin/nologin\n")
+    layer.data("/etc/group", "root:x:0:\nargocd:x:999:\nnonroot:x:65532:\nnobody:x:65534:\n")
+    layer.data("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
+    layer.data(BUNDLE, Path(BUNDLE).read_bytes().rstrip() + b"\n" + places.ca.read_bytes())
+    layer.directory("/tmp", 0o1777)
+    layer.directory("/data", 0o1777)
+    layer.directory("/home/nonroot", 0o755, 65532, 65532)
+    return layer
+
+
+def argocd(places, versions, common):
+    """As upstream's image, less git-lfs and kustomize: git over its own protocol, https and ssh, gpg, helm."""
+    tools = Layer()
+    git_core = Path("/usr/lib/git-core")
+    programs = {f"/usr/bin/{name}": f"/usr/bin/{name}" for name in
+                ("git", "gpg", "gpg-agent", "gpgconf", "gpg-connect-agent", "ssh", "tini", "dash", "cat", "cp", "ln",
+                 "ls", "mkdir", "rm", "sed", "grep", "tr", "uname", "env", "basename", "dirname")}
+    programs[f"{git_core}/git-remote-http"] = git_core / "git-remote-http"
+    closure.add_programs(tools, programs)
+    tools.link("/usr/bin/sh", "dash")
+    for name in ("git-remote-https", "git-remote-ftp", "git-remote-ftps"):
+        tools.link(f"{git_core}/{name}", "git-remote-http")
+    for name in ("git", "git-upload-pack", "git-receive-pack"):
+        tools.link(f"{git_core}/{name}", "../../bin/git")
+    for name in ("git-submodule", "git-sh-setup", "git-sh-i18n"):
+        tools.file(f"{git_core}/{name}", git_core / name)
+    tools.directory("/usr/share/git-core/templates")
+    # repositories are mounted and cloned under other users than the one that reads them
+    tools.data("/etc/gitconfig", "[safe]\n\tdirectory = *\n")
+
+    program = Layer()
+    program.file("/usr/local/bin/argocd", places.binary("argocd"), 0o755)
+    program.file("/usr/local/bin/helm", places.binary("helm"), 0o755)
+    for name in ("entrypoint.sh", "gpg-wrapper.sh", "git-verify-wrapper.sh"):
+        program.file(f"/usr/local/bin/{name}", places.source("argocd") / name, 0o755)
+    for command in ARGOCD_COMMANDS:
+        program.link(f"/usr/local/bin/argocd-{command}", "argocd")
+    program.data("/app/config/ssh/ssh_known_hosts", "")
+    program.link("/etc/ssh/ssh_known_hosts", "/app/config/ssh/ssh_known_hosts")
+    program.directory("/app/config/tls")
+    program.directory("/app/config/gpg/source")
+    program.directory("/app/config/gpg/keys", 0o700, 999, 999)
+    program.directory("/home/argocd", 0o775, 999, 0)
+    return Image("quay.io/argoproj/argocd", [f"v{versions['ARGOCD']}"], [common, tools, program],
+                 ["/usr/bin/tini", "--"], "999", ["USER=argocd", "HOME=/home/argocd"], "/home/argocd")
+
+
+def load_balancer_controller(places, versions, common):
+    """The stand-in for the AWS Load Balancer Controller; its program is the last layer, so a change to it is small."""
+    runtime = Layer()
+    python.add_interpreter(runtime, places.work)
+    python.add_packages(runtime, places.work)
+    program = Layer()
+    if places.controller.exists():
+        program.file("/lb_controller.py", places.controller, 0o644)
+    trust = [f"{name}={BUNDLE}" for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")]
+    return Image("public.ecr.aws/eks/aws-load-balancer-controller", [f"v{versions['LOAD_BALANCER_CONTROLLER']}"],
+                 [common, runtime, program], ["/usr/local/bin/python3", "/lb_controller.py"], "65532",
+                 [f"PYTHONPATH={python.PACKAGES}", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1", *trust])

@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# The sandbox's Python environment. Its scripts hold its absolute path, so it is made where it stays, under a
+# name of its own, and a link is moved to it at the end.
+
+key_python() { echo "$(digest_of "$TESTS/sandbox/requirements.txt") $(readlink -f "$(command -v python3)")"; }
+outputs_python() { printf '%s\n' "$TOOLS/venv/bin/python" "$TOOLS/venv/bin/moto_server"; }
+
+install_python() {
+  local place
+  python3 -c 'import ensurepip, venv' || die "python3 has no venv module" "apt-get install python3-venv"
+  place=venvs/$(key_python | sha256sum | cut -c1-12)
+  cd "$TOOLS"; rm -rf "$place"
+  python3 -m venv "$place"
+  "$place/bin/pip" install -q --disable-pip-version-check --no-input -r "$TESTS/sandbox/requirements.txt"
+  ln -sfn "$place" venv.new; mv -T venv.new venv
+  find venvs -mindepth 1 -maxdepth 1 ! -path "$place" -exec rm -rf {} +
+}
