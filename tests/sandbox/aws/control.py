@@ -1,0 +1,86 @@
+"""The sandbox's own pages, /sandbox/...: faults, inventory, calls, sessions, readiness, token review."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+import places
+
+from . import call as calling
+from . import calls, faults, identity, inventory, tokens
+
+Page = Callable[[str, dict[str, str], Any], Any]
+
+
+class Missing(Exception):
+    """No such page."""
+
+
+def _faults(method: str, _query: dict[str, str], body: Any) -> Any:
+    if method == "POST":
+        faults.add(body if isinstance(body, list) else [body])
+    elif method == "DELETE":
+        faults.clear()
+    return faults.listed()
+
+
+def _inventory(_method: str, query: dict[str, str], _body: Any) -> Any:
+    return inventory.everything(new_only=query.get("all") is None)
+
+
+def _calls(_method: str, query: dict[str, str], _body: Any) -> Any:
+    return calls.since(int(query.get("since", 0)))
+
+
+def _ready(method: str, _query: dict[str, str], _body: Any) -> Any:
+    if method == "POST":
+        inventory.forget_present()
+    return {"ready": True, "account": places.ACCOUNT}
+
+
+def _sessions(method: str, _query: dict[str, str], body: Any) -> Any:
+    """Credentials for tests: of another account, or a session that ends when they say."""
+    if method != "POST":
+        raise ValueError("POST {account, user} or {account, role, expires_in}")
+    account = body.get("account", places.ACCOUNT)
+    if "user" in body:
+        return identity.make_user(body["user"], account)
+    return identity.make_session(body.get("role", "visitor"), float(body.get("expires_in", 3600)), account)
+
+
+PAGES: dict[str, Page] = {
+    "faults": _faults,
+    "inventory": _inventory,
+    "calls": _calls,
+    "ready": _ready,
+    "sessions": _sessions,
+}
+
+
+def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    """Serves a page; what a page cannot do is a 400 that says why."""
+    status = "200 OK"
+    try:
+        body = json.loads(calling.body(environ) or b"null")
+        query = {key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()}
+        result = _page(environ["PATH_INFO"].split("/")[2:], environ["REQUEST_METHOD"], query, body)
+    except Missing as missing:
+        status, result = "404 Not Found", {"error": f"no page {missing}; there are {sorted(PAGES)} and token-review"}
+    except Exception as error:
+        traceback.print_exc()
+        status, result = "400 Bad Request", {"error": f"{type(error).__name__}: {error}"}
+    text = json.dumps(result, default=str).encode()
+    start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
+    return [text]
+
+
+def _page(path: list[str], method: str, query: dict[str, str], body: Any) -> Any:
+    if path[0] == "token-review" and len(path) == 3:
+        return tokens.review(path[1], path[2], body)
+    if path[0] not in PAGES:
+        raise Missing("/".join(path))
+    return PAGES[path[0]](method, query, body)

@@ -1,0 +1,121 @@
+"""EC2: the network's refusals (DependencyViolation), NAT gateways with states, and details that Terraform reads back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.ec2 import urls
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
+from moto.ec2.models import EC2Backend, ec2_backends, launch_templates, security_groups
+from moto.ec2.models.launch_templates import LaunchTemplateVersion
+from moto.ec2.models.nat_gateways import NatGateway
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.responses import EC2Response
+
+from . import background, dependencies, wiring
+
+
+def _refuse(what: str, name: str, held: list[str]) -> None:
+    if held:
+        # AWS does not say by what; a reader of the sandbox's log is glad to know.
+        raise DependencyViolationError(f"The {what} '{name}' has dependencies and cannot be deleted. ({', '.join(held[:5])})")
+
+
+class Backend(EC2Backend):
+    """moto's, with what AWS refuses."""
+
+    def delete_vpc(self, vpc_id: str) -> Any:
+        _refuse("vpc", vpc_id, dependencies.of_vpc(self.account_id, self.region_name, vpc_id))
+        return super().delete_vpc(vpc_id)
+
+    def delete_subnet(self, subnet_id: str) -> Any:
+        _refuse("subnet", subnet_id, dependencies.of_subnet(self.account_id, self.region_name, subnet_id))
+        return super().delete_subnet(subnet_id)
+
+    def delete_security_group(self, name: str | None = None, group_id: str | None = None) -> None:
+        if group_id:
+            held = dependencies.of_group(self.account_id, self.region_name, group_id)
+            if held:
+                raise DependencyViolationError(f"resource {group_id} has a dependent object ({', '.join(held[:5])})")
+        super().delete_security_group(name, group_id)
+
+    def detach_internet_gateway(self, internet_gateway_id: str, vpc_id: str) -> None:
+        held = dependencies.public_in(self.account_id, self.region_name, vpc_id)
+        if held:
+            raise DependencyViolationError(
+                f"Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway. ({', '.join(held[:5])})"
+            )
+        super().detach_internet_gateway(internet_gateway_id, vpc_id)
+
+    def delete_network_interface(self, eni_id: str) -> None:
+        interface = self.get_network_interface(eni_id)
+        if getattr(interface, "attachment_id", None) or any(eni_id == gateway._eni.id for gateway in self.nat_gateways.values()):
+            raise EC2ClientError("InvalidParameterValue", f"Network interface '{eni_id}' is currently in use.")
+        super().delete_network_interface(eni_id)
+
+    # NAT gateways
+
+    def create_nat_gateway(self, *args: Any, **kwargs: Any) -> NatGateway:
+        gateway = super().create_nat_gateway(*args, **kwargs)
+        gateway.state = "pending"
+        background.start(None, lambda _failure: setattr(gateway, "state", "available"))
+        return gateway
+
+    def delete_nat_gateway(self, nat_gateway_id: str) -> NatGateway:
+        gateway = self.nat_gateways.get(nat_gateway_id)
+        if not gateway:
+            raise EC2ClientError("NatGatewayNotFound", f"The Nat Gateway {nat_gateway_id} was not found")
+        gateway.state = "deleting"
+
+        def done(_failure: str | None) -> None:
+            for address in self.addresses:
+                if address.eni and address.eni.id == gateway._eni.id:
+                    address.eni = address.association_id = None
+            self.enis.pop(gateway._eni.id, None)
+            gateway.state = "deleted"
+
+        background.start(None, done)
+        return gateway
+
+    def release_address(self, address: str | None = None, allocation_id: str | None = None) -> None:
+        if allocation_id and self.address_by_allocation([allocation_id])[0].association_id:
+            held = self.address_by_allocation([allocation_id])[0].public_ip
+            raise EC2ClientError("InvalidIPAddress.InUse", f"Address {held} is in use.")
+        return super().release_address(address, allocation_id)
+
+    # Flow logs
+
+    def create_flow_logs(self, *args: Any, **kwargs: Any) -> Any:
+        """A bucket may be followed by a prefix; moto looks for a bucket of that whole name."""
+        destination = kwargs.get("log_destination")
+        if kwargs.get("log_destination_type") == "s3" and destination and "/" in destination:
+            made, failed = super().create_flow_logs(*args, **{**kwargs, "log_destination": destination.split("/")[0]})
+            for log in made:
+                log.log_destination = destination
+            return made, failed
+        return super().create_flow_logs(*args, **kwargs)
+
+
+class Rule(SecurityGroupRule):
+    """A rule's description stands with its source, whichever kind that is."""
+
+    @property
+    def description(self) -> str | None:
+        return self.ip_range.get("Description") or self.source_group.get("Description")
+
+
+class TemplateVersion(LaunchTemplateVersion):
+    """Tags of the template itself are none of what it launches; AWS does not give them back with its data."""
+
+    def __init__(self, template: Any, number: int, data: dict[str, Any], description: str):
+        kept = [spec for spec in data.pop("TagSpecifications", []) if spec.get("ResourceType") != "launch-template"]
+        if kept:
+            data["TagSpecifications"] = kept
+        super().__init__(template, number, data, description)
+
+
+def install() -> None:
+    security_groups.SecurityGroupRule = Rule  # type: ignore[misc]
+    launch_templates.LaunchTemplateVersion = TemplateVersion  # type: ignore[misc]
+    wiring.back(ec2_backends, Backend, urls)
+    wiring.route(urls, EC2Response)

@@ -1,0 +1,85 @@
+"""An error, as each protocol of AWS writes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from . import operations
+
+JSON = ("json", "rest-json", "smithy-rpc-v2-cbor")
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that is answered before any service sees it."""
+
+    status: int
+    code: str
+    message: str
+
+    def render(self, service: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        protocol = operations.protocol(service)
+        code, message = escape(self.code), escape(self.message)
+        if protocol in JSON:
+            kind = "application/json" if protocol == "rest-json" else "application/x-amz-json-1.1"
+            text = json.dumps({"__type": self.code, "message": self.message})
+        elif service == "s3":
+            kind = "application/xml"
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
+        elif protocol == "ec2":
+            kind = "text/xml"
+            text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
+        else:
+            kind = "text/xml"
+            side = "Sender" if self.status < 500 else "Receiver"
+            text = f"<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+        headers = [("Content-Type", kind), ("x-amzn-ErrorType", self.code), ("x-amzn-RequestId", REQUEST_ID)]
+        return self.status, headers, text.encode()
+
+
+def _by(service: str, *, ec2: tuple[int, str], s3: tuple[int, str], json_: tuple[int, str], query: tuple[int, str]) -> tuple[int, str]:
+    if service == "s3":
+        return s3
+    protocol = operations.protocol(service)
+    return ec2 if protocol == "ec2" else json_ if protocol in JSON else query
+
+
+def unknown_key(service: str) -> Refusal:
+    status, code = _by(
+        service,
+        ec2=(401, "AuthFailure"),
+        s3=(403, "InvalidAccessKeyId"),
+        json_=(400, "UnrecognizedClientException"),
+        query=(403, "InvalidClientTokenId"),
+    )
+    return Refusal(status, code, "The security token included in the request is invalid.")
+
+
+def expired(service: str) -> Refusal:
+    status, code = _by(
+        service,
+        ec2=(400, "RequestExpired"),
+        s3=(400, "ExpiredToken"),
+        json_=(400, "ExpiredTokenException"),
+        query=(403, "ExpiredToken"),
+    )
+    return Refusal(status, code, "The security token included in the request is expired")
+
+
+def unsigned(service: str) -> Refusal:
+    code = "AccessDenied" if service == "s3" else "MissingAuthenticationToken"
+    return Refusal(403, code, "Request is missing Authentication Token")
+
+
+def bad_signature(service: str, why: str) -> Refusal:
+    status, code = _by(
+        service,
+        ec2=(401, "AuthFailure"),
+        s3=(403, "SignatureDoesNotMatch"),
+        json_=(400, "InvalidSignatureException"),
+        query=(403, "SignatureDoesNotMatch"),
+    )
+    return Refusal(status, code, why)

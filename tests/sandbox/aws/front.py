@@ -1,0 +1,114 @@
+"""What every request passes before moto: sandbox pages, identity, signature, faults; and the call log behind it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import call as calling
+from . import calls, control, errors, faults, identity, operations, regions, sigv4
+
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+App = Callable[[Environ, Start], Iterable[bytes]]
+
+# STS answers these without a signature: the token is the proof.
+UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
+
+# moto looks at an object and writes it in two steps; conditional writes (Terraform's lock, a lease) need one.
+_s3_writes = threading.RLock()
+
+
+class Front:
+    """The WSGI application in front of moto's."""
+
+    def __init__(self, moto: App):
+        self.moto = moto
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path.startswith("/sandbox/"):
+            return control.answer(environ, start)
+        if path.startswith("/moto-api") or path == "/favicon.ico":
+            return self.moto(environ, start)
+        call = calling.of(environ)
+        began = time.monotonic()
+        status, headers, chunks = self._serve(environ, call)
+        if call.changes:
+            calls.record(call, status)
+        took = time.monotonic() - began
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {call.service} {call.action} {call.region} {status} {took:.3f}s {call.resource}\n")
+        start(f"{status} {'OK' if status < 400 else 'Refused'}", headers)
+        return chunks
+
+    def _serve(self, environ: Environ, call: calling.Call) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
+        refusal = self._refusal(environ, call)
+        if refusal:
+            return _whole(environ, refusal.render(call.service))
+        rules = faults.on(call)
+        faults.begin(rules)
+        time.sleep(max((rule.delay for rule in rules), default=0))
+        failing = next((rule for rule in rules if rule.status), None)
+        if failing and not failing.after:
+            calling.body(environ)
+            return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
+        if call.presigned and call.service == "sts":
+            # moto finds the caller in this header only
+            environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential={call.access_key}/x/{call.region}/sts/aws4_request, SignedHeaders=host, Signature=0"
+        try:
+            if call.service == "s3" and call.changes:
+                calling.body(environ)
+                with _s3_writes:
+                    answer = self._moto(environ)
+            else:
+                answer = self._moto(environ)
+        except Exception as error:  # moto raises for what it does not know: an answer says more than a dropped connection
+            sys.stderr.write(f"{call.service} {call.action}: {type(error).__name__}: {error}\n")
+            if not isinstance(error, NotImplementedError):
+                import traceback
+
+                traceback.print_exc()
+            answer = errors.Refusal(501, "NotImplemented", f"the sandbox's AWS has no {call.service}:{call.action}: {error}").render(call.service)
+            return _whole(environ, answer)
+        if failing:
+            return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
+        return answer
+
+    def _refusal(self, environ: Environ, call: calling.Call) -> errors.Refusal | None:
+        if call.action in UNSIGNED:
+            return None
+        if not call.access_key:
+            return errors.unsigned(call.service)
+        try:
+            who = identity.of(call.access_key, call.session_token)
+        except identity.Unknown:
+            return errors.unknown_key(call.service)
+        except identity.Expired:
+            return errors.expired(call.service)
+        if not regions.enabled(call.region):
+            return errors.unknown_key(call.service)
+        hashed = "HTTP_X_AMZ_CONTENT_SHA256" in environ
+        try:
+            sigv4.check(environ, calling.raw_path(environ), None if hashed else calling.body(environ), who.secret)
+        except sigv4.Refused as why:
+            return errors.bad_signature(call.service, str(why))
+        return None
+
+    def _moto(self, environ: Environ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
+        seen: list[Any] = []
+
+        def start(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> Callable[[bytes], None]:
+            seen[:] = [int(status.split()[0]), headers]
+            return lambda _chunk: None
+
+        chunks = self.moto(environ, start)
+        return seen[0], seen[1], chunks
+
+
+def _whole(environ: Environ, answer: tuple[int, list[tuple[str, str]], bytes]) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
+    status, headers, text = answer
+    body = b"" if environ["REQUEST_METHOD"] == "HEAD" else text
+    return status, [*headers, ("Content-Length", str(len(body)))], [body]

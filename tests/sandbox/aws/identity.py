@@ -1,0 +1,81 @@
+"""Who an access key belongs to, and whether it still counts."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from moto.core.utils import utcnow
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+
+import places
+
+
+class Unknown(Exception):
+    """The access key is nobody's, or its session token is another's."""
+
+
+class Expired(Exception):
+    """The session is over."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The owner of an access key: `arn` as GetCallerIdentity says it, `principal` as policies and access entries name it."""
+
+    account: str
+    arn: str
+    principal: str
+    user_id: str
+    secret: str
+    session: str = ""
+
+
+def of(access_key: str, session_token: str | None = None) -> Identity:
+    """Looks an access key up in all accounts; `session_token` is compared where it is given."""
+    for account, partitions in list(sts_backends.items()):
+        for role in list(partitions["aws"].assumed_roles):
+            if role.access_key_id == access_key:
+                if session_token is not None and session_token != role.session_token:
+                    raise Unknown(access_key)
+                if role.expiration <= utcnow():
+                    raise Expired(access_key)
+                return Identity(account, role.arn, role.role_arn, role.user_id, role.secret_access_key, role.session_name)
+    for account, partitions in list(iam_backends.items()):
+        user = partitions["aws"].get_user_from_access_key_id(access_key)
+        if user:
+            key = next(key for key in user.access_keys if key.access_key_id == access_key)
+            if session_token or key.status != "Active":
+                raise Unknown(access_key)
+            return Identity(account, user.arn, user.arn, user.id, key.secret_access_key)
+    raise Unknown(access_key)
+
+
+def make_user(name: str, account: str = places.ACCOUNT) -> dict[str, str]:
+    """Makes an IAM user that may do everything, and an access key of it."""
+    iam = iam_backends[account]["aws"]
+    if name not in iam.users:
+        iam.create_user("aws", name)
+        iam.attach_user_policy("arn:aws:iam::aws:policy/AdministratorAccess", name)
+    key = iam.create_access_key(name)
+    return {"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret_access_key}
+
+
+def make_session(role: str, expires_in: float, account: str = places.ACCOUNT) -> dict[str, str]:
+    """Makes temporary credentials that end in `expires_in` seconds, or ended before now where it is negative."""
+    assumed = sts_backends[account]["aws"].assume_role(
+        region_name="us-east-1",
+        role_session_name="sandbox",
+        role_arn=f"arn:aws:iam::{account}:role/{role}",
+        policy="",
+        duration=3600,
+        external_id="",
+    )
+    assumed.expiration = utcnow() + datetime.timedelta(seconds=expires_in)
+    return {
+        "AccessKeyId": assumed.access_key_id,
+        "SecretAccessKey": assumed.secret_access_key,
+        "SessionToken": assumed.session_token,
+        "Expiration": assumed.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

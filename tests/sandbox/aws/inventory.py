@@ -1,0 +1,209 @@
+"""All that exists in the account, by service and region: what is left, when something should be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from moto.core.base_backend import BackendDict
+
+import places
+
+Thing = dict[str, Any]
+Lister = Callable[[Any], Iterator[tuple[str, str, dict[str, Any]]]]
+
+# What was there before anybody deployed: the hosted zone, the deployer.
+_given: set[tuple[str, str, str, str]] = set()
+
+
+def _tag_name(thing: Any) -> dict[str, Any]:
+    try:
+        name = next((tag["value"] for tag in thing.get_tags() if tag["key"] == "Name"), None)
+    except (AttributeError, KeyError, TypeError):
+        name = None
+    return {"name": name} if name else {}
+
+
+def _ec2(ec2: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    default = {vpc.id for vpc in ec2.vpcs.values() if vpc.is_default}
+    for vpc in ec2.vpcs.values():
+        if vpc.id not in default:
+            yield "vpc", vpc.id, _tag_name(vpc)
+    for zone in ec2.subnets.values():
+        for subnet in zone.values():
+            if subnet.vpc_id not in default:
+                yield "subnet", subnet.id, _tag_name(subnet)
+    for table in ec2.route_tables.values():
+        if table.vpc_id not in default:
+            yield "route-table", table.id, _tag_name(table)
+    for acl in ec2.network_acls.values():
+        if acl.vpc_id not in default:
+            yield "network-acl", acl.id, _tag_name(acl)
+    for vpc_id, groups in ec2.groups.items():
+        for group in groups.values():
+            if vpc_id not in default:
+                yield "security-group", group.id, {"name": group.name}
+    for gateway in ec2.internet_gateways.values():
+        yield "internet-gateway", gateway.id, _tag_name(gateway)
+    for gateway in ec2.nat_gateways.values():
+        if gateway.state != "deleted":
+            yield "nat-gateway", gateway.id, {**_tag_name(gateway), "state": gateway.state}
+    for address in ec2.addresses:
+        yield "elastic-ip", address.allocation_id, {**_tag_name(address), "address": address.public_ip}
+    for endpoint in ec2.vpc_end_points.values():
+        if endpoint.state != "deleted":
+            yield "vpc-endpoint", endpoint.id, {"name": endpoint.service_name}
+    for interface in ec2.enis.values():
+        yield "network-interface", interface.id, {"description": interface.description}
+    for log in ec2.flow_logs.values():
+        yield "flow-log", log.id, {"of": log.resource_id}
+    for template in ec2.launch_templates.values():
+        yield "launch-template", template.id, {"name": template.name}
+    for reservation in ec2.reservations.values():
+        for instance in reservation.instances:
+            if instance.state != "terminated":
+                yield "instance", instance.id, {"state": instance.state}
+    for volume in ec2.volumes.values():
+        yield "volume", volume.id, {}
+
+
+def _elbv2(elb: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for balancer in elb.load_balancers.values():
+        yield "load-balancer", balancer.arn, {"name": balancer.name, "state": balancer.state}
+        for listener in balancer.listeners.values():
+            yield "listener", listener.arn, {"of": balancer.name}
+    for group in elb.target_groups.values():
+        yield "target-group", group.arn, {"name": group.name, "targets": sorted(group.targets)}
+
+
+def _eks(eks: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for cluster in eks.clusters.values():
+        yield "cluster", cluster.name, {"state": cluster.status}
+        for group in cluster.nodegroups.values():
+            yield "nodegroup", group.nodegroup_name, {"of": cluster.name, "state": group.status}
+        for addon in cluster.addons:
+            yield "addon", addon, {"of": cluster.name}
+        for entry in cluster.access_entries:
+            yield "access-entry", entry, {"of": cluster.name}
+
+
+def _rds(rds: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for instance in rds.databases.values():
+        yield "instance", instance.db_instance_identifier, {"state": instance.status}
+    for proxy in rds.db_proxies.values():
+        yield "proxy", proxy.db_proxy_name, {"state": proxy.status}
+    for group in rds.subnet_groups.values():
+        yield "subnet-group", group.name, {}
+    for group in rds.db_parameter_groups.values():
+        if not group.name.startswith("default."):
+            yield "parameter-group", group.name, {}
+    for snapshot in rds.database_snapshots.values():
+        yield "snapshot", snapshot.db_snapshot_identifier, {"kind": snapshot.snapshot_type}
+
+
+def _ecr(ecr: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for repository in ecr.repositories.values():
+        tags = sorted(tag for image in ecr.images(repository) for tag in image.image_tags)
+        yield "repository", repository.name, {"tags": tags}
+
+
+def _secrets(manager: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for secret in dict.values(manager.secrets):
+        deleted = {"state": "scheduled for deletion"} if secret.is_deleted() else {}
+        yield "secret", secret.arn, {"name": secret.name, **deleted}
+
+
+def _kms(kms: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for key in kms.keys.values():
+        if key.key_manager == "CUSTOMER":
+            yield "key", key.id, {"state": key.key_state}
+    for key, aliases in kms.key_to_aliases.items():
+        for alias in aliases:
+            if not alias.startswith("alias/aws/"):
+                yield "alias", alias, {"of": key}
+
+
+def _s3(s3: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for bucket in s3.buckets.values():
+        yield "bucket", bucket.name, {"region": bucket.region_name, "keys": sorted(bucket.keys)[:100]}
+
+
+def _iam(iam: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for role in iam.roles.values():
+        yield "role", role.name, {}
+    for policy in iam.managed_policies.values():
+        if ":aws:policy/" not in policy.arn:
+            yield "policy", policy.arn, {}
+    for user in iam.users.values():
+        yield "user", user.name, {}
+    for profile in iam.instance_profiles.values():
+        yield "instance-profile", profile.name, {}
+    for arn in iam.open_id_providers:
+        yield "oidc-provider", arn, {}
+
+
+def _route53(route53: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for zone in route53.zones.values():
+        yield "hosted-zone", zone.id, {"name": zone.name}
+        for record in zone.rrsets:
+            if record.type not in ("NS", "SOA"):
+                yield "record", f"{record.name} {record.type}", {"of": zone.name}
+
+
+def _of(kind: str, attribute: str, identity: str = "") -> Lister:
+    """A service whose things are one dictionary, by key or by an attribute."""
+
+    def lister(backend: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        for key, thing in getattr(backend, attribute).items():
+            yield kind, getattr(thing, identity) if identity else key, {}
+
+    return lister
+
+
+LISTERS: dict[str, Lister] = {
+    "ec2": _ec2,
+    "elbv2": _elbv2,
+    "eks": _eks,
+    "rds": _rds,
+    "ecr": _ecr,
+    "secretsmanager": _secrets,
+    "kms": _kms,
+    "s3": _s3,
+    "iam": _iam,
+    "route53": _route53,
+    "acm": _of("certificate", "_certificates"),
+    "logs": _of("log-group", "groups"),
+    "cloudtrail": _of("trail", "trails"),
+    "cloudwatch": _of("alarm", "alarms"),
+    "sns": _of("topic", "topics"),
+    "sqs": _of("queue", "queues"),
+    "dynamodb": _of("table", "tables"),
+    "wafv2": _of("web-acl", "wacls"),
+    "guardduty": _of("detector", "detectors"),
+    "autoscaling": _of("group", "autoscaling_groups"),
+}
+
+
+def everything(*, new_only: bool = True) -> list[Thing]:
+    """All things as {service, region, type, id, ...}; `new_only` leaves out what the account was given."""
+    things = []
+    for backends in {id(known): known for known in list(BackendDict._instances)}.values():
+        lister = LISTERS.get(backends.service_name)
+        if not lister:
+            continue
+        for region, backend in list(dict.items(backends[places.ACCOUNT])):
+            for kind, identity, more in lister(backend):
+                thing = {"service": backends.service_name, "region": region, "type": kind, "id": identity, **more}
+                if not new_only or _key(thing) not in _given:
+                    things.append(thing)
+    things.sort(key=_key)
+    return things
+
+
+def _key(thing: Thing) -> tuple[str, str, str, str]:
+    return thing["service"], thing["region"], thing["type"], thing["id"]
+
+
+def forget_present() -> None:
+    """Counts all that exists now as given."""
+    _given.update(_key(thing) for thing in everything(new_only=False))

@@ -1,0 +1,220 @@
+"""RDS and RDS Proxy: their states, endpoints and secrets, with the region's PostgreSQL and pgbouncer behind them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+import sys
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.utils import utcnow
+from moto.rds import models, urls
+from moto.rds.models import DBInstance, DBProxy, MasterUserSecret, RDSBackend, rds_backends
+from moto.rds.responses import RDSResponse
+
+import places
+
+from . import background, database, wiring
+from .settings import current
+
+# RDS leaves out of its passwords only what some clients cannot take at all. Among the rest are characters that break
+# a connection URL which does not escape them.
+PASSWORD = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
+
+
+class InvalidState(ServiceException):
+    """The thing is in a state, or in a use, that does not allow the call."""
+
+
+def new_password() -> str:
+    return "".join(secrets.choice(PASSWORD) for _ in range(28))
+
+
+class MasterSecret(MasterUserSecret):
+    """The secret of a managed master password: RDS's name, user and password."""
+
+    def _generate_secret_string(self) -> str:
+        return json.dumps({"username": self.resource.master_username, "password": new_password()})
+
+    def password(self) -> str:
+        return json.loads(self.secret.versions[self.secret.default_version_id]["secret_string"])["password"]
+
+    def rotate_secret(self) -> None:
+        """A new version, and the server told of it, in one step."""
+        value = self._generate_secret_string()
+        self.secretsmanager.put_secret_value(
+            secret_id=self.secret.arn,
+            secret_string=value,
+            secret_binary="",
+            client_request_token=f"{secrets.token_hex(16)}",
+            version_stages=["AWSCURRENT"],
+        )
+        region = _real(self.resource)
+        if region:
+            database.set_password(region, self.resource.master_username, self.password())
+
+
+class Instance(DBInstance):
+    """Keeps what moto forgets, and is reached under the account's own host name."""
+
+    def __init__(self, backend: RDSBackend, **options: Any):
+        super().__init__(backend, **options)
+        self.dbi_resource_id = "db-" + secrets.token_hex(13).upper()
+        self.monitoring_interval = options.get("monitoring_interval") or 0
+        self.monitoring_role_arn = options.get("monitoring_role_arn")
+        self.performance_insights_enabled = options.get("enable_performance_insights") or False
+        self.performance_insights_kms_key_id = options.get("performance_insights_kms_key_id")
+        if self.performance_insights_enabled:
+            self.performance_insights_retention_period = options.get("performance_insights_retention_period") or 7
+
+    @property
+    def address(self) -> str:
+        return f"{self.db_instance_identifier}.{places.rds_suffix(self.region)}.{self.region}.rds.amazonaws.com"
+
+    @property
+    def endpoint(self) -> dict[str, Any] | None:  # type: ignore[override]
+        return None if self.status == "creating" else super().endpoint
+
+
+class Proxy(DBProxy):
+    """moto's, under a host name that the region's certificate covers."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        suffix = places.rds_suffix(self.region)
+        self.endpoint = f"{self.db_proxy_name}.proxy-{suffix}.{self.region}.rds.amazonaws.com"
+
+
+def _real(instance: Any) -> places.Region | None:
+    """The region whose PostgreSQL stands behind an instance: the first PostgreSQL instance of the region has it."""
+    region = current.region_with("databases", instance.region)
+    first = next((one for one in instance.backend.databases.values() if one.engine == "postgres"), instance)
+    return region if region and instance.engine == "postgres" and first is instance else None
+
+
+class Backend(RDSBackend):
+    """moto's, with RDS's states and refusals."""
+
+    def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
+        instance = super().create_db_instance(db_kwargs)
+        instance.status = "creating"
+        region = _real(instance)
+        managed = instance.manage_master_user_password
+        password = instance.master_user_secret.password() if managed else instance.master_user_password
+
+        def job() -> None:
+            assert region
+            database.open_instance(region, user=instance.master_username, password=password, database=instance.db_name)
+
+        background.start(job if region else None, lambda failure: _settled(instance, failure))
+        return instance
+
+    def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
+        instance = super().modify_db_instance(db_instance_identifier, db_kwargs)
+        region = _real(instance)
+        if region and db_kwargs.get("master_user_password"):
+            database.set_password(region, instance.master_username, db_kwargs["master_user_password"])
+        return instance
+
+    def delete_db_instance(
+        self,
+        db_instance_identifier: str,
+        final_db_snapshot_identifier: str | None = None,
+        skip_final_snapshot: bool | None = False,
+        delete_automated_backups: bool | None = True,
+    ) -> DBInstance:
+        instance = self.databases.get(db_instance_identifier)
+        if instance and instance.status in ("creating", "deleting"):
+            raise InvalidState("InvalidDBInstanceState", f"Instance {db_instance_identifier} is currently {instance.status}")
+        if instance and not skip_final_snapshot and not final_db_snapshot_identifier:
+            raise InvalidState("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+        region = _real(instance) if instance else None
+        gone = super().delete_db_instance(db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups)
+        # It stays to be seen while it goes.
+        self.databases[db_instance_identifier] = gone
+
+        def done(failure: str | None) -> None:
+            if failure:
+                _failed(gone, failure)
+            else:
+                self.databases.pop(db_instance_identifier, None)
+
+        background.start((lambda: database.close_instance(region)) if region else None, done)
+        return gone
+
+    def delete_subnet_group(self, subnet_name: str) -> Any:
+        if any(getattr(one, "db_subnet_group", None) and one.db_subnet_group.name == subnet_name.lower() for one in self.databases.values()):
+            raise InvalidState("InvalidDBSubnetGroupStateFault", f"Cannot delete the subnet group '{subnet_name}' because at least one database instance is still using it.")
+        return super().delete_subnet_group(subnet_name)
+
+    def delete_db_parameter_group(self, db_parameter_group_name: str) -> Any:
+        if any(one.db_parameter_group_name == db_parameter_group_name for one in self.databases.values()):
+            raise InvalidState("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group, so the group cannot be deleted")
+        return super().delete_db_parameter_group(db_parameter_group_name)
+
+    def modify_db_parameter_group(self, db_parameter_group_name: str, db_parameter_group_parameters: Any) -> Any:
+        # What somebody set is told from defaults by its source; Terraform reads only those.
+        marked = [{**parameter, "Source": "user"} for parameter in db_parameter_group_parameters]
+        return super().modify_db_parameter_group(db_parameter_group_name, marked)
+
+    # Proxies
+
+    def create_db_proxy(self, *args: Any, **kwargs: Any) -> DBProxy:
+        proxy = super().create_db_proxy(*args, **kwargs)
+        proxy.status = "creating"
+        background.start(None, lambda _failure: setattr(proxy, "status", "available"))
+        return proxy
+
+    def register_db_proxy_targets(self, db_proxy_name: str, target_group_name: str, db_cluster_identifiers: list[str], db_instance_identifiers: list[str]) -> Any:
+        for name in db_instance_identifiers:
+            if name not in self.databases or self.databases[name].status != "available":
+                raise InvalidState("InvalidDBInstanceState", f"DB instance {name} is not in the available state")
+        targets = super().register_db_proxy_targets(db_proxy_name, target_group_name, db_cluster_identifiers, db_instance_identifiers)
+        for target, name in zip(targets, db_instance_identifiers):
+            target.endpoint = self.databases[name].address
+            region = _real(self.databases[name])
+            if region:
+                database.open_proxy(region)
+        return targets
+
+    def deregister_db_proxy_targets(self, db_proxy_name: str, *args: Any, **kwargs: Any) -> None:
+        self._close(db_proxy_name)
+        super().deregister_db_proxy_targets(db_proxy_name, *args, **kwargs)
+
+    def delete_db_proxy(self, proxy_name: str) -> DBProxy:
+        proxy = self.describe_db_proxies(proxy_name)[0]
+        if proxy.status == "deleting":
+            raise InvalidState("InvalidDBProxyStateFault", f"DB proxy {proxy_name} is already being deleted")
+        self._close(proxy_name)
+        proxy.status = "deleting"
+        background.start(None, lambda _failure: self.db_proxies.pop(proxy_name, None))
+        return proxy
+
+    def _close(self, proxy_name: str) -> None:
+        targets = self.describe_db_proxies(proxy_name)[0].proxy_target_groups["default"].targets
+        for target in targets:
+            region = _real(self.databases[target.rds_resource_id]) if target.rds_resource_id in self.databases else None
+            if region:
+                database.close_proxy(region)
+
+
+def _settled(instance: DBInstance, failure: str | None) -> None:
+    instance.instance_create_time = utcnow()
+    if failure:
+        _failed(instance, failure)
+    else:
+        instance.status = "available"
+
+
+def _failed(instance: DBInstance, failure: str) -> None:
+    instance.status = "failed"
+    sys.stderr.write(f"database {instance.db_instance_identifier}: {failure}\n")
+
+
+def install() -> None:
+    # moto's backend makes its parts by these names.
+    models.DBInstance, models.DBProxy, models.MasterUserSecret = Instance, Proxy, MasterSecret  # type: ignore[misc]
+    wiring.back(rds_backends, Backend, urls)
+    wiring.route(urls, RDSResponse)

@@ -1,0 +1,27 @@
+"""What this AWS is wired to: decided once, when the process starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import places
+
+
+@dataclass
+class Settings:
+    """Without a state folder nothing real stands behind the APIs: clusters, registries and databases are simulated."""
+
+    state: Path | None = None
+    clusters: bool = False
+    registries: bool = False
+    databases: bool = False
+    # Hosts that presigned STS calls may name, beside STS's own: where AWS_ENDPOINT_URL points to.
+    endpoints: set[str] = field(default_factory=set)
+
+    def region_with(self, part: str, aws_region: str) -> places.Region | None:
+        """The sandbox's region behind `aws_region`, if `part` (clusters, registries, databases) is real there."""
+        return places.region_of(aws_region) if getattr(self, part) else None
+
+
+current = Settings()
