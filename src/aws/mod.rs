@@ -1,0 +1,27 @@
+//! AWS: clients by region, and what its errors mean.
+
+mod error;
+
+use std::sync::Arc;
+
+pub use error::{classify, is_missing};
+
+/// One account, any region. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    base: Arc<aws_config::SdkConfig>,
+}
+
+impl Aws {
+    /// The account that the environment's credentials belong to (environment, profile, SSO, web identity).
+    pub async fn from_env() -> Self {
+        let base = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
+        Self { base: Arc::new(base) }
+    }
+
+    /// The SDK's configuration for a region.
+    pub fn in_region(&self, aws_region: &str) -> aws_config::SdkConfig {
+        let region = aws_config::Region::new(aws_region.to_owned());
+        self.base.to_builder().region(region).build()
+    }
+}

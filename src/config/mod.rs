@@ -1,0 +1,138 @@
+//! `paydeploy.toml`: typed, checked, all problems at once.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::step::RegionName;
+
+/// Protections on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    Staging,
+    Production,
+}
+
+impl Profile {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// What a region is to the others: Argo CD lives in the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Hub,
+    Spoke,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Spoke => "spoke",
+        }
+    }
+}
+
+/// The whole configuration, checked: one hub, paths that exist, networks that do not overlap.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of `paydeploy.toml`; every path below is joined to it already.
+    pub root: PathBuf,
+    pub project: String,
+    /// 12 digits.
+    pub account: String,
+    pub profile: Profile,
+    pub terraform: Terraform,
+    pub image: Image,
+    pub gitops: Gitops,
+    /// Regions in the order in which a new release reaches them.
+    pub rollout: Vec<RegionName>,
+    pub addons: BTreeMap<String, Addon>,
+    pub regions: BTreeMap<RegionName, Region>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Terraform {
+    /// The folder with one root module a stack.
+    pub stacks: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub context: PathBuf,
+    /// Relative to the context.
+    pub dockerfile: PathBuf,
+    pub repository: String,
+    pub build_args: BTreeMap<String, String>,
+    /// The engine's network for `RUN` steps: `default`, `host` or `none`.
+    pub network: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Gitops {
+    /// Where Argo CD reads from.
+    pub repository: String,
+    /// Path of the chart in the repository.
+    pub chart: PathBuf,
+    /// The folder with the AppProject and the ApplicationSet.
+    pub manifests: PathBuf,
+    /// The application's namespace in every cluster.
+    pub namespace: String,
+    /// Name of the Secrets Manager secret (in the hub's region) with `username` and `password`.
+    pub credentials: Option<String>,
+}
+
+/// A chart that `helm-deps` (or, for `argo-cd`, the phase `argocd`) installs.
+#[derive(Debug, Clone)]
+pub struct Addon {
+    /// `oci://…/name`, a path, or a repository's URL and `#name`.
+    pub chart: String,
+    pub version: String,
+    pub values: Option<PathBuf>,
+    pub namespace: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Region {
+    pub name: RegionName,
+    pub aws_region: String,
+    pub role: Role,
+    pub var_file: PathBuf,
+    pub domain: String,
+    /// From the var file: the region's network.
+    pub vpc_cidr: Option<String>,
+    /// From the var file: the zone that must hold `domain`.
+    pub hosted_zone: Option<String>,
+}
+
+impl Config {
+    pub fn hub(&self) -> &Region {
+        self.regions
+            .values()
+            .find(|region| region.role == Role::Hub)
+            .expect("a checked configuration has one hub")
+    }
+
+    /// The name that a region's things carry, its EKS cluster among them.
+    pub fn name_in(&self, region: &RegionName) -> String {
+        format!("{}-{region}", self.project)
+    }
+
+    /// The bucket with the region's Terraform state.
+    pub fn state_bucket(&self, region: &Region) -> String {
+        format!("{}-tfstate-{}-{}", self.project, self.account, region.aws_region)
+    }
+
+    /// A stack's key in its region's state bucket.
+    pub fn state_key(&self, region: &RegionName, stack: &str) -> String {
+        format!("{}/{region}/{stack}.tfstate", self.project)
+    }
+}

@@ -1,0 +1,322 @@
+//! The graph: steps whose types are known only to each other, joined by the facts that flow between them.
+
+use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+
+use crate::step::{Check, Context, Resource, Result, Seen, State, Step, StepId};
+
+/// A promise of a step's fact; what `add` takes as another step's input.
+#[derive(Debug)]
+pub struct Handle<F> {
+    id: StepId,
+    fact: PhantomData<fn() -> F>,
+}
+
+impl<F> Handle<F> {
+    pub fn id(&self) -> &StepId {
+        &self.id
+    }
+}
+
+impl<F> Clone for Handle<F> {
+    fn clone(&self) -> Self {
+        Self { id: self.id.clone(), fact: PhantomData }
+    }
+}
+
+/// The facts that a run has so far. Kept by its owner; a step is handed a copy of its own inputs only.
+#[derive(Debug, Clone, Default)]
+pub struct Facts(BTreeMap<StepId, Arc<dyn Any + Send + Sync>>);
+
+impl Facts {
+    pub(super) fn insert(&mut self, step: StepId, fact: Arc<dyn Any + Send + Sync>) {
+        self.0.insert(step, fact);
+    }
+
+    /// The fact behind a handle, if its step has given one.
+    pub fn get<F: Clone + 'static>(&self, handle: &Handle<F>) -> Option<F> {
+        self.0.get(&handle.id)?.downcast_ref::<F>().cloned()
+    }
+}
+
+/// What a step needs: handles, alone or in tuples, vectors and options.
+pub trait Needs: Clone + Send + Sync + 'static {
+    type Input: Clone + Send + Sync + 'static;
+
+    fn ids(&self, into: &mut Vec<StepId>);
+    fn take(&self, facts: &Facts) -> Option<Self::Input>;
+}
+
+impl<F: Clone + Send + Sync + 'static> Needs for Handle<F> {
+    type Input = F;
+
+    fn ids(&self, into: &mut Vec<StepId>) {
+        into.push(self.id.clone());
+    }
+
+    fn take(&self, facts: &Facts) -> Option<F> {
+        facts.get(self)
+    }
+}
+
+impl<N: Needs> Needs for Option<N> {
+    type Input = Option<N::Input>;
+
+    fn ids(&self, into: &mut Vec<StepId>) {
+        self.iter().for_each(|need| need.ids(into));
+    }
+
+    fn take(&self, facts: &Facts) -> Option<Self::Input> {
+        match self {
+            Some(need) => need.take(facts).map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+impl<N: Needs> Needs for Vec<N> {
+    type Input = Vec<N::Input>;
+
+    fn ids(&self, into: &mut Vec<StepId>) {
+        self.iter().for_each(|need| need.ids(into));
+    }
+
+    fn take(&self, facts: &Facts) -> Option<Self::Input> {
+        self.iter().map(|need| need.take(facts)).collect()
+    }
+}
+
+macro_rules! tuple_needs {
+    ($($name:ident),*) => {
+        #[allow(non_snake_case)]
+        impl<$($name: Needs),*> Needs for ($($name,)*) {
+            type Input = ($($name::Input,)*);
+
+            fn ids(&self, _into: &mut Vec<StepId>) {
+                let ($($name,)*) = self;
+                $($name.ids(_into);)*
+            }
+
+            fn take(&self, _facts: &Facts) -> Option<Self::Input> {
+                let ($($name,)*) = self;
+                Some(($($name.take(_facts)?,)*))
+            }
+        }
+    };
+}
+tuple_needs!();
+tuple_needs!(A, B);
+tuple_needs!(A, B, C);
+tuple_needs!(A, B, C, D);
+tuple_needs!(A, B, C, D, E);
+tuple_needs!(A, B, C, D, E, F);
+tuple_needs!(A, B, C, D, E, F, G);
+tuple_needs!(A, B, C, D, E, F, G, H);
+
+/// Order without facts: the step waits for these, and takes nothing from them.
+#[derive(Debug, Clone, Default)]
+pub struct After(Vec<StepId>);
+
+impl After {
+    pub fn step<F>(mut self, handle: &Handle<F>) -> Self {
+        self.0.push(handle.id.clone());
+        self
+    }
+}
+
+impl Needs for After {
+    type Input = ();
+
+    fn ids(&self, into: &mut Vec<StepId>) {
+        into.extend(self.0.iter().cloned());
+    }
+
+    fn take(&self, _facts: &Facts) -> Option<()> {
+        Some(())
+    }
+}
+
+/// What a look found, its type forgotten.
+pub(super) struct Found {
+    pub fact: Option<Arc<dyn Any + Send + Sync>>,
+    pub state: State,
+    pub detail: String,
+}
+
+/// What `check` found, its type forgotten; `apply` gets it back.
+pub(super) enum Checked {
+    Clean(String),
+    Change { lines: Vec<String>, change: Box<dyn Any + Send> },
+}
+
+/// A step, its types forgotten.
+pub(super) trait Node: Send + Sync {
+    fn resource(&self) -> Resource;
+    fn estimate(&self) -> Duration;
+    /// Whether all inputs are there.
+    fn ready(&self, facts: &Facts) -> bool;
+    fn read<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Found>>;
+    fn check<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Checked>>;
+    fn apply<'a>(
+        &'a self,
+        cx: &'a Context,
+        facts: &'a Facts,
+        change: Box<dyn Any + Send>,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>>;
+}
+
+struct Joined<S, N> {
+    step: S,
+    needs: N,
+}
+
+impl<S, N> Joined<S, N>
+where
+    S: Step,
+    N: Needs<Input = S::Input>,
+{
+    fn input(&self, facts: &Facts) -> S::Input {
+        self.needs.take(facts).expect("a step starts only when its inputs are there")
+    }
+}
+
+impl<S, N> Node for Joined<S, N>
+where
+    S: Step,
+    N: Needs<Input = S::Input>,
+{
+    fn resource(&self) -> Resource {
+        self.step.resource()
+    }
+
+    fn estimate(&self) -> Duration {
+        self.step.estimate()
+    }
+
+    fn ready(&self, facts: &Facts) -> bool {
+        self.needs.take(facts).is_some()
+    }
+
+    fn read<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Found>> {
+        Box::pin(async move {
+            let Seen { fact, state, detail } = self.step.read(cx, &self.input(facts)).await?;
+            let fact = fact.map(|fact| Arc::new(fact) as Arc<dyn Any + Send + Sync>);
+            Ok(Found { fact, state, detail })
+        })
+    }
+
+    fn check<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Checked>> {
+        Box::pin(async move {
+            Ok(match self.step.check(cx, &self.input(facts)).await? {
+                Check::Clean(why) => Checked::Clean(why),
+                Check::Change { lines, change } => Checked::Change { lines, change: Box::new(change) },
+            })
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        cx: &'a Context,
+        facts: &'a Facts,
+        change: Box<dyn Any + Send>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let change =
+                *change.downcast::<S::Change>().expect("a change goes back to the step that made it");
+            self.step.apply(cx, &self.input(facts), change).await
+        })
+    }
+
+    fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>> {
+        Box::pin(async move { self.step.destroy(cx, self.needs.take(facts).as_ref()).await })
+    }
+}
+
+pub(super) struct Entry {
+    pub node: Arc<dyn Node>,
+    pub needs: Vec<StepId>,
+}
+
+/// Steps and what each needs. Free of cycles by construction: a step can only need what was added before.
+#[derive(Default)]
+pub struct Graph {
+    pub(super) entries: BTreeMap<StepId, Entry>,
+}
+
+impl Graph {
+    /// Adds a step.
+    ///
+    /// # Panics
+    /// When a step of that name is there already: a plan that does so is wrong.
+    pub fn add<S, N>(&mut self, step: S, needs: N) -> Handle<S::Fact>
+    where
+        S: Step,
+        N: Needs<Input = S::Input>,
+    {
+        let id = step.id();
+        let mut ids = Vec::new();
+        needs.ids(&mut ids);
+        ids.sort();
+        ids.dedup();
+        let entry = Entry { node: Arc::new(Joined { step, needs }), needs: ids };
+        let twin = self.entries.insert(id.clone(), entry);
+        assert!(twin.is_none(), "two steps are named `{id}`");
+        Handle { id, fact: PhantomData }
+    }
+
+    /// All steps' names.
+    pub fn ids(&self) -> impl Iterator<Item = &StepId> {
+        self.entries.keys()
+    }
+
+    /// What a step waits for.
+    pub fn needs(&self, step: &StepId) -> &[StepId] {
+        self.entries.get(step).map_or(&[], |entry| &entry.needs)
+    }
+
+    /// The steps given and all that they depend on.
+    pub fn with_ancestors(
+        &self,
+        steps: impl IntoIterator<Item = StepId>,
+    ) -> std::collections::BTreeSet<StepId> {
+        let mut found = std::collections::BTreeSet::new();
+        let mut open: Vec<StepId> = steps.into_iter().collect();
+        while let Some(step) = open.pop() {
+            open.extend(self.needs(&step).iter().cloned());
+            found.insert(step);
+        }
+        found
+    }
+
+    /// The longest time from a step's start to the end of all that follows it: the order in which ready
+    /// steps start.
+    pub(super) fn remaining(&self) -> BTreeMap<StepId, Duration> {
+        let mut followers: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
+        for (step, entry) in &self.entries {
+            for need in &entry.needs {
+                followers.entry(need).or_default().push(step);
+            }
+        }
+        let mut known: BTreeMap<StepId, Duration> = BTreeMap::new();
+        let mut open: Vec<&StepId> = self.entries.keys().collect();
+        while let Some(&step) = open.last() {
+            if known.contains_key(step) {
+                open.pop();
+                continue;
+            }
+            let after = followers.get(step).map_or(&[][..], Vec::as_slice);
+            let unknown: Vec<&StepId> =
+                after.iter().copied().filter(|next| !known.contains_key(*next)).collect();
+            if unknown.is_empty() {
+                let tail = after.iter().map(|next| known[*next]).max().unwrap_or_default();
+                known.insert(step.clone(), tail + self.entries[step].node.estimate());
+                open.pop();
+            } else {
+                open.extend(unknown);
+            }
+        }
+        known
+    }
+}

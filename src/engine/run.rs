@@ -1,0 +1,248 @@
+//! The scheduler: one loop that owns the run. It waits for a step's end or a cancel, and starts what is ready.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{Id, JoinSet},
+    time::Instant,
+};
+
+use super::{
+    attempt::{self, Budget, Ended},
+    graph::{Facts, Graph},
+};
+use crate::step::{
+    Action, Cancel, Context, Error, Event, Events, PlannedStep, Resource, StepId, Verdict, World,
+};
+
+/// What a run does with which steps, and within which limits.
+pub struct Orders {
+    pub actions: BTreeMap<StepId, Action>,
+    /// After the first failure nothing new starts, in any region.
+    pub fail_fast: bool,
+    pub limits: BTreeMap<Resource, usize>,
+    pub budget: Budget,
+    /// The folder for the steps' log files.
+    pub logs: PathBuf,
+}
+
+impl Orders {
+    /// The same for all steps of a graph.
+    pub fn all(graph: &Graph, action: Action, logs: PathBuf) -> Self {
+        let actions = graph.ids().map(|step| (step.clone(), action)).collect();
+        Self { actions, fail_fast: false, limits: limits(), budget: Budget::default(), logs }
+    }
+
+    /// The run's steps in words.
+    pub fn planned(&self, graph: &Graph) -> Vec<PlannedStep> {
+        let named = |(step, action): (&StepId, &Action)| PlannedStep {
+            step: step.clone(),
+            action: *action,
+            needs: waits_for(graph, &self.actions, step),
+        };
+        self.actions.iter().map(named).collect()
+    }
+}
+
+/// As many busy steps as there are processors; terraform processes at about 600 MB each.
+fn limits() -> BTreeMap<Resource, usize> {
+    let cpus = std::thread::available_parallelism().map_or(1, Into::into);
+    BTreeMap::from([(Resource::Cpu, cpus), (Resource::Terraform, crate::tool::terraform_slots())])
+}
+
+/// What a run ends with.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub verdicts: BTreeMap<StepId, Verdict>,
+    pub elapsed: BTreeMap<StepId, Duration>,
+    pub facts: Facts,
+}
+
+/// A step waits for its needs on the way up, and for its dependents on the way down.
+fn waits_for(graph: &Graph, actions: &BTreeMap<StepId, Action>, step: &StepId) -> Vec<StepId> {
+    if actions[step] == Action::Destroy {
+        let dependent =
+            |other: &&StepId| actions[*other] == Action::Destroy && graph.needs(other).contains(step);
+        return actions.keys().filter(dependent).cloned().collect();
+    }
+    graph.needs(step).iter().filter(|need| actions.contains_key(*need)).cloned().collect()
+}
+
+struct Loop<'a> {
+    graph: &'a Graph,
+    orders: &'a Orders,
+    world: Arc<World>,
+    events: Events,
+    cancel: Cancel,
+    waiting: BTreeMap<StepId, Vec<StepId>>,
+    remaining: BTreeMap<StepId, Duration>,
+    running: JoinSet<Ended>,
+    names: BTreeMap<Id, (StepId, Instant)>,
+    in_use: BTreeMap<Resource, usize>,
+    failed: Option<StepId>,
+    outcome: Outcome,
+}
+
+/// Runs the steps that the orders name, each as soon as what it needs has succeeded.
+///
+/// `facts` are those of an earlier look (a teardown starts with one). Every step gets exactly one verdict.
+pub async fn run(
+    graph: &Graph,
+    orders: &Orders,
+    facts: Facts,
+    world: Arc<World>,
+    events: Events,
+    cancel: Cancel,
+) -> Outcome {
+    let waiting =
+        orders.actions.keys().map(|step| (step.clone(), waits_for(graph, &orders.actions, step))).collect();
+    let mut run = Loop {
+        graph,
+        orders,
+        world,
+        events,
+        cancel,
+        waiting,
+        remaining: graph.remaining(),
+        running: JoinSet::new(),
+        names: BTreeMap::new(),
+        in_use: BTreeMap::new(),
+        failed: None,
+        outcome: Outcome { facts, ..Outcome::default() },
+    };
+    run.to_the_end().await;
+    run.outcome
+}
+
+impl Loop<'_> {
+    async fn to_the_end(&mut self) {
+        loop {
+            self.settle();
+            self.start_ready();
+            if self.running.is_empty() {
+                debug_assert!(self.waiting.is_empty(), "nothing runs and something waits");
+                return;
+            }
+            let cancelled = self.cancel.soft.is_cancelled();
+            tokio::select! {
+                ended = self.running.join_next_with_id() => self.ended(ended.expect("something runs")),
+                () = self.cancel.soft.cancelled(), if !cancelled => {}
+            }
+        }
+    }
+
+    /// Gives a verdict to every waiting step that can no longer run.
+    fn settle(&mut self) {
+        loop {
+            let doomed: Vec<(StepId, Verdict)> = self
+                .waiting
+                .iter()
+                .filter_map(|(step, needs)| Some((step.clone(), self.doom(needs)?)))
+                .collect();
+            if doomed.is_empty() {
+                return;
+            }
+            for (step, verdict) in doomed {
+                self.waiting.remove(&step);
+                self.finish(step, verdict, Duration::ZERO);
+            }
+        }
+    }
+
+    fn doom(&self, needs: &[StepId]) -> Option<Verdict> {
+        if let Some(because) = needs.iter().find(|need| {
+            self.outcome
+                .verdicts
+                .get(need)
+                .is_some_and(|verdict| !verdict.succeeded() && *verdict != Verdict::Cancelled)
+        }) {
+            let because = match &self.outcome.verdicts[because] {
+                Verdict::Skipped { because } => because.clone(),
+                _ => because.clone(),
+            };
+            return Some(Verdict::Skipped { because });
+        }
+        if let Some(because) = self.failed.as_ref().filter(|_| self.orders.fail_fast) {
+            return Some(Verdict::Skipped { because: because.clone() });
+        }
+        let stopped = self.cancel.soft.is_cancelled()
+            || needs.iter().any(|need| self.outcome.verdicts.get(need) == Some(&Verdict::Cancelled));
+        stopped.then_some(Verdict::Cancelled)
+    }
+
+    /// Starts what is ready, the longest remaining path first.
+    fn start_ready(&mut self) {
+        let done = |need: &StepId| self.outcome.verdicts.contains_key(need);
+        let mut ready: Vec<StepId> = self
+            .waiting
+            .iter()
+            .filter(|(_, needs)| needs.iter().all(done))
+            .map(|(step, _)| step.clone())
+            .collect();
+        ready.sort_by_key(|step| (std::cmp::Reverse(self.remaining[step]), step.clone()));
+        for step in ready {
+            let resource = self.graph.entries[&step].node.resource();
+            let used = self.in_use.entry(resource).or_default();
+            if self.orders.limits.get(&resource).is_some_and(|limit| used >= &mut limit.max(&1).to_owned()) {
+                continue;
+            }
+            *used += 1;
+            self.waiting.remove(&step);
+            self.start(step);
+        }
+    }
+
+    fn start(&mut self, step: StepId) {
+        let action = self.orders.actions[&step];
+        let node = self.graph.entries[&step].node.clone();
+        let cx = Context {
+            log: self.orders.logs.join(step.log_name()),
+            step: step.clone(),
+            world: self.world.clone(),
+            cancel: self.cancel.clone(),
+            events: self.events.clone(),
+        };
+        let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
+        drop(self.events.send(Event::StepStarted { step: step.clone() }));
+        let task = self.running.spawn(async move {
+            if action != Action::Destroy && !node.ready(&facts) {
+                let summary = "what it is made from is not there yet".to_owned();
+                return Ended { verdict: Verdict::Absent { summary }, fact: None };
+            }
+            attempt::run(node.as_ref(), action, &cx, &facts, budget).await
+        });
+        self.names.insert(task.id(), (step, Instant::now()));
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
+        let (id, ended) = match ended {
+            Ok((id, ended)) => (id, ended),
+            Err(error) => {
+                let panic = Error::permanent(format!("a defect in paydeploy: {error}"));
+                let failed = Verdict::Failed {
+                    class: panic.class,
+                    chain: panic.chain(),
+                    hint: Some("please report it with the step's log".to_owned()),
+                    attempts: 1,
+                };
+                (error.id(), failed.into())
+            }
+        };
+        let (step, started) = self.names.remove(&id).expect("every task has a name");
+        let resource = self.graph.entries[&step].node.resource();
+        *self.in_use.entry(resource).or_insert(1) -= 1;
+        if let Some(fact) = ended.fact {
+            self.outcome.facts.insert(step.clone(), fact);
+        }
+        self.finish(step, ended.verdict, started.elapsed());
+    }
+
+    fn finish(&mut self, step: StepId, verdict: Verdict, elapsed: Duration) {
+        if matches!(verdict, Verdict::Failed { .. }) && self.failed.is_none() {
+            self.failed = Some(step.clone());
+        }
+        drop(self.events.send(Event::StepFinished { step: step.clone(), verdict: verdict.clone(), elapsed }));
+        self.outcome.elapsed.insert(step.clone(), elapsed);
+        self.outcome.verdicts.insert(step, verdict);
+    }
+}

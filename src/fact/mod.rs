@@ -1,0 +1,176 @@
+//! What steps tell each other: plain typed values, no I/O, no secrets.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The state bucket of a region is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateBucket {
+    pub name: String,
+}
+
+/// What the world looked like before the first effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preflight {
+    /// The IAM principal that runs this, without a session name: it gets an access entry in every cluster.
+    pub deployer_arn: String,
+    /// What is released: the commit of the work tree.
+    pub commit: Commit,
+}
+
+/// A commit of the application's repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// 40 hexadecimal digits.
+    pub id: String,
+    /// Committer date, seconds since 1970: the image's build date.
+    pub time: i64,
+}
+
+impl Commit {
+    pub fn short(&self) -> &str {
+        self.id.get(..7).unwrap_or(&self.id)
+    }
+}
+
+/// Outputs of the `foundation` stack.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Foundation {
+    pub vpc_id: String,
+    pub nat_public_ips: Vec<String>,
+    pub ecr_repository_name: String,
+    pub ecr_repository_url: String,
+    pub api_secret_arn: String,
+    pub db_app_secret_arn: String,
+    pub db_migrator_secret_arn: String,
+    pub certificate_arn: String,
+    pub hosted_zone_id: String,
+    pub hosted_zone_name: String,
+    pub app_domain: String,
+}
+
+/// Outputs of the `cluster` stack.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Cluster {
+    pub cluster_name: String,
+    pub cluster_endpoint: String,
+    /// PEM, base64-encoded, as EKS gives it.
+    pub cluster_ca: String,
+    pub external_secrets_role_arn: String,
+    pub external_dns_role_arn: String,
+    pub lb_controller_role_arn: String,
+    /// Empty on a spoke.
+    pub argocd_role_arn: String,
+}
+
+/// Outputs of the `database` stack.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Database {
+    pub db_instance_id: String,
+    pub db_endpoint: String,
+    pub db_port: u16,
+    pub db_name: String,
+    /// The proxy's host name.
+    pub db_connection_endpoint: String,
+    pub master_secret_arn: String,
+}
+
+/// The `audit` stack is there; nobody waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Audit {
+    pub trail_arn: String,
+}
+
+/// The region's certificate has been issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub arn: String,
+}
+
+/// The region's cluster answers, and this is how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub cluster: Cluster,
+    pub aws_region: String,
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageDigest(pub String);
+
+impl fmt::Display for ImageDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An image that exists: built here or found in a region's registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    pub tag: String,
+    /// Where it is: a region's registry, or the local engine.
+    pub at: ImageSource,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// `repository@digest` in the registry of the AWS region named.
+    Registry { aws_region: String, repository: String, digest: ImageDigest },
+    /// An image id of the local container engine.
+    Engine { id: String },
+}
+
+/// The image in a region's registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Registry host and repository, without tag or digest.
+    pub repository: String,
+    pub digest: ImageDigest,
+}
+
+/// An add-on is there and does its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addon {
+    pub release: String,
+    pub version: String,
+}
+
+/// The region's secrets have values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    pub api: String,
+    pub db_app: String,
+    pub db_migrator: String,
+}
+
+/// Argo CD runs on the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgoCd {
+    pub version: String,
+    pub namespace: String,
+}
+
+/// Argo CD may act in the region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    pub namespace: String,
+}
+
+/// Argo CD knows the region's cluster and has listed in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The cluster Secret's name in Argo CD's namespace.
+    pub secret: String,
+}
+
+/// What a region runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub commit: String,
+    pub digest: ImageDigest,
+    pub url: String,
+    pub ready_pods: u32,
+    pub pods: u32,
+}

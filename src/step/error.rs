@@ -1,0 +1,111 @@
+//! A step's failure: what went wrong, of which class, and what to do about it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a failure means for the run. Only [`Class::Transient`] is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Throttling, time-outs, 5xx, connections, eventual consistency: the same call may succeed later.
+    Transient,
+    /// Somebody else made or holds it: adopt it or wait for it.
+    Conflict,
+    /// The same call fails again.
+    Permanent,
+    /// It would delete or replace what must not go without a word from the user.
+    Refused,
+    /// An earlier phase has not run.
+    Missing,
+    /// The user asked to stop.
+    Cancelled,
+}
+
+/// The error of every step function. Any other error becomes a permanent one by `?`.
+#[derive(Debug)]
+pub struct Error {
+    pub class: Class,
+    pub source: anyhow::Error,
+    /// What the user should do, in one line.
+    pub hint: Option<String>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(class: Class, source: impl Into<anyhow::Error>) -> Self {
+        Self { class, source: source.into(), hint: None }
+    }
+
+    pub fn msg(class: Class, message: impl fmt::Display) -> Self {
+        Self { class, source: anyhow::anyhow!("{message}"), hint: None }
+    }
+
+    pub fn permanent(message: impl fmt::Display) -> Self {
+        Self::msg(Class::Permanent, message)
+    }
+
+    pub fn transient(message: impl fmt::Display) -> Self {
+        Self::msg(Class::Transient, message)
+    }
+
+    pub fn cancelled() -> Self {
+        Self::msg(Class::Cancelled, "interrupted")
+    }
+
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The chain of causes, outermost first.
+    pub fn chain(&self) -> Vec<String> {
+        let mut chain: Vec<String> = Vec::new();
+        for cause in self.source.chain() {
+            let text = cause.to_string();
+            // some libraries repeat their source in their own text
+            if !chain.iter().any(|said| said.ends_with(&text)) {
+                chain.push(text);
+            }
+        }
+        chain
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain().join(": "))
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::new(Class::Permanent, error)
+    }
+}
+
+/// Words added to a failed result on its way up.
+pub trait ErrorExt<T> {
+    fn class(self, class: Class) -> Result<T>;
+    fn hint(self, hint: impl Into<String>) -> Result<T>;
+    /// What was being done, to be read after "failed to".
+    fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> ErrorExt<T> for std::result::Result<T, E> {
+    fn class(self, class: Class) -> Result<T> {
+        self.map_err(|error| Error { class, ..error.into() })
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Result<T> {
+        self.map_err(|error| error.into().with_hint(hint))
+    }
+
+    fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T> {
+        self.map_err(|error| {
+            let Error { class, source, hint } = error.into();
+            Error { class, source: source.context(format!("failed to {what}")), hint }
+        })
+    }
+}
