@@ -1,0 +1,24 @@
+output "id" {
+  description = "Identifier of the instance."
+  value       = aws_db_instance.this.identifier
+}
+
+output "host" {
+  description = "Host name of the instance itself."
+  value       = aws_db_instance.this.address
+}
+
+output "port" {
+  description = "Port of the instance."
+  value       = aws_db_instance.this.port
+}
+
+output "database" {
+  description = "Name of the database."
+  value       = aws_db_instance.this.db_name
+}
+
+output "master_secret_arn" {
+  description = "Secret of the master user, which RDS makes and rotates."
+  value       = aws_db_instance.this.master_user_secret[0].secret_arn
+}

@@ -1,0 +1,12 @@
+output "name" {
+  description = "Name of the proxy."
+  value       = aws_db_proxy.this.name
+}
+
+output "host" {
+  description = "Host name of the proxy."
+  value       = aws_db_proxy.this.endpoint
+
+  # it answers nothing before it has a target
+  depends_on = [aws_db_proxy_target.this]
+}
