@@ -224,6 +224,17 @@ variable "db_engine_version" {
   }
 }
 
+variable "db_ca_certificate" {
+  description = "Certificate authority of the database's certificate, such as rds-ca-rsa4096-g1. By default the account's (rds-ca-rsa2048-g1 unless it was changed): naming one costs a modification right after the creation, and clients verify against the bundle of all."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.db_ca_certificate == null || can(regex("^rds-ca-[a-z0-9]+-g[0-9]+$", var.db_ca_certificate))
+    error_message = "db_ca_certificate: give an identifier such as rds-ca-rsa2048-g1."
+  }
+}
+
 variable "db_storage_gib" {
   description = "Storage at first, and up to which it grows by itself."
   type = object({

@@ -63,7 +63,7 @@ resource "aws_db_instance" "this" {
   publicly_accessible                 = false
   db_subnet_group_name                = var.subnet_group_name
   vpc_security_group_ids              = [var.security_group_id]
-  ca_cert_identifier                  = "rds-ca-rsa2048-g1"
+  ca_cert_identifier                  = var.ca_certificate
   parameter_group_name                = aws_db_parameter_group.this.name
   iam_database_authentication_enabled = true
 

@@ -33,6 +33,11 @@ variable "storage_gib" {
   type        = object({ initial = number, max = number })
 }
 
+variable "ca_certificate" {
+  description = "Certificate authority of the instance's certificate, or null for the account's default."
+  type        = string
+}
+
 variable "database" {
   description = "Database that is made with the instance."
   type        = string

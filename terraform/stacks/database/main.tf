@@ -8,6 +8,7 @@ module "database" {
   engine_version        = var.db_engine_version
   instance_class        = var.db_instance_class
   storage_gib           = var.db_storage_gib
+  ca_certificate        = var.db_ca_certificate
   database              = "payments"
   master_username       = "dbadmin"
   subnet_group_name     = local.foundation.database_subnet_group_name

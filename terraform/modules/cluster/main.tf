@@ -1,0 +1,54 @@
+# Made here and not by EKS, which would keep it for ever and without the key.
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/eks/${var.name}/cluster"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_eks_cluster" "this" {
+  name     = var.name
+  version  = var.kubernetes_version
+  role_arn = aws_iam_role.this.arn
+
+  enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
+
+  # the add-ons are managed ones, from the first minute
+  bootstrap_self_managed_addons = false
+
+  access_config {
+    # who may do what is an access entry; whoever ran Terraform gets nothing by having run it
+    authentication_mode                         = "API"
+    bootstrap_cluster_creator_admin_permissions = false
+  }
+
+  encryption_config {
+    resources = ["secrets"]
+
+    provider {
+      key_arn = var.kms_key_arn
+    }
+  }
+
+  kubernetes_network_config {
+    service_ipv4_cidr = "172.20.0.0/16"
+  }
+
+  vpc_config {
+    subnet_ids              = var.subnet_ids
+    security_group_ids      = [var.security_group_id]
+    endpoint_private_access = true
+    endpoint_public_access  = true
+    public_access_cidrs     = var.public_access_cidrs
+  }
+
+  depends_on = [
+    aws_iam_role_policy_attachment.this,
+    aws_iam_role_policy.key,
+    aws_cloudwatch_log_group.this,
+  ]
+}
+
+resource "aws_iam_openid_connect_provider" "this" {
+  url            = aws_eks_cluster.this.identity[0].oidc[0].issuer
+  client_id_list = ["sts.amazonaws.com"]
+}

@@ -1,0 +1,60 @@
+variable "name" {
+  description = "Name of the cluster."
+  type        = string
+}
+
+variable "partition" {
+  description = "AWS partition, such as aws."
+  type        = string
+}
+
+variable "account_id" {
+  description = "Account of the cluster."
+  type        = string
+}
+
+variable "aws_region" {
+  description = "Region of the cluster."
+  type        = string
+}
+
+variable "kubernetes_version" {
+  description = "Minor version, such as 1.35."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Subnets of the control plane's network interfaces."
+  type        = list(string)
+}
+
+variable "security_group_id" {
+  description = "Group of the control plane's network interfaces."
+  type        = string
+}
+
+variable "public_access_cidrs" {
+  description = "Addresses from which the API may be reached from outside the VPC."
+  type        = list(string)
+
+  validation {
+    # an empty list means everybody to EKS
+    condition     = length(var.public_access_cidrs) > 0
+    error_message = "public_access_cidrs: give at least one block."
+  }
+}
+
+variable "administrators" {
+  description = "IAM principals with every right in the cluster, by what they are for."
+  type        = map(string)
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts Kubernetes Secrets and the log."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "How long the control plane's log is kept."
+  type        = number
+}

@@ -1,0 +1,4 @@
+output "name" {
+  description = "Name of the group, once its nodes are there."
+  value       = aws_eks_node_group.this.node_group_name
+}

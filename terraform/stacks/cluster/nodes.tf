@@ -1,0 +1,66 @@
+data "aws_iam_policy_document" "node_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ec2.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "node" {
+  name               = "${local.name}-node"
+  description        = "Nodes of the cluster ${local.name}"
+  assume_role_policy = data.aws_iam_policy_document.node_trust.json
+}
+
+# to join and to pull; addresses are the network plugin's business, which has a role of its own
+resource "aws_iam_role_policy_attachment" "node" {
+  for_each = toset(["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"])
+
+  role       = aws_iam_role.node.name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/${each.key}"
+}
+
+locals {
+  # what runs on the system nodes only: add-ons and, on the hub, Argo CD
+  system_label = { role = "system" }
+  system_taint = { key = "dedicated", value = "system" }
+
+  node_groups = {
+    system = {
+      nodes  = var.system_nodes
+      labels = local.system_label
+      taints = [merge(local.system_taint, { effect = "NO_SCHEDULE" })]
+    }
+    application = {
+      nodes  = var.application_nodes
+      labels = { role = "application" }
+      taints = []
+    }
+  }
+}
+
+module "node_group" {
+  source = "../../modules/node-group"
+
+  for_each = local.node_groups
+
+  name               = each.key
+  cluster_name       = module.cluster.name
+  kubernetes_version = var.kubernetes_version
+  role_arn           = aws_iam_role.node.arn
+  subnet_ids         = local.foundation.private_subnet_ids
+  security_group_id  = local.foundation.node_security_group_id
+  kms_key_arn        = local.foundation.kms_key_arn
+  instance_types     = each.value.nodes.instance_types
+  size               = { min = each.value.nodes.min, max = each.value.nodes.max, desired = each.value.nodes.desired }
+  disk_gib           = each.value.nodes.disk_gib
+  labels             = each.value.labels
+  taints             = each.value.taints
+  tags               = local.tags
+
+  # a node is not ready before it has a network, and leaves its interfaces behind when the plugin goes first
+  depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
+}
