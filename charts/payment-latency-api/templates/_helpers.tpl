@@ -74,6 +74,13 @@ DATABASE_PORT: {{ .Values.database.port | quote }}
 DATABASE_NAME: {{ .Values.database.name | quote }}
 DATABASE_CA_FILE: /etc/payment-api/rds-ca-bundle.pem
 SECRETS_DIR: /var/run/secrets/payment-api
+DRAIN_SECONDS: {{ include "payment-latency-api.drainSeconds" . | quote }}
+SHUTDOWN_SECONDS: {{ .Values.shutdownSeconds | quote }}
+{{- end -}}
+
+{{- /* A pod answers until the load balancer has forgotten it, which it begins to do some seconds after SIGTERM. */ -}}
+{{- define "payment-latency-api.drainSeconds" -}}
+{{ add .Values.ingress.deregistrationDelaySeconds 5 }}
 {{- end -}}
 
 {{- define "payment-latency-api.image" -}}
