@@ -10,7 +10,7 @@
 
 Each can be called again at any time, and after a call that was killed: it looks at what is there and goes on. Calls
 for different regions and for different node groups run side by side.
-Also `cluster.py exec REGION [--node GROUP] COMMAND..`: runs a command in a region's or a node's namespaces, to look around.
+Also `cluster.py exec [--node GROUP] REGION COMMAND..`: runs a command in a region's or a node's namespaces, to look around.
 """
 import argparse
 import os

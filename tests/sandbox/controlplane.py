@@ -23,6 +23,7 @@ from waiting import Failure, wait_until
 
 MANIFESTS = Path(__file__).with_name("manifests")
 ETCD = "http://127.0.0.1:2379"
+FRONT_PROXY = "front-proxy-client"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
@@ -40,13 +41,13 @@ def create(region: Region, inside: Namespace, eks_name: str, issuer: str) -> Non
 
 
 def stop(inside: Namespace) -> None:
-    for name in reversed(PROGRAMS):
-        inside.stop(name)
+    """Kills the programs: what they would still save is about to be deleted."""
+    inside.kill_programs(*reversed(PROGRAMS))
 
 
 def forget(region: Region) -> None:
     """Removes everything that was the cluster's but its logs; its programs must have ended."""
-    for directory in (region.directory / "etcd", region.directory / "kubectl", region.pki):
+    for directory in (region.directory / "etcd", region.directory / "kubectl", region.directory / "volume-plugins", region.pki):
         shutil.rmtree(directory, ignore_errors=True)
     region.admin_kubeconfig.unlink(missing_ok=True)
 
@@ -78,6 +79,10 @@ def kubectl(region: Region, *arguments: str, given: str | None = None, seconds: 
 def _make_identity(region: Region, eks_name: str) -> None:
     region.pki.mkdir(mode=0o700, parents=True)
     pki.make_authority(region.pki, f"{eks_name}-ca")
+    # an authority of its own: whoever it signed may name any user to an aggregated API
+    (region.pki / "front-proxy").mkdir()
+    pki.make_authority(region.pki / "front-proxy", f"{eks_name}-front-proxy-ca")
+    pki.issue(region.pki / "front-proxy", region.pki / "front-proxy" / "client", FRONT_PROXY)
     pki.make_token_key(region.pki / "sa.key")
     pki.issue(region.pki, region.pki / "server", "kube-apiserver", hosts=(
         region.address, region.kubernetes_service, "127.0.0.1",
@@ -106,6 +111,10 @@ def _programs(region: Region, issuer: str) -> dict[str, list]:
             "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
             f"--kubelet-client-certificate={own}/kubelet-client.crt", f"--kubelet-client-key={own}/kubelet-client.key",
             "--kubelet-preferred-address-types=InternalIP",
+            f"--requestheader-client-ca-file={own}/front-proxy/ca.crt", f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={own}/front-proxy/client.crt", f"--proxy-client-key-file={own}/front-proxy/client.key",
             f"--service-account-issuer={issuer}", f"--service-account-jwks-uri={issuer}/keys",
             "--api-audiences=https://kubernetes.default.svc",
             f"--service-account-key-file={own}/sa.pub", f"--service-account-signing-key-file={own}/sa.key",
@@ -117,6 +126,8 @@ def _programs(region: Region, issuer: str) -> dict[str, list]:
             "--use-service-account-credentials=true", f"--service-account-private-key-file={own}/sa.key",
             f"--root-ca-file={own}/ca.crt", f"--cluster-signing-cert-file={own}/ca.crt",
             f"--cluster-signing-key-file={own}/ca.key", "--kube-api-qps=100", "--kube-api-burst=150", "--profiling=false",
+            # its default is a directory of the machine, which it would make
+            f"--flex-volume-plugin-dir={region.directory}/volume-plugins",
         ],
         "kube-scheduler": [
             "kube-scheduler", f"--kubeconfig={own}/scheduler.kubeconfig", "--leader-elect=false", "--profiling=false",

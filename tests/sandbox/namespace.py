@@ -72,14 +72,10 @@ class Namespace:
         if status := self.programs()[name]:
             raise Failure(f"`{name}` failed with status {status}: {last_lines(log)}")
 
-    def stop(self, name: str, grace: float = 10) -> None:
-        if not self.running(name):
-            return
-        self._request({"signal": name, "number": int(signal.SIGTERM)})
-        try:
-            wait_until(lambda: not self.running(name), f"`{name}` to stop", grace)
-        except Failure:
+    def kill_programs(self, *names: str) -> None:
+        for name in names:
             self._request({"signal": name, "number": int(signal.SIGKILL)})
+        for name in names:
             wait_until(lambda: not self.running(name), f"`{name}` to die", 10)
 
     def command(self, *argv: str) -> list[str]:

@@ -2,12 +2,12 @@
 
     host                        region (a network namespace)             node (another)
     pd-host     10.89.0.1       nodes 10.89.N.2, a bridge over           eth0 10.89.N.(2+i)
-    pd-REGION   10.89.N.1, .9 ──── eth0, node-1, node-2, .. ────────────── default via 10.89.N.2
+    pd-REGION   10.89.N.1, .9 ──── eth0, node-1, node-2, .. ────────────── 10.64/10 via 10.89.N.2
                 10.9N/16 via 10.89.N.2                                    cni0, the pods: 10.9N.i.0/24
 
-The region's namespace routes between its nodes' pods and to the host side, as a VPC would. It knows the sandbox's
-own addresses only: what is not the sandbox's is unreachable at once, so nothing in a pod can reach the machine's
-network, nor wait for it.
+The region's namespace routes between its nodes' pods and to the host side, as a VPC would. There is no default route,
+neither there nor on nodes nor in pods: what is not the sandbox's is unreachable at once, so nothing in a pod can
+reach the machine's network or a cloud's metadata, nor wait for them.
 """
 import subprocess
 
@@ -16,8 +16,9 @@ from namespace import Namespace, run
 from region import Region
 from waiting import Failure
 
-# 10.89 the links, 10.91 and up the pods of the regions
-SANDBOX_RANGE = "10.88.0.0/13"
+# 10.89 are the links, 10.91 and up the pods of the regions, 10.101 and up their services
+LINKS_AND_PODS = "10.88.0.0/13"
+SANDBOX_RANGE = "10.64.0.0/10"
 BRIDGE = "nodes"
 FIREWALL_COMMENT = "paydeploy-sandbox"
 
@@ -44,11 +45,13 @@ def connect_region(region: Region, inside: Namespace) -> None:
 
     inside.run("ip", "link", "set", "lo", "up")
     if "nodes" not in inside.run("ip", "-o", "link"):
-        inside.run("ip", "link", "add", BRIDGE, "type", "bridge")
+        # left to itself a bridge takes the lowest of its ports' hardware addresses, so nodes that come and go would
+        # make the API server unreachable to whoever remembers the former one
+        inside.run("ip", "link", "add", BRIDGE, "address", f"02:70:64:00:00:{region.index:02x}", "type", "bridge")
     inside.run("ip", "link", "set", "eth0", "master", BRIDGE, "up")
     inside.run("ip", "address", "replace", f"{region.address}/24", "dev", BRIDGE)
     inside.run("ip", "link", "set", BRIDGE, "up")
-    inside.run("ip", "route", "replace", SANDBOX_RANGE, "via", region.host)
+    inside.run("ip", "route", "replace", LINKS_AND_PODS, "via", region.host)
     # it sends packets back out of the link they came from; nobody is to be told a shorter way
     inside.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
                f"net.ipv4.conf.{BRIDGE}.send_redirects=0")
@@ -69,7 +72,7 @@ def connect_node(region: Region, number: int, inside: Namespace, node: Namespace
     node.run("ip", "link", "set", "lo", "up")
     node.run("ip", "address", "add", f"{region.node_address(number)}/24", "dev", "eth0")
     node.run("ip", "link", "set", "eth0", "up")
-    node.run("ip", "route", "add", "default", "via", region.address)
+    node.run("ip", "route", "add", SANDBOX_RANGE, "via", region.address)
     # a service's address is translated by rules that traffic between two pods of one bridge must pass as well
     node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
     inside.run("ip", "route", "replace", region.node_pod_range(number), "via", region.node_address(number))

@@ -139,6 +139,7 @@ class Node:
         values = {
             "directory": self.directory, "pause": PAUSE_IMAGE, "cni_programs": _cni_programs(),
             "address": self.region.node_address(self.number), "pods": self.region.node_pod_range(self.number),
+            "sandbox_range": network.SANDBOX_RANGE,
             "authority": self.region.pki / "ca.crt", "cgroup": self.cgroup, "dns": self.region.dns_service,
             "provider_id": f"aws:///{self.region.node_zone(self.number)}/i-{instance}", "taints": json.dumps(shape.taints),
         }
