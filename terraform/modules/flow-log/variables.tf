@@ -1,0 +1,34 @@
+variable "name" {
+  description = "Name of the VPC; part of the log group's."
+  type        = string
+}
+
+variable "partition" {
+  description = "AWS partition, such as aws."
+  type        = string
+}
+
+variable "account_id" {
+  description = "Account of the VPC."
+  type        = string
+}
+
+variable "aws_region" {
+  description = "Region of the VPC."
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "VPC whose traffic is recorded."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts the log."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "How long the log is kept."
+  type        = number
+}

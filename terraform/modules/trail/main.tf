@@ -1,0 +1,71 @@
+resource "aws_cloudtrail" "this" {
+  name                          = var.name
+  s3_bucket_name                = aws_s3_bucket.this.id
+  is_multi_region_trail         = var.multi_region
+  include_global_service_events = true
+  enable_log_file_validation    = true
+  kms_key_id                    = var.kms_key_arn
+  cloud_watch_logs_group_arn    = "${aws_cloudwatch_log_group.this.arn}:*"
+  cloud_watch_logs_role_arn     = aws_iam_role.this.arn
+
+  advanced_event_selector {
+    name = "what is done to the account"
+
+    field_selector {
+      field  = "eventCategory"
+      equals = ["Management"]
+    }
+  }
+
+  # buckets whose every object tells much about the system
+  dynamic "advanced_event_selector" {
+    for_each = var.watched_bucket_arns
+
+    content {
+      name = "what is done in ${advanced_event_selector.key}"
+
+      field_selector {
+        field  = "eventCategory"
+        equals = ["Data"]
+      }
+      field_selector {
+        field  = "resources.type"
+        equals = ["AWS::S3::Object"]
+      }
+      field_selector {
+        field       = "resources.ARN"
+        starts_with = ["${advanced_event_selector.value}/"]
+      }
+    }
+  }
+
+  # The trail's own bucket: who reads it or deletes from it is looked at, but not the trail's own writing,
+  # which would be recorded by more writing.
+  dynamic "advanced_event_selector" {
+    for_each = { reads = ["GetObject"], deletions = ["DeleteObject", "DeleteObjects"] }
+
+    content {
+      name = "${advanced_event_selector.key} in the audit log"
+
+      field_selector {
+        field  = "eventCategory"
+        equals = ["Data"]
+      }
+      field_selector {
+        field  = "resources.type"
+        equals = ["AWS::S3::Object"]
+      }
+      field_selector {
+        field  = "eventName"
+        equals = advanced_event_selector.value
+      }
+      field_selector {
+        field       = "resources.ARN"
+        starts_with = ["${aws_s3_bucket.this.arn}/"]
+      }
+    }
+  }
+
+  # CloudTrail tries the bucket and the log group when the trail is made
+  depends_on = [aws_s3_bucket_policy.this, aws_iam_role_policy.this]
+}
