@@ -1,0 +1,29 @@
+//! `/metrics`, unauthenticated, compressed for who asks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::compression::CompressionLayer;
+
+use super::App;
+
+pub fn route() -> Router<Arc<App>> {
+    Router::new().route("/metrics", get(metrics)).layer(CompressionLayer::new())
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let (in_use, idle) = app.database.connections();
+    app.metrics.note_database(app.database.pulse().await.is_up, in_use, idle);
+    match app.metrics.exposition() {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!("cannot encode the metrics: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

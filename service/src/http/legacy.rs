@@ -1,0 +1,139 @@
+//! The legacy service's routes: the same keys in the same order, numbers as strings with two decimals.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::observe::RequestId;
+use super::{App, reply};
+use crate::cli::VERSION;
+use crate::payment;
+use crate::settings::{HealthPolicy, Simulation};
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'a str,
+    region: &'a str,
+    latency_ms: String,
+    database: &'a str,
+    timestamp: String,
+    environment: &'a str,
+    uptime_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    name: &'a str,
+    version: &'a str,
+    region: &'a str,
+    environment: &'a str,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct Receipt<'a> {
+    transaction_id: String,
+    status: &'a str,
+    processing_time_ms: String,
+    region: &'a str,
+    timestamp: String,
+}
+
+/// The latency is that of a statement in the database, at most a second ago.
+pub async fn health(State(app): State<Arc<App>>) -> Response {
+    let pulse = app.database.pulse().await;
+    let (code, status) = match app.health {
+        HealthPolicy::WithDatabase if !pulse.is_up => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+        _ => (StatusCode::OK, "healthy"),
+    };
+    let body = Health {
+        status,
+        region: &app.region,
+        latency_ms: milliseconds(pulse.latency),
+        database: if pulse.is_up { "connected" } else { "unavailable" },
+        timestamp: now(),
+        environment: &app.environment,
+        uptime_seconds: app.lifecycle.uptime().as_secs(),
+    };
+    reply::json(code, &body)
+}
+
+pub async fn info(State(app): State<Arc<App>>) -> Response {
+    let body = Info {
+        name: "payment-latency-api",
+        version: VERSION,
+        region: &app.region,
+        environment: &app.environment,
+        timestamp: now(),
+    };
+    reply::json(StatusCode::OK, &body)
+}
+
+pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extension<RequestId>) -> Response {
+    let begun = Instant::now();
+    let outcome = match app.simulation {
+        Simulation::Database => payment::store(&app.database, &app.region).await,
+        Simulation::LegacyLatency => Ok(payment::sleep(&app.region).await),
+    };
+    let payment = match outcome {
+        Ok(payment) => payment,
+        Err(error) => {
+            tracing::error!(request_id = request_id.as_str(), "payment failed: {error}");
+            let mut refusal =
+                reply::error(StatusCode::SERVICE_UNAVAILABLE, "{\"error\": \"Database unavailable\"}\n");
+            refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return refusal;
+        }
+    };
+    let took = begun.elapsed();
+    app.metrics.paid(took);
+    let transaction_id = payment.transaction_id();
+    tracing::info!(
+        request_id = request_id.as_str(),
+        transaction_id,
+        "✅ Payment processed in {took:?} (region: {})",
+        payment.region
+    );
+    let body = Receipt {
+        transaction_id,
+        status: &payment.status,
+        processing_time_ms: milliseconds(took),
+        region: &payment.region,
+        timestamp: now(),
+    };
+    reply::json(StatusCode::OK, &body)
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.2}", duration.as_secs_f64() * 1000.0)
+}
+
+/// RFC 3339 in UTC, as many digits after the second as the clock gives.
+fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_have_two_decimals() {
+        assert_eq!(milliseconds(Duration::from_micros(90_353)), "90.35");
+        assert_eq!(milliseconds(Duration::ZERO), "0.00");
+    }
+
+    #[test]
+    fn a_timestamp_has_no_trailing_zeros() {
+        let time = Timestamp::new(1_795_299_048, 379_400_000).unwrap();
+        assert_eq!(time.to_string(), "2026-11-21T22:10:48.3794Z");
+        assert_eq!(Timestamp::from_second(1_795_299_048).unwrap().to_string(), "2026-11-21T22:10:48Z");
+    }
+}

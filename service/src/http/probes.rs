@@ -1,0 +1,53 @@
+//! `/livez`, `/readyz`, `/startupz`: the status decides, `?verbose` lists the checks as Kubernetes does.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::{App, reply};
+
+/// The process answers; nothing outside it counts, or a database outage would restart every pod.
+pub async fn livez(query: RawQuery) -> Response {
+    answer("livez", &query, &[])
+}
+
+/// Traffic may come here: the database answers and the process is not on its way out.
+pub async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
+    let database = app.database.pulse().await.is_up;
+    if database {
+        app.lifecycle.note_started();
+    }
+    answer("readyz", &query, &[("database", database), ("shutdown", !app.lifecycle.is_draining())])
+}
+
+/// The database answered once and holds the schema.
+pub async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
+    if !app.lifecycle.has_started() && app.database.pulse().await.is_up {
+        app.lifecycle.note_started();
+    }
+    answer("startupz", &query, &[("database", app.lifecycle.has_started())])
+}
+
+fn answer(probe: &str, RawQuery(query): &RawQuery, checks: &[(&str, bool)]) -> Response {
+    let passed = checks.iter().all(|(_, passed)| *passed);
+    let status = if passed { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_verbose = query
+        .as_deref()
+        .is_some_and(|query| query.split('&').any(|word| word == "verbose" || word.starts_with("verbose=")));
+    let text = if passed && !is_verbose { "ok".to_owned() } else { report(probe, checks, passed) };
+    reply::text(status, text)
+}
+
+fn report(probe: &str, checks: &[(&str, bool)], passed: bool) -> String {
+    let mut text = String::new();
+    for (check, passed) in checks {
+        let line = if *passed { format!("[+]{check} ok") } else { format!("[-]{check} failed") };
+        writeln!(text, "{line}").expect("a String takes every text");
+    }
+    let verdict = if passed { "passed" } else { "failed" };
+    writeln!(text, "{probe} check {verdict}").expect("a String takes every text");
+    text
+}

@@ -1,0 +1,42 @@
+//! The forms of an answer, byte for byte those of the legacy service.
+
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// `body` as JSON and a line end, which Go's encoder writes too.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(mut text) => {
+            text.push('\n');
+            (status, [(CONTENT_TYPE, JSON)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!("cannot encode a response: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An error of the legacy routes: `body` is complete, with the space and the line end that they always had.
+pub fn error(status: StatusCode, body: &'static str) -> Response {
+    (status, [(CONTENT_TYPE, JSON), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
+}
+
+pub fn text(status: StatusCode, body: impl IntoResponse) -> Response {
+    (status, [(CONTENT_TYPE, TEXT), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
+}
+
+pub async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// The router adds `Allow`.
+pub async fn method_not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n")
+}

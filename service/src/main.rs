@@ -1,0 +1,37 @@
+//! The payment latency API: `serve` answers payments, `migrate` prepares its database.
+
+mod api_keys;
+mod cli;
+mod database;
+mod environment;
+mod http;
+mod lifecycle;
+mod log;
+mod metrics;
+mod migrate;
+mod payment;
+mod retention;
+mod secret;
+mod serve;
+mod server;
+mod settings;
+mod signals;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Arguments, Command};
+use crate::environment::Environment;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let environment = Environment::of_process();
+    log::start(&environment);
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&environment).await,
+        Command::Migrate => migrate::run(&environment).await,
+    }
+}

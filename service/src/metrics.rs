@@ -1,0 +1,139 @@
+//! Metrics under the legacy service's names and labels, and a few that it did not have.
+
+use std::time::Duration;
+
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::cli::{REVISION, VERSION};
+
+/// Go's defaults, in seconds, which the legacy service used.
+const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// The legacy bounds (.1 .2 .3 .5 1 2 5) and finer ones below: a target of 100 ms needs buckets under it.
+const PAYMENT_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
+
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    requests_in_flight: IntGauge,
+    payment_seconds: Histogram,
+    database_up: IntGauge,
+    database_connections: IntGaugeVec,
+}
+
+/// A request under way; counted until dropped, even if its client goes away.
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    pub fn new(region: &str, environment: &str) -> Result<Self, prometheus::Error> {
+        let requests = IntCounterVec::new(
+            Opts::new("http_requests_total", "Total number of HTTP requests"),
+            &["method", "endpoint", "status"],
+        )?;
+        let request_seconds = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "HTTP request latency in seconds")
+                .buckets(REQUEST_BUCKETS.into()),
+            &["method", "endpoint"],
+        )?;
+        let requests_in_flight =
+            IntGauge::new("http_requests_in_flight", "HTTP requests being answered now")?;
+        let payment_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "payment_processing_duration_seconds",
+                "Payment processing latency in seconds",
+            )
+            .buckets(PAYMENT_BUCKETS.into()),
+        )?;
+        let database_up =
+            IntGauge::new("database_up", "Whether the database answered within the last second")?;
+        let database_connections = IntGaugeVec::new(
+            Opts::new("database_connections", "Connections of the payments' pool"),
+            &["state"],
+        )?;
+        let build = IntGaugeVec::new(
+            Opts::new("payment_api_build_info", "What runs where; always 1"),
+            &["version", "revision", "region", "environment"],
+        )?;
+        build.with_label_values(&[VERSION, REVISION, region, environment]).set(1);
+
+        let registry = Registry::new();
+        registry.register(Box::new(requests.clone()))?;
+        registry.register(Box::new(request_seconds.clone()))?;
+        registry.register(Box::new(requests_in_flight.clone()))?;
+        registry.register(Box::new(payment_seconds.clone()))?;
+        registry.register(Box::new(database_up.clone()))?;
+        registry.register(Box::new(database_connections.clone()))?;
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self {
+            registry,
+            requests,
+            request_seconds,
+            requests_in_flight,
+            payment_seconds,
+            database_up,
+            database_connections,
+        })
+    }
+
+    pub fn enter(&self) -> InFlight {
+        self.requests_in_flight.inc();
+        InFlight(self.requests_in_flight.clone())
+    }
+
+    pub fn answered(&self, method: &str, endpoint: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, endpoint, &status.to_string()]).inc();
+        self.request_seconds.with_label_values(&[method, endpoint]).observe(took.as_secs_f64());
+    }
+
+    pub fn paid(&self, took: Duration) {
+        self.payment_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn note_database(&self, is_up: bool, in_use: u32, idle: u32) {
+        self.database_up.set(is_up.into());
+        self.database_connections.with_label_values(&["in_use"]).set(in_use.into());
+        self.database_connections.with_label_values(&["idle"]).set(idle.into());
+    }
+
+    /// The text format 0.0.4.
+    pub fn exposition(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payment_histogram_is_there_before_the_first_payment() {
+        let text = String::from_utf8(Metrics::new("here", "test").unwrap().exposition().unwrap()).unwrap();
+        assert!(
+            text.contains(
+                "# HELP payment_processing_duration_seconds Payment processing latency in seconds\n"
+            )
+        );
+        assert!(text.contains("payment_processing_duration_seconds_bucket{le=\"0.1\"} 0\n"));
+        assert!(!text.contains("http_requests_total"));
+    }
+
+    #[test]
+    fn every_legacy_bucket_is_still_there() {
+        for bound in [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0] {
+            assert!(PAYMENT_BUCKETS.contains(&bound), "{bound}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `payment-api migrate`: roles, schema and tables, made or brought up to date, as often as one likes.
+//!
+//! It connects directly: a proxy in transaction mode has no session to hold an advisory lock. It needs a master
+//! user with CREATEROLE that owns the database, which is what RDS gives; never a superuser.
+
+mod grants;
+mod login;
+mod roles;
+mod schema;
+mod scram;
+mod settings;
+mod sql;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+
+use self::login::LoginError;
+use self::roles::Role;
+use self::settings::Settings;
+use crate::environment::Environment;
+use crate::secret::SecretError;
+use crate::signals::Signals;
+
+/// "payments" in ASCII: the advisory lock under which one migration at a time runs.
+const LOCK: i64 = 0x7061_796d_656e_7473;
+const LOCK_POLL: Duration = Duration::from_millis(250);
+
+#[derive(Debug, thiserror::Error)]
+enum MigrateError {
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Password(#[from] scram::PasswordError),
+    #[error("failed to {what}: {cause}")]
+    Sql { what: &'static str, cause: sqlx::Error },
+    #[error("failed to apply the migrations: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("table `{0}` is in no line of src/migrate/grants.rs, so nobody may use it")]
+    Ungranted(String),
+    #[error("another migration held its lock for {0:?}")]
+    Locked(Duration),
+    #[error("not done after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
+    Deadline(Duration),
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    #[error("cannot handle signals: {0}")]
+    Signals(std::io::Error),
+}
+
+impl MigrateError {
+    /// 1 a step failed, 2 wrong configuration, 3 no database, 4 a login refused, 143 interrupted.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Secret(_) | Self::Password(_) => 2,
+            Self::Login(LoginError::Unreachable { .. }) => 3,
+            Self::Login(LoginError::Refused { .. }) => 4,
+            Self::Interrupted(_) => 143,
+            _ => 1,
+        }
+    }
+}
+
+/// Names what an SQL statement was for, where it fails.
+trait Purpose<T> {
+    fn to(self, what: &'static str) -> Result<T, MigrateError>;
+}
+
+impl<T> Purpose<T> for Result<T, sqlx::Error> {
+    fn to(self, what: &'static str) -> Result<T, MigrateError> {
+        self.map_err(|cause| MigrateError::Sql { what, cause })
+    }
+}
+
+pub async fn run(environment: &Environment) -> ExitCode {
+    let settings = match Settings::read(environment) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("{problem}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let begun = Instant::now();
+    match guarded(&settings).await {
+        Ok(()) => {
+            tracing::info!(seconds = begun.elapsed().as_secs_f64(), "database is ready");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(database = %settings.endpoint, "migration failed: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The migration, unless its time is up or somebody asks it to end: open transactions are then rolled back.
+async fn guarded(settings: &Settings) -> Result<(), MigrateError> {
+    let mut signals = Signals::listen().map_err(MigrateError::Signals)?;
+    tokio::select! {
+        outcome = tokio::time::timeout(settings.timeout, migrate(settings)) => {
+            outcome.unwrap_or(Err(MigrateError::Deadline(settings.timeout)))
+        }
+        signal = signals.next() => Err(MigrateError::Interrupted(signal)),
+    }
+}
+
+async fn migrate(settings: &Settings) -> Result<(), MigrateError> {
+    let mut master = login::as_master(settings).await?;
+    lock(&mut master, settings.lock_wait).await?;
+
+    let migrator = Role::migrator(settings.migrator()?);
+    let app = Role::app(settings.app()?);
+    for role in [&migrator, &app] {
+        roles::make(&mut master, settings, role).await?;
+    }
+    schema::make(&mut master, &migrator, &app).await?;
+
+    let owner = login::as_role(settings, &migrator).await?;
+    schema::migrate(owner, settings, &migrator).await?;
+    let mut owner = login::as_role(settings, &migrator).await?;
+    grants::give(&mut owner, &app).await
+    // the lock ends with the master's session
+}
+
+async fn lock(master: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
+    let begun = Instant::now();
+    let mut is_first_try = true;
+    while begun.elapsed() < wait {
+        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
+        if query.fetch_one(&mut *master).await.to("take the migration lock")? {
+            return Ok(());
+        }
+        if std::mem::take(&mut is_first_try) {
+            tracing::info!("waiting for another migration to end");
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+    Err(MigrateError::Locked(wait))
+}

@@ -1,0 +1,77 @@
+//! What a simulated payment does: real work in the region's database, or the legacy service's sleep.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::database::Database;
+
+/// Answers once the schema is there and may be used, without reading a row.
+pub const PROBE_STATEMENT: &str = "SELECT 1 FROM payments.simulated_payments LIMIT 0";
+
+pub struct Payment {
+    id: Uuid,
+    /// The region that the stored row names.
+    pub region: String,
+    pub status: String,
+}
+
+impl Payment {
+    /// `txn_` and a version 7 UUID: unique under concurrency, sorted by time, not guessable.
+    pub fn transaction_id(&self) -> String {
+        format!("txn_{}", self.id.simple())
+    }
+}
+
+/// Stores a payment of `region` and reads it back, in one transaction.
+pub async fn store(database: &Database, region: &str) -> Result<Payment, sqlx::Error> {
+    let id = Uuid::now_v7();
+    let mut transaction = database.begin().await?;
+    sqlx::query("INSERT INTO payments.simulated_payments (id, region, status) VALUES ($1, $2, 'approved')")
+        .persistent(false)
+        .bind(id)
+        .bind(region)
+        .execute(&mut *transaction)
+        .await?;
+    let (region, status) =
+        sqlx::query_as("SELECT region, status FROM payments.simulated_payments WHERE id = $1")
+            .persistent(false)
+            .bind(id)
+            .fetch_one(&mut *transaction)
+            .await?;
+    transaction.commit().await?;
+    Ok(Payment { id, region, status })
+}
+
+/// Sleeps as long as the legacy service would have and stores nothing.
+pub async fn sleep(region: &str) -> Payment {
+    tokio::time::sleep(legacy_latency(region)).await;
+    Payment { id: Uuid::now_v7(), region: region.to_owned(), status: "approved".to_owned() }
+}
+
+fn legacy_latency(region: &str) -> Duration {
+    let milliseconds = match region {
+        "eu-west-1" | "eu-south-2" => rand::random_range(50..100),
+        "us-east-1" | "us-east-2" => rand::random_range(100..200),
+        "sa-east-1" => rand::random_range(80..160),
+        _ => 100,
+    };
+    Duration::from_millis(milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legacy_latencies_stay_in_their_regions_ranges() {
+        let ranges =
+            [("eu-south-2", 50..100), ("us-east-1", 100..200), ("sa-east-1", 80..160), ("unknown", 100..101)];
+        for (region, range) in ranges {
+            for _ in 0..1000 {
+                let milliseconds = legacy_latency(region).as_millis();
+                assert!(range.contains(&milliseconds), "{region}: {milliseconds} ms");
+            }
+        }
+    }
+}

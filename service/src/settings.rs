@@ -1,0 +1,161 @@
+//! What `serve` is configured with.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::api_keys::{self, Keys};
+use crate::database::{self, Credentials, Endpoint, Source};
+use crate::environment::{Environment, Problems};
+use crate::secret::SecretFolder;
+
+pub const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
+
+pub struct Settings {
+    /// All addresses where none is named.
+    pub bind_address: Option<IpAddr>,
+    pub port: u16,
+    /// The legacy layout, metrics beside the API, where it equals `port`.
+    pub metrics_port: u16,
+    pub region: String,
+    pub environment: String,
+    pub database: Source,
+    pub max_connections: u32,
+    pub keys: Keys,
+    /// Where the API keys come from, if they can change.
+    pub keys_folder: Option<SecretFolder>,
+    pub simulation: Simulation,
+    pub health: HealthPolicy,
+    /// How long `/readyz` says 503 before the port closes: at least the load balancer's deregistration.
+    pub drain: Duration,
+    /// How long requests under way may take after that.
+    pub shutdown: Duration,
+    pub request_timeout: Duration,
+}
+
+/// What `/api/payment/simulate` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulation {
+    /// Writes and reads a row: the latency is the region's database.
+    Database,
+    /// Sleeps for a while that depends on the region, as the legacy service did.
+    LegacyLatency,
+}
+
+/// What `/health` answers while the database is unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthPolicy {
+    /// 200 and `healthy`: the process is; only the field `database` tells.
+    Process,
+    /// 503 and `degraded`.
+    WithDatabase,
+}
+
+impl Settings {
+    pub fn read(environment: &Environment) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let folder = SecretFolder::new(environment.get("SECRETS_DIR").unwrap_or(DEFAULT_SECRETS_FOLDER));
+        let database = read_source(environment, &folder, &mut problems);
+        let keys = read_keys(environment, &folder, &mut problems);
+        let region = environment.get("REGION").unwrap_or_else(|| {
+            tracing::warn!("⚠️  REGION not set, defaulting to 'unknown'");
+            "unknown"
+        });
+        let stage = environment.get("ENVIRONMENT").unwrap_or_else(|| {
+            tracing::warn!("⚠️  ENVIRONMENT not set, defaulting to 'dev'");
+            "dev"
+        });
+        let bind_address = environment.get("BIND_ADDRESS").and_then(|address| {
+            let parsed = address.parse().ok();
+            if parsed.is_none() {
+                problems.push("BIND_ADDRESS must be an IP address".into());
+            }
+            parsed
+        });
+        let port = environment.parse("PORT", 8080, "a port number", &mut problems);
+        let metrics_port = environment.parse("METRICS_PORT", 9090, "a port number", &mut problems);
+        let max_connections = environment.parse("DATABASE_MAX_CONNECTIONS", 10, "a number", &mut problems);
+        if max_connections == 0 {
+            problems.push("DATABASE_MAX_CONNECTIONS must be at least 1".into());
+        }
+        let simulation = match environment.get("SIMULATE_LATENCY") {
+            None | Some("off") => Simulation::Database,
+            Some("legacy") => Simulation::LegacyLatency,
+            Some(_) => {
+                problems.push("SIMULATE_LATENCY must be legacy or off".into());
+                Simulation::Database
+            }
+        };
+        let health = if environment.parse("HEALTH_WITH_DATABASE", false, "true or false", &mut problems) {
+            HealthPolicy::WithDatabase
+        } else {
+            HealthPolicy::Process
+        };
+        let drain = environment.seconds("DRAIN_SECONDS", 5, &mut problems);
+        let shutdown = environment.seconds("SHUTDOWN_SECONDS", 20, &mut problems);
+        let request_timeout = environment.seconds("REQUEST_TIMEOUT_SECONDS", 10, &mut problems);
+        match (database, keys) {
+            (Some(database), Some((keys, keys_folder))) if problems.is_empty() => Ok(Self {
+                bind_address,
+                port,
+                metrics_port,
+                region: region.to_owned(),
+                environment: stage.to_owned(),
+                database,
+                max_connections,
+                keys,
+                keys_folder,
+                simulation,
+                health,
+                drain,
+                shutdown,
+                request_timeout,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn read_source(environment: &Environment, folder: &SecretFolder, problems: &mut Problems) -> Option<Source> {
+    if let Some(url) = environment.get("DATABASE_URL") {
+        let Ok(options) = url.parse::<PgConnectOptions>() else {
+            // the parser's own words could quote the URL, password and all
+            problems.push("DATABASE_URL must be a postgres:// URL, its password percent-encoded".into());
+            return None;
+        };
+        return Some(Source::Url(Box::new(options)));
+    }
+    let Some(endpoint) = Endpoint::read(environment, "DATABASE_HOST", problems) else {
+        problems.push("❌ DATABASE_URL environment variable is required".into());
+        problems.push("… or DATABASE_HOST, with files DB_USERNAME and DB_PASSWORD in SECRETS_DIR".into());
+        return None;
+    };
+    match Credentials::read(folder, database::USERNAME, database::PASSWORD) {
+        Ok(credentials) => Some(Source::Files { endpoint, folder: folder.clone(), credentials }),
+        Err(error) => {
+            problems.push(error.to_string());
+            None
+        }
+    }
+}
+
+fn read_keys(
+    environment: &Environment,
+    folder: &SecretFolder,
+    problems: &mut Problems,
+) -> Option<(Keys, Option<SecretFolder>)> {
+    if let Some(current) = environment.get(api_keys::CURRENT) {
+        let previous = environment.get(api_keys::PREVIOUS).map(SecretString::from);
+        return Some((Keys { current: current.into(), previous }, None));
+    }
+    match Keys::read(folder) {
+        Ok(keys) => Some((keys, Some(folder.clone()))),
+        Err(error) => {
+            problems.push("❌ API_SECRET_KEY environment variable is required".into());
+            problems.push(format!("… or a file in its place: {error}"));
+            None
+        }
+    }
+}
