@@ -91,7 +91,7 @@ class Node:
         socket = Path(f"/proc/{self.namespace.pid()}/root/run/containerd/containerd.sock")
         wait_until(socket.is_socket, f"containerd of {self.name} (log: {self.log('containerd')})", 30)
         labels = {
-            **shape.labels, "eks.amazonaws.com/nodegroup": shape.group, "eks.amazonaws.com/capacityType": "ON_DEMAND",
+            "eks.amazonaws.com/capacityType": "ON_DEMAND", **shape.labels, "eks.amazonaws.com/nodegroup": shape.group,
             "topology.kubernetes.io/region": self.region.aws, "topology.kubernetes.io/zone": self.region.node_zone(self.number),
         }
         provider = self.directory / "credential-provider"

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""The stand-in of the AWS Load Balancer Controller: it runs in a pod, under the real chart's values and arguments.
+
+It makes what the real one makes of an Ingress, under the same names and tags, so whoever looks for leftovers finds the
+same things: an application load balancer, `ip` target groups with the ready pods in them, a security group in front
+and one behind that all share, rules for it on the nodes' group, TargetGroupBindings, events, status and finalizer.
+Not done, and said as an event where it is asked for: instance targets, certificate discovery. Not done at all: groups
+of Ingresses, actions and authentication, readiness gates, Services, Gateways.
+
+Of several replicas the one with the lease acts; all answer the API server's admission reviews.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import urllib.error
+
+from lb_aws import Aws
+from lb_kubernetes import Api, Leader, Store, key_of, log, now
+from lb_model import ModelError, build_model
+from lb_webhook import CLASSES, start_probes, start_webhook
+
+FINALIZER, BINDING_FINALIZER = "ingress.k8s.aws/resources", "elbv2.k8s.aws/resources"
+CLASS_CONTROLLER, CLASS_ANNOTATION = "ingress.k8s.aws/alb", "kubernetes.io/ingress.class"
+FIELD_MANAGER = "controller"
+NETWORKING, BINDINGS = "/apis/networking.k8s.io/v1", "/apis/elbv2.k8s.aws/v1beta1"
+LONGEST_DELAY = 60
+
+
+class Controller:
+    def __init__(self, options, api, aws):
+        self.options, self.api, self.aws = options, api, aws
+        self.changed = threading.Event()
+        self.ingresses = Store(api, f"{NETWORKING}/ingresses", self.changed)
+        self.services = Store(api, "/api/v1/services", self.changed)
+        self.slices = Store(api, "/apis/discovery.k8s.io/v1/endpointslices", self.changed)
+        self.classes = Store(api, CLASSES, self.changed)
+        # per Ingress: a fingerprint of it when all was as it asks; and after failures how many, of which version, next try
+        self.settled, self.failed = {}, {}
+        self.said = {}
+
+    def run(self):
+        for store in (self.ingresses, self.services, self.slices, self.classes):
+            store.start()
+        for store in (self.ingresses, self.services, self.slices, self.classes):
+            store.listed.wait()
+        resync_at = time.monotonic() + self.options.sync_period
+        while True:
+            self.changed.clear()
+            ingresses = self.ingresses.items
+            for key, ingress in sorted(ingresses.items()):
+                _, version, retry_at = self.failed.get(key, (0, None, 0))
+                if version != ingress["metadata"]["resourceVersion"] or time.monotonic() >= retry_at:
+                    self.attempt(key, ingress)
+            for known in (self.settled, self.failed):
+                for gone in set(known) - set(ingresses):
+                    del known[gone]
+            if time.monotonic() >= resync_at:
+                self.settled.clear()
+                resync_at = time.monotonic() + self.options.sync_period
+            next_at = min([resync_at, *(retry_at for _, _, retry_at in self.failed.values())])
+            self.changed.wait(max(0.05, next_at - time.monotonic()))
+
+    def attempt(self, key, ingress):
+        try:
+            self.reconcile(key, ingress)
+            self.failed.pop(key, None)
+        except Exception as error:
+            count = self.failed.get(key, (0,))[0] + 1
+            delay = min(0.25 * 2**count, LONGEST_DELAY)
+            self.failed[key] = (count, ingress["metadata"]["resourceVersion"], time.monotonic() + delay)
+            log("error", "Reconciler error", ingress=key, error=f"{error} {getattr(error, 'detail', '')}".strip())
+            if isinstance(error, urllib.error.HTTPError) and error.code in (404, 409):
+                return  # deleted or changed meanwhile: the watch tells
+            reason, verb = ("FailedBuildModel", "build") if isinstance(error, ModelError) else ("FailedDeployModel", "deploy")
+            self.event(ingress, "Warning", reason, f"Failed {verb} model due to {error}")
+
+    def reconcile(self, key, ingress):
+        meta = ingress["metadata"]
+        finalized = FINALIZER in meta.get("finalizers", [])
+        if meta.get("deletionTimestamp") or not self.ours(ingress):
+            if finalized:
+                self.tear_down(key, ingress)
+            return
+        model = build_model(self.options, ingress, self.services.items, self.slices.items)
+        if self.settled.get(key) == fingerprint(meta["uid"], finalized, host_name(ingress), model):
+            return
+        if not finalized:
+            finalizers = [*meta.get("finalizers", []), FINALIZER]
+            self.patch(ingress, {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": finalizers}})
+        host, arns = self.aws.deploy(model)
+        self.aws.sync_node_rules(self.node_ports())
+        self.bind(ingress, model, arns)
+        if host_name(ingress) != host:
+            self.patch(ingress, {"status": {"loadBalancer": {"ingress": [{"hostname": host}]}}}, "/status")
+        self.settled[key] = fingerprint(meta["uid"], True, host, model)
+        log("info", "successfully deployed model", ingressGroup=key, loadBalancer=model["name"], host=host)
+        self.event(ingress, "Normal", "SuccessfullyReconciled", "Successfully reconciled")
+
+    def tear_down(self, key, ingress):
+        """Removes all that was made for the Ingress, and lets it go only then."""
+        self.settled.pop(key, None)
+        self.unbind(ingress, keep=())
+        self.aws.remove(key)
+        self.aws.sync_node_rules(self.node_ports())
+        others = [other for name, other in self.ingresses.items.items() if name != key]
+        if not any(FINALIZER in other["metadata"].get("finalizers", []) for other in others):
+            self.aws.remove_backend_group()
+        rest = [name for name in ingress["metadata"]["finalizers"] if name != FINALIZER]
+        self.patch(ingress, {"metadata": {"finalizers": rest}})
+        log("info", "removed", ingressGroup=key)
+
+    def ours(self, ingress):
+        annotated = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+        if annotated is not None:
+            return annotated == self.options.ingress_class
+        known = self.classes.items.get(f"/{ingress['spec'].get('ingressClassName')}")
+        return known is not None and known["spec"]["controller"] == CLASS_CONTROLLER
+
+    def node_ports(self):
+        """Every pod port that some Ingress of ours needs reached."""
+        ports = set()
+        for ingress in self.ingresses.items.values():
+            if self.ours(ingress) and not ingress["metadata"].get("deletionTimestamp"):
+                try:
+                    model = build_model(self.options, ingress, self.services.items, self.slices.items)
+                except ModelError:
+                    continue
+                if model["manage_rules"]:
+                    for group in model["target_groups"].values():
+                        ports |= {port for _, port in group["targets"]} or {group["port"]} - {1}
+                        checked = group["health"]["HealthCheckPort"]
+                        ports |= {int(checked)} if checked.isdigit() else set()
+        return ports
+
+    def bind(self, ingress, model, arns):
+        """A TargetGroupBinding for each target group; where the kind is not installed, none."""
+        meta = ingress["metadata"]
+        for name, group in model["target_groups"].items():
+            path = f"{BINDINGS}/namespaces/{meta['namespace']}/targetgroupbindings/{name}?fieldManager={FIELD_MANAGER}&force=true"
+            binding = {
+                "apiVersion": "elbv2.k8s.aws/v1beta1", "kind": "TargetGroupBinding",
+                "metadata": {"name": name, "finalizers": [BINDING_FINALIZER], "labels": stack_labels(meta)},
+                "spec": {
+                    "targetGroupARN": arns[name], "targetType": "ip", "ipAddressType": "ipv4", "vpcID": self.options.aws_vpc_id,
+                    "serviceRef": {"name": group["service"], "port": group["service_port"]},
+                },
+            }
+            try:
+                self.api.call("PATCH", path, binding, "application/apply-patch+yaml")
+            except urllib.error.HTTPError as error:
+                if error.code != 404:
+                    raise
+                return
+        self.unbind(ingress, keep=model["target_groups"])
+
+    def unbind(self, ingress, keep):
+        meta = ingress["metadata"]
+        collection = f"{BINDINGS}/namespaces/{meta['namespace']}/targetgroupbindings"
+        selector = ",".join(f"{key}%3D{value}" for key, value in stack_labels(meta).items())
+        try:
+            found = self.api.call("GET", f"{collection}?labelSelector={selector}")["items"]
+            for name in (item["metadata"]["name"] for item in found if item["metadata"]["name"] not in keep):
+                self.api.call("DELETE", f"{collection}/{name}")
+                self.api.patch(f"{collection}/{name}", {"metadata": {"finalizers": None}})
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+
+    def patch(self, ingress, change, subresource=""):
+        meta = ingress["metadata"]
+        return self.api.patch(f"{NETWORKING}/namespaces/{meta['namespace']}/ingresses/{meta['name']}{subresource}", change)
+
+    def event(self, ingress, kind, reason, message):
+        """Records an event; one that repeats is counted, not written again."""
+        meta = ingress["metadata"]
+        name = f"{meta['name']}.{hashlib.sha256(json.dumps([meta['uid'], reason, message]).encode()).hexdigest()[:16]}"
+        collection = f"/api/v1/namespaces/{meta['namespace']}/events"
+        self.said[name] = count = self.said.get(name, 0) + 1
+        try:
+            if count > 1:
+                self.api.patch(f"{collection}/{name}", {"count": count, "lastTimestamp": now()[:19] + "Z"})
+                return
+            self.api.call("POST", collection, {
+                "metadata": {"name": name, "namespace": meta["namespace"]}, "type": kind, "reason": reason, "message": message[:1024],
+                "count": 1, "firstTimestamp": now()[:19] + "Z", "lastTimestamp": now()[:19] + "Z", "source": {"component": "ingress"},
+                "involvedObject": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "namespace": meta["namespace"],
+                                   "name": meta["name"], "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+            })
+        except (OSError, ValueError) as error:
+            log("info", "event not recorded", ingress=key_of(ingress), reason=reason, error=str(error))
+
+
+def stack_labels(meta):
+    return {"ingress.k8s.aws/stack-namespace": meta["namespace"], "ingress.k8s.aws/stack-name": meta["name"]}
+
+
+def host_name(ingress):
+    balancers = ingress.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+    return balancers[0].get("hostname")
+
+
+def fingerprint(*parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def seconds(text):
+    """A duration as Go writes it: 10h, 1h30m, 60s."""
+    parts = re.findall(r"(\d+)([hms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise argparse.ArgumentTypeError(f"`{text}` is no duration like 10h or 60s")
+    return sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--cluster-name", required=True)
+    parser.add_argument("--aws-region", required=True)
+    parser.add_argument("--aws-vpc-id", required=True)
+    parser.add_argument("--ingress-class", default="alb")
+    parser.add_argument("--default-target-type", default="instance")
+    parser.add_argument("--default-ssl-policy", default="ELBSecurityPolicy-2016-08")
+    parser.add_argument("--default-load-balancer-scheme", default="internal")
+    parser.add_argument("--sync-period", type=seconds, default="10h")
+    parser.add_argument("--webhook-bind-port", type=int, default=9443)
+    parser.add_argument("--webhook-cert-dir", default="/tmp/k8s-webhook-server/serving-certs")
+    options, others = parser.parse_known_args(arguments)
+    if others:
+        log("info", "arguments of the real controller that change nothing here", arguments=others)
+    return options
+
+
+def main():
+    options = parse(sys.argv[1:])
+    api = Api()
+    leader = Leader(api)
+
+    def end(*_):
+        leader.release()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    start_webhook(api, options.webhook_bind_port, options.webhook_cert_dir)
+    start_probes(61779)
+    aws = Aws(options)
+    leader.acquire()
+    Controller(options, api, aws).run()
+
+
+if __name__ == "__main__":
+    main()

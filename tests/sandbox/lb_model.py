@@ -1,0 +1,184 @@
+"""What an Ingress asks for, as plain data without any AWS identifier. Pure: the same objects give the same model.
+
+Names, hashes and messages are the real controller's.
+"""
+import hashlib
+import json
+import re
+
+from lb_kubernetes import key_of
+
+ANNOTATION = "alb.ingress.kubernetes.io/"
+
+
+class ModelError(Exception):
+    """The Ingress cannot be understood; the text becomes an event on it."""
+
+
+def digest(*parts):
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:10]
+
+
+def short(text, length=8):
+    return re.sub("[^0-9A-Za-z]", "", text)[:length]
+
+
+def backend_group_name(cluster):
+    return f"k8s-traffic-{short(cluster, 232)}-{digest(cluster)}"
+
+
+def pairs(text):
+    """`k=v,k=v` of an annotation."""
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+
+
+def words(text):
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def listen_ports(text):
+    """{port: protocol} from a listen-ports annotation."""
+    try:
+        entries = [(protocol, port) for entry in json.loads(text) for protocol, port in entry.items()]
+    except (ValueError, AttributeError, TypeError):
+        raise ModelError(f"failed to parse listen-ports configuration: `{text}`") from None
+    if not entries:
+        raise ModelError(f"empty listen-ports configuration: `{text}`")
+    for protocol, port in entries:
+        if not isinstance(port, int) or not 1 <= port <= 65535:
+            raise ModelError(f"listen port must be within [1, 65535]: {port}")
+        if protocol not in ("HTTP", "HTTPS"):
+            raise ModelError(f"listen protocol must be within [HTTP, HTTPS]: {protocol}")
+    return {port: protocol for protocol, port in entries}
+
+
+def build_model(options, ingress, services, slices):
+    """Everything that is to exist in AWS for this Ingress, as plain data without any AWS identifier."""
+    namespace, name = ingress["metadata"]["namespace"], ingress["metadata"]["name"]
+    stack, cluster = f"{namespace}/{name}", options.cluster_name
+    notes = annotations(ingress)
+    scheme = notes.get("scheme", options.default_load_balancer_scheme)
+    if scheme not in ("internet-facing", "internal"):
+        raise ModelError(f"unknown scheme: {scheme}")
+    certificates = words(notes.get("certificate-arn", ""))
+    if "listen-ports" in notes:
+        ports = listen_ports(notes["listen-ports"])
+    else:
+        ports = {443: "HTTPS"} if certificates else {80: "HTTP"}
+    redirect = notes.get("ssl-redirect")
+    if redirect is not None and ports.get(int(redirect) if redirect.isdigit() else 0) != "HTTPS":
+        raise ModelError(f"listener does not exist for SSLRedirect port: {redirect}")
+    prefix = f"k8s-{short(namespace)}-{short(name)}-"
+    model = {
+        "stack": stack, "name": notes.get("load-balancer-name") or prefix + digest(cluster, stack, scheme), "scheme": scheme,
+        "subnets": words(notes.get("subnets", "")), "attributes": pairs(notes.get("load-balancer-attributes", "")),
+        "tags": pairs(notes.get("tags", "")), "groups": words(notes.get("security-groups", "")),
+        "manage_rules": "security-groups" not in notes or notes.get("manage-backend-security-group-rules") == "true",
+        "frontend": prefix + digest(cluster, stack), "cidrs": words(notes.get("inbound-cidrs", "0.0.0.0/0")),
+        "target_groups": {}, "listeners": {},
+    }
+
+    def forward(backend):
+        service = services.get(f"{namespace}/{backend['service']['name']}")
+        group = target_group(options, ingress, backend, service, slices)
+        model["target_groups"][group["name"]] = group
+        return {"forward": group["name"]}
+
+    for port, protocol in sorted(ports.items()):
+        listener = {"protocol": protocol, "default": {"status": "404"}, "rules": []}
+        if protocol == "HTTPS":
+            if not certificates:
+                hosts = ", ".join(rule.get("host", "*") for rule in ingress["spec"].get("rules") or [])
+                raise ModelError(f"no certificate found for host: {hosts}")
+            listener.update(certificates=certificates, policy=notes.get("ssl-policy", options.default_ssl_policy))
+        model["listeners"][str(port)] = listener
+        if protocol == "HTTP" and redirect:
+            listener["default"] = {"redirect": redirect}
+            continue
+        if backend := ingress["spec"].get("defaultBackend"):
+            listener["default"] = forward(backend)
+        for rule in ingress["spec"].get("rules") or []:
+            for path in sorted_paths((rule.get("http") or {}).get("paths") or []):
+                listener["rules"].append({"host": rule.get("host"), "paths": path_patterns(path), "action": forward(path["backend"])})
+    return model
+
+
+def sorted_paths(paths):
+    """Exact ones first, then prefixes by length, then the rest in their order."""
+
+    def rank(path):
+        kind = path.get("pathType")
+        return ({"Exact": 0, "Prefix": 1}.get(kind, 2), -len(path["path"]) if kind == "Prefix" else 0)
+
+    return sorted(paths, key=rank)
+
+
+def path_patterns(path):
+    text, kind = path.get("path") or "/", path.get("pathType")
+    if kind == "Prefix":
+        return ["/*"] if text == "/" else [text.rstrip("/"), text.rstrip("/") + "/*"]
+    return ["/*"] if kind != "Exact" and text == "/" else [text]
+
+
+def target_group(options, ingress, backend, service, slices):
+    stack, asked = key_of(ingress), backend["service"]
+    namespace, name = stack.split("/")
+    if service is None:
+        raise ModelError(f"ingress: {stack}: Service \"{asked['name']}\" not found")
+    notes = annotations(service) | annotations(ingress)
+    kind = notes.get("target-type", options.default_target_type)
+    if kind != "ip":
+        raise ModelError(f"unsupported targetType: {kind} (the stand-in knows `ip` alone)")
+    wanted = asked["port"].get("name") or asked["port"].get("number")
+    port = next((port for port in service["spec"].get("ports") or [] if wanted in (port.get("name"), port["port"])), None)
+    if port is None:
+        raise ModelError(f"ingress: {stack}: unable to find port {wanted} on service {key_of(service)}")
+    # by name a port may differ from pod to pod; targets have their own, so any number does
+    number = port.get("targetPort", port["port"])
+    number = number if isinstance(number, int) else 1
+    protocol, version = notes.get("backend-protocol", "HTTP"), notes.get("backend-protocol-version", "HTTP1")
+    uuid = digest(options.cluster_name, stack, namespace, name, service["metadata"]["uid"], str(wanted), str(number), kind, protocol, version)
+    return {
+        "name": f"k8s-{short(namespace)}-{short(asked['name'])}-{uuid}", "resource": f"{stack}-{asked['name']}:{wanted}",
+        "service": asked["name"], "service_port": wanted, "port": number, "protocol": protocol, "version": version,
+        "targets": ready_targets(service, port.get("name", ""), slices),
+        "attributes": pairs(notes.get("target-group-attributes", "")),
+        "health": {
+            "HealthCheckProtocol": notes.get("healthcheck-protocol", protocol),
+            "HealthCheckPort": notes.get("healthcheck-port", "traffic-port"),
+            "HealthCheckPath": notes.get("healthcheck-path", "/"),
+            "Matcher": {"HttpCode": notes.get("success-codes", "200")},
+            "HealthCheckIntervalSeconds": whole(notes, "healthcheck-interval-seconds", 15),
+            "HealthCheckTimeoutSeconds": whole(notes, "healthcheck-timeout-seconds", 5),
+            "HealthyThresholdCount": whole(notes, "healthy-threshold-count", 2),
+            "UnhealthyThresholdCount": whole(notes, "unhealthy-threshold-count", 2),
+        },
+    }
+
+
+def annotations(item):
+    """The controller's own annotations of an object, without their prefix."""
+    found = item["metadata"].get("annotations") or {}
+    return {key.removeprefix(ANNOTATION): value for key, value in found.items() if key.startswith(ANNOTATION)}
+
+
+def whole(notes, name, default):
+    try:
+        return int(notes.get(name, default))
+    except ValueError:
+        raise ModelError(f"failed to parse int64 annotation, {ANNOTATION}{name}: {notes[name]}") from None
+
+
+def ready_targets(service, port_name, slices):
+    """[[address, port], ..] of the pods that are ready, from the service's EndpointSlices."""
+    meta = service["metadata"]
+    found = set()
+    for item in slices.values():
+        labels = item["metadata"].get("labels") or {}
+        if (item["metadata"]["namespace"], labels.get("kubernetes.io/service-name")) != (meta["namespace"], meta["name"]):
+            continue
+        ready = [endpoint for endpoint in item.get("endpoints") or [] if endpoint.get("conditions", {}).get("ready", True)]
+        for port in item.get("ports") or []:
+            if (port.get("name") or "") == port_name:
+                found |= {(address, port["port"]) for endpoint in ready for address in endpoint["addresses"]}
+    return [list(target) for target in sorted(found)]
