@@ -1,0 +1,87 @@
+# What protects the data, and what staging does without.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/monitoring" }
+  }
+}
+
+variables {
+  name                  = "payments-spain"
+  partition             = "aws"
+  account_id            = "123456789012"
+  aws_region            = "eu-south-2"
+  engine_version        = "17"
+  instance_class        = "db.t4g.micro"
+  storage_gib           = { initial = 20, max = 50 }
+  ca_certificate        = null
+  database              = "payments"
+  master_username       = "dbadmin"
+  subnet_group_name     = "payments-spain"
+  security_group_id     = "sg-0"
+  kms_key_arn           = "arn:aws:kms:eu-south-2:123456789012:key/0"
+  backup_retention_days = 30
+  log_retention_days    = 30
+}
+
+run "always" {
+  command = plan
+
+  variables {
+    protected = false
+  }
+
+  assert {
+    condition     = aws_db_instance.this.storage_encrypted && aws_db_instance.this.kms_key_id == var.kms_key_arn && aws_db_instance.this.performance_insights_kms_key_id == var.kms_key_arn
+    error_message = "everything of it at rest is encrypted with the region's key"
+  }
+  assert {
+    condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null
+    error_message = "Terraform never knows the master password"
+  }
+  assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1")
+    error_message = "connections without TLS are refused"
+  }
+  assert {
+    condition     = aws_db_instance.this.multi_az && !aws_db_instance.this.publicly_accessible
+    error_message = "two zones, and not reachable from the internet"
+  }
+  assert {
+    condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.kms_key_id == var.kms_key_arn && group.retention_in_days == 30])
+    error_message = "its logs are encrypted and end"
+  }
+}
+
+run "production" {
+  command = plan
+
+  variables {
+    protected = true
+  }
+
+  assert {
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
+    error_message = "a database of production outlives a mistake"
+  }
+  assert {
+    condition     = !aws_db_instance.this.apply_immediately
+    error_message = "changes wait for the maintenance window"
+  }
+}
+
+run "staging" {
+  command = plan
+
+  variables {
+    protected = false
+  }
+
+  assert {
+    condition     = !aws_db_instance.this.deletion_protection && aws_db_instance.this.skip_final_snapshot
+    error_message = "staging goes in one go"
+  }
+}

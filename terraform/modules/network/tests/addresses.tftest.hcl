@@ -1,0 +1,54 @@
+# Subnets lie where they are expected, in networks of every allowed size.
+
+mock_provider "aws" {}
+
+variables {
+  name               = "payments-spain"
+  cluster_name       = "payments-spain"
+  cidr               = "10.10.0.0/16"
+  zones              = ["eu-south-2a", "eu-south-2b", "eu-south-2c"]
+  single_nat_gateway = true
+}
+
+run "the_largest" {
+  command = plan
+
+  assert {
+    condition     = [for subnet in values(aws_subnet.private) : subnet.cidr_block] == ["10.10.1.0/24", "10.10.2.0/24", "10.10.3.0/24"]
+    error_message = "private subnets are .1 to .3"
+  }
+  assert {
+    condition     = [for subnet in values(aws_subnet.public) : subnet.cidr_block] == ["10.10.11.0/24", "10.10.12.0/24", "10.10.13.0/24"]
+    error_message = "public subnets are .11 to .13"
+  }
+  assert {
+    condition     = [for subnet in values(aws_subnet.database) : subnet.cidr_block] == ["10.10.21.0/24", "10.10.22.0/24", "10.10.23.0/24"]
+    error_message = "database subnets are .21 to .23"
+  }
+  assert {
+    condition     = alltrue([for subnet in values(aws_subnet.public) : !subnet.map_public_ip_on_launch])
+    error_message = "nothing gets a public address by being started"
+  }
+}
+
+run "the_smallest" {
+  command = plan
+
+  variables {
+    cidr = "10.20.32.0/19"
+  }
+
+  assert {
+    condition     = aws_subnet.database["eu-south-2c"].cidr_block == "10.20.55.0/24"
+    error_message = "the last subnet lies inside a /19"
+  }
+}
+
+run "every_private_subnet_has_a_way_out" {
+  command = plan
+
+  assert {
+    condition     = length(aws_nat_gateway.this) == 1 && length(aws_route.nat) == 3
+    error_message = "one NAT gateway serves all three zones"
+  }
+}

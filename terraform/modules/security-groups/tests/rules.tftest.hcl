@@ -1,0 +1,30 @@
+# Nothing is open that need not be.
+
+mock_provider "aws" {}
+
+variables {
+  name         = "payments-spain"
+  cluster_name = "payments-spain"
+  vpc_id       = "vpc-0"
+}
+
+run "rules" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for rule in concat(values(aws_vpc_security_group_ingress_rule.flow), values(aws_vpc_security_group_ingress_rule.between_nodes)) : rule.cidr_ipv4 == null && rule.referenced_security_group_id != null])
+    error_message = "only groups are let in, no addresses"
+  }
+  assert {
+    condition     = alltrue([for rule in concat(values(aws_vpc_security_group_egress_rule.flow), values(aws_vpc_security_group_egress_rule.between_nodes), [aws_vpc_security_group_egress_rule.https]) : rule.ip_protocol != "-1"])
+    error_message = "no rule allows every protocol"
+  }
+  assert {
+    condition     = toset([for rule in values(aws_vpc_security_group_ingress_rule.flow) : rule.from_port if contains([output.database_id, output.proxy_id], rule.security_group_id)]) == toset([5432])
+    error_message = "the database and its proxy listen on 5432 only"
+  }
+  assert {
+    condition     = length([for rule in values(aws_vpc_security_group_egress_rule.flow) : rule if rule.security_group_id == output.database_id]) == 0
+    error_message = "the database opens no connections"
+  }
+}
