@@ -2,7 +2,7 @@
 
 Two kubelets under one root take each other's pods for orphans and kill them, so each gets a root of its own, named
 after its region and number. With cgroup v1 that is a directory in every hierarchy; with cgroup v2 one directory that
-passes on every controller the machine has, because the kubelet refuses a root that lacks one of those it knows.
+passes on the controllers, because the kubelet refuses a root that lacks one it knows and the machine has.
 """
 import os
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from waiting import Failure, wait_until
 
 ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "cpuset", "hugetlb", "io", "memory", "pids")
 
 
 def node_root(region: str, number: int) -> str:
@@ -18,7 +19,8 @@ def node_root(region: str, number: int) -> str:
 
 def create(name: str) -> None:
     if unified():
-        controllers = " ".join(f"+{controller}" for controller in (ROOT / "cgroup.controllers").read_text().split())
+        available = (ROOT / "cgroup.controllers").read_text().split()
+        controllers = " ".join(f"+{controller}" for controller in CONTROLLERS if controller in available)
         _delegate(ROOT, controllers)
         (ROOT / name).mkdir(exist_ok=True)
         _delegate(ROOT / name, controllers)

@@ -31,8 +31,12 @@ def prepare(region: Region, options: argparse.Namespace) -> None:
     inside = region_namespace(region)
     with locked(region.lock):
         if inside.pid() is None:
+            known = region.directory.exists()
             clear(region, inside)
-            if network.exists(region.interface):
+            if known:
+                # the kernel takes a dead namespace's links away in its own time
+                network.disconnect_region(region)
+            elif network.exists(region.interface):
                 raise Failure(
                     f"interface `{region.interface}` belongs to a sandbox whose state is not in `{places.state()}`: set "
                     f"PAYDEPLOY_SANDBOX to its folder and take it down, or restart the machine")
@@ -78,13 +82,13 @@ def create(region: Region, options: argparse.Namespace) -> None:
 def delete(region: Region, options: argparse.Namespace) -> None:
     inside = region_namespace(region)
     with locked(region.lock):
-        if inside.pid() is not None:
-            remove_cluster(region, inside)
+        remove_cluster(region, inside)
 
 
 def remove_cluster(region: Region, inside: Namespace) -> None:
     (region.directory / "cluster").unlink(missing_ok=True)
-    controlplane.stop(inside)
+    if inside.pid() is not None:
+        controlplane.stop(inside)
     for node in nodes.nodes(region):
         node.remove(inside)
     controlplane.forget(region)
@@ -100,6 +104,7 @@ def node_add(region: Region, options: argparse.Namespace) -> None:
         node = nodes.claim(region, shape)
         with locked(region.directory / f"node-{node.number}.lock"):
             if not (node.running() and node.shape() == shape):
+                end_node(region, inside, node)
                 node.clear(inside)
                 nodes.note(node, shape)
                 node.start(inside, shape)
@@ -113,11 +118,15 @@ def node_remove(region: Region, options: argparse.Namespace) -> None:
         if node is None:
             return
         with locked(region.directory / f"node-{node.number}.lock"):
-            node.namespace.kill()
-            if inside.pid() is not None and controlplane.running(inside):
-                # it stopped reporting; the API server would keep it, and its pods, for minutes
-                controlplane.kubectl(region, "delete", "node", node.name, "--ignore-not-found", "--wait=false")
+            end_node(region, inside, node)
             node.remove(inside)
+
+
+def end_node(region: Region, inside: Namespace, node: nodes.Node) -> None:
+    """Kills the node and takes it out of its cluster, which would keep it, and its pods, for minutes more."""
+    node.namespace.kill()
+    if inside.pid() is not None and controlplane.running(inside):
+        controlplane.kubectl(region, "delete", "node", node.name, "--ignore-not-found", "--wait=false")
 
 
 def execute(region: Region, options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ neither there nor on nodes nor in pods: what is not the sandbox's is unreachable
 reach the machine's network or a cloud's metadata, nor wait for them.
 """
 import subprocess
+from pathlib import Path
 
 import places
 from namespace import Namespace, run
@@ -24,7 +25,9 @@ FIREWALL_COMMENT = "paydeploy-sandbox"
 
 
 def prepare_host() -> None:
-    """The interface for what serves both regions; made by whoever comes first."""
+    """The interface for what serves both regions, made by whoever comes first; and what nodes need of the kernel."""
+    if not Path("/proc/sys/net/bridge").exists():
+        run("modprobe", "br_netfilter")
     if not exists(places.HOST_INTERFACE):
         # a bridge without ports holds an address as well, and every kernel that can run a node has bridges
         _tolerate("File exists", "ip", "link", "add", places.HOST_INTERFACE, "type", "bridge")
@@ -60,9 +63,7 @@ def connect_region(region: Region, inside: Namespace) -> None:
 def disconnect_region(region: Region) -> None:
     if exists(region.interface):
         _tolerate("Cannot find device", "ip", "link", "delete", region.interface)
-    for rule in _firewall_rules(region):
-        if subprocess.run(["iptables", "-C", *rule], capture_output=True).returncode == 0:
-            run("iptables", "-D", *rule)
+    _close_firewall(region)
 
 
 def connect_node(region: Region, number: int, inside: Namespace, node: Namespace) -> None:
@@ -103,16 +104,28 @@ def _tolerate(text: str, *command: str) -> None:
             raise
 
 
-def _firewall_rules(region: Region) -> list[list[str]]:
-    comment = ["-m", "comment", "--comment", FIREWALL_COMMENT, "-j", "ACCEPT"]
-    return [["FORWARD", "-i", region.interface, *comment], ["FORWARD", "-o", region.interface, *comment]]
+def _firewall_rules(region: Region) -> dict[str, list[list[str]]]:
+    end = ["-m", "comment", "--comment", FIREWALL_COMMENT, "-j", "ACCEPT"]
+    incoming, outgoing = ["-i", region.interface, *end], ["-o", region.interface, *end]
+    return {"INPUT": [incoming], "FORWARD": [incoming, outgoing]}
 
 
 def _open_firewall(region: Region) -> None:
-    """A container engine on the machine usually drops what is forwarded. Only then are rules made."""
-    listed = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True)
-    if "-P FORWARD DROP" not in listed.stdout:
-        return
-    for rule in _firewall_rules(region):
-        if subprocess.run(["iptables", "-C", *rule], capture_output=True).returncode != 0:
-            run("iptables", "-I", *rule)
+    """A container engine usually drops what is forwarded, a firewall what comes in. Only then are rules made."""
+    for chain, rules in _firewall_rules(region).items():
+        listed = subprocess.run(["iptables", "-S", chain], capture_output=True, text=True)
+        if f"-P {chain} DROP" in listed.stdout:
+            for rule in rules:
+                if not _in_firewall(chain, rule):
+                    run("iptables", "-I", chain, *rule)
+
+
+def _close_firewall(region: Region) -> None:
+    for chain, rules in _firewall_rules(region).items():
+        for rule in rules:
+            if _in_firewall(chain, rule):
+                run("iptables", "-D", chain, *rule)
+
+
+def _in_firewall(chain: str, rule: list[str]) -> bool:
+    return subprocess.run(["iptables", "-C", chain, *rule], capture_output=True).returncode == 0
