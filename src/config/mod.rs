@@ -1,10 +1,21 @@
 //! `paydeploy.toml`: typed, checked, all problems at once.
 
+mod load;
+mod network;
+mod problem;
+mod raw;
+mod shape;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    load::{LoadError, find, load, parse},
+    problem::{Problem, Problems},
+    raw::schema,
+};
 use crate::step::RegionName;
 
 /// Protections on or off.

@@ -139,7 +139,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
             if cx.cancel.soft.is_cancelled() {
                 return Err(Error::cancelled());
             }
-            cx.emit(Event::EffectStarted { step: cx.step.clone() });
+            cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
             let applied = node.apply(cx, facts, change).await;
             cx.emit(Event::EffectEnded { step: cx.step.clone() });
             applied?;
@@ -158,7 +158,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
 }
 
 async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
-    cx.emit(Event::EffectStarted { step: cx.step.clone() });
+    cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
     let gone = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     Ok(match gone? {

@@ -203,7 +203,7 @@ impl Loop<'_> {
             events: self.events.clone(),
         };
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
-        drop(self.events.send(Event::StepStarted { step: step.clone() }));
+        self.events.send(Event::StepStarted { step: step.clone() });
         let task = self.running.spawn(async move {
             if action != Action::Destroy && !node.ready(&facts) {
                 let summary = "what it is made from is not there yet".to_owned();
@@ -241,7 +241,7 @@ impl Loop<'_> {
         if matches!(verdict, Verdict::Failed { .. }) && self.failed.is_none() {
             self.failed = Some(step.clone());
         }
-        drop(self.events.send(Event::StepFinished { step: step.clone(), verdict: verdict.clone(), elapsed }));
+        self.events.send(Event::StepFinished { step: step.clone(), verdict: verdict.clone(), elapsed });
         self.outcome.elapsed.insert(step.clone(), elapsed);
         self.outcome.verdicts.insert(step, verdict);
     }

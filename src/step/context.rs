@@ -15,8 +15,41 @@ pub struct Cancel {
     pub hard: CancellationToken,
 }
 
-/// Where events go. The receiver is the run's owner.
-pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;
+/// An event on its way to the run's owner, and who waits until it is on disk.
+pub struct Message {
+    pub event: Event,
+    pub recorded: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// Where events go. The receiver is the run's owner: it alone writes the journal and the terminal.
+#[derive(Debug, Clone)]
+pub struct Events(tokio::sync::mpsc::UnboundedSender<Message>);
+
+impl Events {
+    pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Message>) {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Tells what happened.
+    pub fn send(&self, event: Event) {
+        // the owner outlives every step; when it is gone, so is whoever would read this
+        drop(self.0.send(Message { event, recorded: None }));
+    }
+
+    /// Tells what is about to happen and waits until the journal holds it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: then nothing may be begun.
+    pub async fn record(&self, event: Event) -> Result<()> {
+        let (recorded, done) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message { event, recorded: Some(recorded) }));
+        done.await.map_err(|_| {
+            Error::permanent("failed to write the run's journal, so nothing new is begun")
+                .with_hint("make room on the disk that holds `.paydeploy`, then run the same command again")
+        })
+    }
+}
 
 /// What all steps of a run share: the configuration, the clients of the outer world, the tools found.
 pub struct World {
@@ -65,8 +98,7 @@ impl Context {
     }
 
     pub fn emit(&self, event: Event) {
-        // the receiver outlives every step; when it is gone, so is whoever would read this
-        drop(self.events.send(event));
+        self.events.send(event);
     }
 
     /// Asks `look` again and again until it is ready.

@@ -7,7 +7,7 @@ mod id;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub use context::{Cancel, Context, Events, Poll, World};
+pub use context::{Cancel, Context, Events, Message, Poll, World};
 pub use error::{Class, Error, ErrorExt, Result};
 pub use event::{Action, Event, PlannedStep, Verdict};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId};

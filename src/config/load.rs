@@ -1,0 +1,301 @@
+//! From a file to a checked configuration.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Addon, Config, Gitops, Image, Region, Role, Terraform, network, raw,
+    problem::{Problem, Problems, line_of},
+    shape::{self, Places},
+};
+use crate::step::RegionName;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("no `paydeploy.toml` in `{0}` or any folder above it: run paydeploy beside one, or name it with `--config FILE`")]
+    Missing(PathBuf),
+    #[error("failed to read `{0}`")]
+    Read(PathBuf, #[source] std::io::Error),
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+/// The closest `paydeploy.toml` in a folder or above it.
+pub fn find(from: &Path) -> Result<PathBuf, LoadError> {
+    from.ancestors()
+        .map(|folder| folder.join("paydeploy.toml"))
+        .find(|file| file.is_file())
+        .ok_or_else(|| LoadError::Missing(from.to_owned()))
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// With all problems of the file together.
+pub fn load(file: &Path) -> Result<Config, LoadError> {
+    let text = std::fs::read_to_string(file).map_err(|error| LoadError::Read(file.to_owned(), error))?;
+    let root = match file.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_owned(),
+        None => PathBuf::from("."),
+    };
+    let root = std::path::absolute(&root).unwrap_or(root);
+    parse(&text, &root).map_err(|problems| Problems { file: file.to_owned(), problems }.into())
+}
+
+/// A text as a configuration whose paths are relative to `root`.
+///
+/// # Errors
+/// With all problems, in the order of their lines.
+pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
+    let (document, syntax) = toml::de::DeTable::parse_recoverable(text);
+    if !syntax.is_empty() {
+        let told = |error: toml::de::Error| Problem {
+            line: line_of(text, &error.span().unwrap_or_default()),
+            key: String::new(),
+            message: error.message().to_owned(),
+        };
+        return Err(syntax.into_iter().map(told).collect());
+    }
+    let (mut problems, places) = shape::check(text, &document, &raw::schema());
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.line);
+        return Err(problems);
+    }
+    let file: raw::File = toml::from_str(text).map_err(|error| {
+        let line = line_of(text, &error.span().unwrap_or_default());
+        vec![Problem { line, key: String::new(), message: error.message().to_owned() }]
+    })?;
+    let mut check = Check { root, places, problems };
+    let config = check.file(file);
+    check.problems.sort_by_key(|problem| problem.line);
+    if check.problems.is_empty() { Ok(config) } else { Err(check.problems) }
+}
+
+struct Check<'a> {
+    root: &'a Path,
+    places: Places,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let line = self.places.line(key);
+        self.problems.push(Problem { line, key: key.to_owned(), message: message.into() });
+    }
+
+    fn path(&mut self, key: &str, given: &str, directory: bool) -> PathBuf {
+        let path = self.root.join(given);
+        let there = if directory { path.is_dir() } else { path.is_file() };
+        if !there {
+            let kind = if directory { "folder" } else { "file" };
+            self.problem(key, format!("there is no {kind} `{}`", path.display()));
+        }
+        path
+    }
+
+    fn file(&mut self, file: raw::File) -> Config {
+        if !good_name(&file.project, 3, 32) {
+            self.problem("project", "use 3 to 32 lower-case letters, digits and hyphens, a letter first");
+        }
+        if file.account.len() != 12 || !file.account.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.problem("account", "an AWS account has 12 digits");
+        }
+        let stacks = self.path("terraform.stacks", &file.terraform.stacks, true);
+        for stack in ["foundation", "cluster", "database", "audit"] {
+            if stacks.is_dir() && !stacks.join(stack).is_dir() {
+                self.problem("terraform.stacks", format!("`{}` has no stack `{stack}`", stacks.display()));
+            }
+        }
+        let image = self.image(file.image);
+        let gitops = self.gitops(file.gitops, &file.project);
+        let addons = self.addons(file.addons);
+        let regions = self.regions(file.regions);
+        let rollout = self.rollout(file.rollout, &regions);
+        Config {
+            root: self.root.to_owned(),
+            project: file.project,
+            account: file.account,
+            profile: file.profile,
+            terraform: Terraform { stacks },
+            image,
+            gitops,
+            rollout,
+            addons,
+            regions,
+        }
+    }
+
+    fn image(&mut self, image: raw::Image) -> Image {
+        let context = self.path("image.context", &image.context, true);
+        if context.is_dir() && !context.join(&image.dockerfile).is_file() {
+            let path = context.join(&image.dockerfile);
+            self.problem("image.dockerfile", format!("there is no file `{}`", path.display()));
+        }
+        if let Some(network) = image.network.as_deref().filter(|name| !["default", "host", "none"].contains(name)) {
+            self.problem("image.network", format!("`{network}` is not one of `default`, `host`, `none`"));
+        }
+        Image {
+            context,
+            dockerfile: image.dockerfile.into(),
+            repository: image.repository,
+            build_args: image.build_args,
+            network: image.network,
+        }
+    }
+
+    fn gitops(&mut self, gitops: raw::Gitops, project: &str) -> Gitops {
+        let manifests = gitops.manifests.as_deref().unwrap_or("gitops/argocd");
+        let manifests = self.path("gitops.manifests", manifests, true);
+        self.path("gitops.chart", &gitops.chart, true);
+        let namespace = gitops.namespace.unwrap_or_else(|| project.to_owned());
+        if !good_name(&namespace, 1, 63) {
+            self.problem("gitops.namespace", "use a DNS label: lower-case letters, digits and hyphens");
+        }
+        Gitops {
+            repository: gitops.repository,
+            chart: gitops.chart.into(),
+            manifests,
+            namespace,
+            credentials: gitops.credentials,
+        }
+    }
+
+    fn addons(&mut self, addons: BTreeMap<String, raw::Addon>) -> BTreeMap<String, Addon> {
+        let mut checked = BTreeMap::new();
+        for (name, addon) in addons {
+            let key = format!("addons.{name}");
+            if !addon.version.starts_with(|c: char| c.is_ascii_digit() || c == 'v') {
+                self.problem(&format!("{key}.version"), "give an exact version, such as `1.2.3`");
+            }
+            let values = addon.values.map(|values| self.path(&format!("{key}.values"), &values, false));
+            let local = !addon.chart.contains("://");
+            let chart =
+                if local { self.root.join(&addon.chart).display().to_string() } else { addon.chart.clone() };
+            if local && !Path::new(&chart).exists() {
+                self.problem(&format!("{key}.chart"), format!("there is no chart `{chart}`"));
+            }
+            let namespace = addon.namespace.unwrap_or_else(|| usual_namespace(&name).to_owned());
+            checked.insert(name, Addon { chart, version: addon.version, values, namespace });
+        }
+        for needed in ["aws-load-balancer-controller", "external-secrets", "argo-cd"] {
+            if !checked.contains_key(needed) {
+                self.problem("addons", format!("`[addons.{needed}]` is missing: the application can't run without it"));
+            }
+        }
+        checked
+    }
+
+    fn regions(&mut self, regions: BTreeMap<String, raw::Region>) -> BTreeMap<RegionName, Region> {
+        let mut checked: BTreeMap<RegionName, Region> = BTreeMap::new();
+        if regions.is_empty() {
+            self.problem("regions", "give at least one region, as in `[regions.spain]`");
+        }
+        for (name, region) in regions {
+            let key = format!("regions.{name}");
+            let name: RegionName = match name.parse() {
+                Ok(name) => name,
+                Err(error) => {
+                    self.problem(&key, format!("{error}"));
+                    continue;
+                }
+            };
+            if !good_aws_region(&region.aws_region) {
+                self.problem(&format!("{key}.aws_region"), "no AWS region is named so, e.g. `eu-south-2`");
+            }
+            if let Some(twin) = checked.values().find(|other| other.aws_region == region.aws_region) {
+                let message = format!("`{}` is in `{}` already", twin.name, twin.aws_region);
+                self.problem(&format!("{key}.aws_region"), message);
+            }
+            if !region.domain.contains('.') {
+                self.problem(&format!("{key}.domain"), "give the full host name, such as `api-es.payments.example`");
+            }
+            let var_file = self.path(&format!("{key}.var_file"), &region.var_file, false);
+            let variables = network::Variables::read(&var_file).unwrap_or_else(|error| {
+                if var_file.is_file() {
+                    self.problem(&format!("{key}.var_file"), error.to_string());
+                }
+                network::Variables::default()
+            });
+            let (aws_region, role, domain) = (region.aws_region, region.role, region.domain);
+            let network::Variables { vpc_cidr, hosted_zone_name: hosted_zone } = variables;
+            checked.insert(name.clone(), Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone });
+        }
+        self.one_hub(&checked);
+        for (one, other) in network::overlaps(checked.values()) {
+            let message = format!(
+                "the network {} of `{}` overlaps {} of `{}`: give each region its own",
+                one.vpc_cidr.as_deref().unwrap_or_default(),
+                one.name,
+                other.vpc_cidr.as_deref().unwrap_or_default(),
+                other.name
+            );
+            self.problem(&format!("regions.{}.var_file", one.name), message);
+        }
+        checked
+    }
+
+    fn one_hub(&mut self, regions: &BTreeMap<RegionName, Region>) {
+        let hubs: Vec<&Region> = regions.values().filter(|region| region.role == Role::Hub).collect();
+        match hubs.as_slice() {
+            [] if !regions.is_empty() => self.problem("regions", "no region has the role `hub`: Argo CD needs one"),
+            [_, more @ ..] => {
+                for hub in more {
+                    let message = format!("`{}` is the hub already; there is one hub", hubs[0].name);
+                    self.problem(&format!("regions.{}.role", hub.name), message);
+                }
+            }
+            [] => {}
+        }
+    }
+
+    fn rollout(&mut self, rollout: Option<raw::Rollout>, regions: &BTreeMap<RegionName, Region>) -> Vec<RegionName> {
+        let Some(rollout) = rollout else {
+            // the hub first, then by name
+            let mut all: Vec<&Region> = regions.values().collect();
+            all.sort_by_key(|region| (region.role != Role::Hub, region.name.clone()));
+            return all.into_iter().map(|region| region.name.clone()).collect();
+        };
+        let mut order = Vec::new();
+        for name in rollout.order {
+            match regions.keys().find(|known| known.as_str() == name) {
+                Some(known) if order.contains(known) => {
+                    self.problem("rollout.order", format!("`{name}` is named twice"));
+                }
+                Some(known) => order.push(known.clone()),
+                None => self.problem("rollout.order", format!("there is no `[regions.{name}]`")),
+            }
+        }
+        for missing in regions.keys().filter(|name| !order.contains(name)) {
+            self.problem("rollout.order", format!("`{missing}` is missing: every region has its turn"));
+        }
+        order
+    }
+}
+
+fn good_name(name: &str, min: usize, max: usize) -> bool {
+    (min..=max).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn good_aws_region(name: &str) -> bool {
+    let pieces: Vec<&str> = name.split('-').collect();
+    pieces.len() >= 3
+        && pieces.iter().all(|piece| !piece.is_empty())
+        && pieces.last().is_some_and(|number| number.parse::<u8>().is_ok())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Where an add-on's own documentation installs it.
+fn usual_namespace(addon: &str) -> &str {
+    match addon {
+        "aws-load-balancer-controller" | "metrics-server" | "prometheus-operator-crds" => "kube-system",
+        "argo-cd" => "argocd",
+        other => other,
+    }
+}

@@ -1,0 +1,53 @@
+//! What paydeploy itself reads from a region's Terraform variables, and whether networks overlap.
+
+use std::{fs, net::Ipv4Addr, path::Path};
+
+use serde::Deserialize;
+
+use super::Region;
+
+/// The variables that checks before any effect need.
+#[derive(Debug, Default, Deserialize)]
+pub struct Variables {
+    pub vpc_cidr: Option<String>,
+    pub hosted_zone_name: Option<String>,
+}
+
+impl Variables {
+    /// Reads a `.tfvars` file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no HCL, or its network is no CIDR.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(file)?;
+        let variables: Self = hcl::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("`{}` is not readable as HCL: {error}", file.display()))?;
+        if let Some(cidr) = &variables.vpc_cidr {
+            range(cidr).ok_or_else(|| anyhow::anyhow!("`{}`: `vpc_cidr` `{cidr}` is no network", file.display()))?;
+        }
+        Ok(variables)
+    }
+}
+
+/// Pairs of regions whose networks share addresses.
+pub fn overlaps<'a>(regions: impl Iterator<Item = &'a Region>) -> Vec<(&'a Region, &'a Region)> {
+    let all: Vec<(&Region, (u32, u32))> =
+        regions.filter_map(|region| Some((region, range(region.vpc_cidr.as_deref()?)?))).collect();
+    let mut pairs = Vec::new();
+    for (index, (one, (first, last))) in all.iter().enumerate() {
+        for (other, (other_first, other_last)) in &all[..index] {
+            if first <= other_last && other_first <= last {
+                pairs.push((*one, *other));
+            }
+        }
+    }
+    pairs
+}
+
+/// The first and last address of an IPv4 network.
+fn range(cidr: &str) -> Option<(u32, u32)> {
+    let (address, length) = cidr.split_once('/')?;
+    let (address, length) = (address.parse::<Ipv4Addr>().ok()?.to_bits(), length.parse::<u32>().ok()?);
+    let hosts = u32::MAX.checked_shr(length).unwrap_or(0);
+    (length <= 32).then_some((address & !hosts, address | hosts))
+}
