@@ -14,9 +14,14 @@ locals {
   partition  = data.aws_partition.current.partition
   account_id = data.aws_caller_identity.current.account_id
 
-  # production: nothing that holds data goes without being asked for by name
-  protected          = var.profile == "production"
-  log_retention_days = coalesce(var.log_retention_days, local.protected ? 365 : 30)
+  # in production nothing that holds data goes unless its protection was lifted by name
+  production = var.profile == "production"
+  protected = {
+    for name in ["database", "final-snapshot", "secrets", "registry", "audit-log"] :
+    name => local.production && !contains(var.lifted_protections, name)
+  }
+
+  log_retention_days = coalesce(var.log_retention_days, local.production ? 365 : 30)
 
   tags = merge(
     {

@@ -83,3 +83,15 @@ variable "state_bucket" {
     error_message = "state_bucket: give the name of an S3 bucket."
   }
 }
+
+variable "lifted_protections" {
+  description = "Protections of the production profile to do without, by name, before things are destroyed: database (its deletion protection), final-snapshot, secrets (their recovery window), registry, audit-log (what is in them)."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(var.lifted_protections, ["database", "final-snapshot", "secrets", "registry", "audit-log"])) == 0
+    error_message = "lifted_protections: use database, final-snapshot, secrets, registry or audit-log."
+  }
+}

@@ -72,7 +72,7 @@ resource "aws_db_instance" "this" {
   maintenance_window         = "mon:04:00-mon:05:00"
   copy_tags_to_snapshot      = true
   auto_minor_version_upgrade = true
-  apply_immediately          = !var.protected
+  apply_immediately          = var.apply_immediately
 
   monitoring_interval             = 60
   monitoring_role_arn             = aws_iam_role.monitoring.arn
@@ -80,9 +80,9 @@ resource "aws_db_instance" "this" {
   performance_insights_kms_key_id = var.kms_key_arn
   enabled_cloudwatch_logs_exports = [for kind, group in aws_cloudwatch_log_group.this : kind]
 
-  deletion_protection       = var.protected
-  delete_automated_backups  = !var.protected
-  skip_final_snapshot       = !var.protected
+  deletion_protection       = var.deletion_protection
+  delete_automated_backups  = !var.final_snapshot
+  skip_final_snapshot       = !var.final_snapshot
   final_snapshot_identifier = "${var.name}-final-${terraform_data.created.output}"
 
   depends_on = [aws_iam_role_policy_attachment.monitoring]

@@ -73,7 +73,17 @@ variable "log_retention_days" {
   type        = number
 }
 
-variable "protected" {
-  description = "Deletion protection, a final snapshot and kept backups; changes wait for the maintenance window."
+variable "deletion_protection" {
+  description = "Whether RDS refuses to delete the instance."
+  type        = bool
+}
+
+variable "final_snapshot" {
+  description = "Whether a last snapshot and the automated backups outlive the instance."
+  type        = bool
+}
+
+variable "apply_immediately" {
+  description = "Whether changes are made at once instead of in the maintenance window."
   type        = bool
 }

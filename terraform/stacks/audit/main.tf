@@ -8,9 +8,9 @@ module "trail" {
   multi_region        = var.multi_region_trail
   watched_bucket_arns = { "Terraform's state" = "arn:${local.partition}:s3:::${var.state_bucket}" }
   kms_key_arn         = local.foundation.kms_key_arn
-  retention_days      = local.protected ? 2557 : 90
+  retention_days      = local.production ? 2557 : 90
   log_retention_days  = local.log_retention_days
-  force_destroy       = !local.protected
+  force_destroy       = !local.protected["audit-log"]
 }
 
 module "flow_log" {

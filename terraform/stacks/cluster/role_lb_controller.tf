@@ -26,7 +26,6 @@ data "aws_iam_policy_document" "lb_controller_read" {
   statement {
     # descriptions cannot be limited to resources
     actions = [
-      "acm:DescribeCertificate",
       "acm:ListCertificates",
       "ec2:DescribeAccountAttributes",
       "ec2:DescribeAddresses",
@@ -40,7 +39,6 @@ data "aws_iam_policy_document" "lb_controller_read" {
       "ec2:DescribeTags",
       "ec2:DescribeVpcPeeringConnections",
       "ec2:DescribeVpcs",
-      "ec2:GetSecurityGroupsForVpc",
       "elasticloadbalancing:DescribeCapacityReservation",
       "elasticloadbalancing:DescribeListenerAttributes",
       "elasticloadbalancing:DescribeListenerCertificates",
@@ -54,10 +52,18 @@ data "aws_iam_policy_document" "lb_controller_read" {
       "elasticloadbalancing:DescribeTargetGroups",
       "elasticloadbalancing:DescribeTargetHealth",
       "elasticloadbalancing:DescribeTrustStores",
-      "wafv2:GetWebACL",
-      "wafv2:GetWebACLForResource",
     ]
     resources = ["*"]
+  }
+
+  statement {
+    actions   = ["acm:DescribeCertificate"]
+    resources = ["arn:${local.partition}:acm:${var.aws_region}:${local.account_id}:certificate/*"]
+  }
+
+  statement {
+    actions   = ["ec2:GetSecurityGroupsForVpc"]
+    resources = ["${local.ec2_arn}:vpc/${local.foundation.vpc_id}"]
   }
 }
 
@@ -205,7 +211,12 @@ data "aws_iam_policy_document" "lb_controller_load_balancers" {
   }
 
   statement {
-    actions = ["wafv2:AssociateWebACL", "wafv2:DisassociateWebACL"]
+    actions = [
+      "wafv2:AssociateWebACL",
+      "wafv2:DisassociateWebACL",
+      "wafv2:GetWebACL",
+      "wafv2:GetWebACLForResource",
+    ]
     resources = [
       "arn:${local.partition}:wafv2:${var.aws_region}:${local.account_id}:regional/webacl/*",
       "${local.elb_arn}:loadbalancer/app/*",

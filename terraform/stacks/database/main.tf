@@ -16,7 +16,9 @@ module "database" {
   kms_key_arn           = local.foundation.kms_key_arn
   backup_retention_days = var.db_backup_retention_days
   log_retention_days    = local.log_retention_days
-  protected             = local.protected
+  deletion_protection   = local.protected["database"]
+  final_snapshot        = local.protected["final-snapshot"]
+  apply_immediately     = !local.production
 }
 
 data "aws_db_subnet_group" "this" {

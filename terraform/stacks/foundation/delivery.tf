@@ -4,7 +4,7 @@ module "registry" {
   name         = var.project
   kms_key_arn  = module.key.arn
   images_kept  = var.images_kept
-  force_delete = !local.protected
+  force_delete = !local.protected["registry"]
 }
 
 module "secret" {
@@ -20,7 +20,7 @@ module "secret" {
   name                    = "${var.project}-${each.key}"
   description             = each.value
   kms_key_arn             = module.key.arn
-  recovery_window_in_days = local.protected ? 30 : 0
+  recovery_window_in_days = local.protected["secrets"] ? 30 : 0
 }
 
 data "aws_route53_zone" "this" {

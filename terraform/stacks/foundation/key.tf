@@ -7,7 +7,7 @@ module "key" {
   partition               = local.partition
   account_id              = local.account_id
   aws_region              = var.aws_region
-  deletion_window_in_days = local.protected ? 30 : 7
+  deletion_window_in_days = local.production ? 30 : 7
   trail_name              = local.name
 
   # the groups of all stacks: a stack of its own cannot change the key's policy

@@ -22,7 +22,7 @@ data "aws_availability_zones" "this" {
 
 locals {
   zone_count         = 3
-  single_nat_gateway = coalesce(var.single_nat_gateway, !local.protected)
+  single_nat_gateway = coalesce(var.single_nat_gateway, !local.production)
 }
 
 module "network" {

@@ -31,7 +31,9 @@ run "always" {
   command = plan
 
   variables {
-    protected = false
+    deletion_protection = false
+    final_snapshot      = false
+    apply_immediately   = true
   }
 
   assert {
@@ -56,32 +58,17 @@ run "always" {
   }
 }
 
-run "production" {
+run "the_last_snapshot_outlives_the_deletion_protection" {
   command = plan
 
   variables {
-    protected = true
+    deletion_protection = false
+    final_snapshot      = true
+    apply_immediately   = false
   }
 
   assert {
-    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
-    error_message = "a database of production outlives a mistake"
-  }
-  assert {
-    condition     = !aws_db_instance.this.apply_immediately
-    error_message = "changes wait for the maintenance window"
-  }
-}
-
-run "staging" {
-  command = plan
-
-  variables {
-    protected = false
-  }
-
-  assert {
-    condition     = !aws_db_instance.this.deletion_protection && aws_db_instance.this.skip_final_snapshot
-    error_message = "staging goes in one go"
+    condition     = !aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
+    error_message = "that a database may be deleted does not mean that its data may"
   }
 }

@@ -1,0 +1,116 @@
+# What the profile protects, and what lifting a protection by name does.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_db_subnet_group" {
+    defaults = { subnet_ids = ["subnet-0", "subnet-1", "subnet-2"] }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_db_instance" {
+    defaults = {
+      address            = "payments.abc.eu-south-2.rds.amazonaws.com"
+      master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:rds-AbCdEf" }]
+    }
+  }
+}
+
+override_data {
+  target = data.terraform_remote_state.foundation
+  values = {
+    outputs = {
+      kms_key_arn                = "arn:aws:kms:eu-south-2:123456789012:key/0"
+      database_subnet_group_name = "payment-latency-api-spain"
+      database_security_group_id = "sg-0"
+      proxy_security_group_id    = "sg-1"
+      db_app_secret_arn          = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:app-AbCdEf"
+    }
+  }
+}
+
+variables {
+  project                              = "payment-latency-api"
+  region_name                          = "spain"
+  aws_region                           = "eu-south-2"
+  role                                 = "hub"
+  domain                               = "api-es.payments.example"
+  state_bucket                         = "payment-latency-api-tfstate-123456789012-eu-south-2"
+  data_residency                       = "EU"
+  compliance                           = "GDPR"
+  vpc_cidr                             = "10.10.0.0/16"
+  hosted_zone_name                     = "payments.example"
+  cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
+}
+
+run "production_protects" {
+  command = plan
+
+  variables {
+    profile = "production"
+  }
+
+  assert {
+    condition     = alltrue(values(local.protected)) && local.log_retention_days == 365
+    error_message = "everything is protected unless it is lifted by name"
+  }
+}
+
+run "a_protection_is_lifted_by_its_name_alone" {
+  command = plan
+
+  variables {
+    profile            = "production"
+    lifted_protections = ["database"]
+  }
+
+  assert {
+    condition     = !local.protected["database"] && local.protected["final-snapshot"] && local.protected["secrets"]
+    error_message = "the others stay"
+  }
+}
+
+run "staging_goes_in_one_go" {
+  command = plan
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition     = !anytrue(values(local.protected))
+    error_message = "nothing of staging is protected"
+  }
+}
+
+run "a_protection_that_does_not_exist" {
+  command = plan
+
+  variables {
+    profile            = "production"
+    lifted_protections = ["everything"]
+  }
+
+  expect_failures = [var.lifted_protections]
+}
+
+run "the_application_logs_in_through_the_proxy_over_tls" {
+  command = apply
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition     = output.db_connection_endpoint != output.db_endpoint && output.proxy_name == "payment-latency-api-spain"
+    error_message = "the application's host is the proxy's, not the instance's"
+  }
+}
