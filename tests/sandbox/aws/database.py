@@ -78,9 +78,10 @@ def close_instance(region: places.Region) -> None:
 
 def open_proxy(region: places.Region) -> None:
     """Lets pgbouncer pass connections on to the instance's databases."""
-    names = _run(region, "SELECT datname FROM pg_database WHERE NOT datistemplate;").splitlines()
+    # Names that its configuration takes as they are.
+    names = _run(region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname ~ '^[A-Za-z0-9_-]+$';").splitlines()
     server = f"host={_home(region) / 'run'} port={places.POSTGRES_PORT} auth_user=rdsadmin"
-    _databases(region, "".join(f"{_quoted(name)} = {server}\n" for name in names))
+    _databases(region, "".join(f"{name} = {server}\n" for name in names))
 
 
 def close_proxy(region: places.Region) -> None:

@@ -45,7 +45,7 @@ class Eks(EKSResponse):
         }
         extra = {
             "upgrade_policy": self._get_param("upgradePolicy") or {"supportType": "EXTENDED"},
-            "zonal_shift_config": self._get_param("zonalShiftConfig") or {"enabled": False},
+            "zonal_shift_config": self._get_param("zonalShiftConfig"),
             "deletion_protection": bool(self._get_param("deletionProtection")),
         }
         creator = identity.of(self.access_key).principal

@@ -33,7 +33,7 @@ class Rule:
     message: str = "injected by the sandbox"
     after: bool = False
     settle: float = 0
-    hits: int = 0
+    matched: int = 0
 
     def hit(self, call: Call) -> bool:
         if not (
@@ -42,8 +42,8 @@ class Rule:
             and fnmatch.fnmatchcase(call.region, self.region)
         ):
             return False
-        self.hits += 1
-        return self.hits > self.skip and (self.count is None or self.hits <= self.skip + self.count)
+        self.matched += 1
+        return self.matched > self.skip and (self.count is None or self.matched <= self.skip + self.count)
 
 
 _rules: list[Rule] = []
@@ -53,7 +53,7 @@ _settle: contextvars.ContextVar[float] = contextvars.ContextVar("settle", defaul
 
 def add(rules: list[dict[str, Any]]) -> None:
     """Adds rules; a key that no rule has is an error, before any of them counts."""
-    known = {field.name for field in fields(Rule)} - {"hits"}
+    known = {field.name for field in fields(Rule)} - {"matched"}
     for rule in rules:
         unknown = set(rule) - known
         if unknown:

@@ -115,12 +115,12 @@ def _secrets(manager: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _kms(kms: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for key in kms.keys.values():
-        if key.key_manager == "CUSTOMER":
-            yield "key", key.id, {"state": key.key_state}
-    for key, aliases in kms.key_to_aliases.items():
-        for alias in aliases:
-            if not alias.startswith("alias/aws/"):
-                yield "alias", alias, {"of": key}
+        # AWS's own keys are told by their aliases
+        if any(alias.startswith("alias/aws/") for alias in key.aliases):
+            continue
+        yield "key", key.id, {"state": key.key_state}
+        for alias in key.aliases:
+            yield "alias", alias, {"of": key.id}
 
 
 def _s3(s3: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -1,0 +1,136 @@
+"""The container engine: the machine's own if one answers, else a dockerd of the sandbox without network or firewall rules."""
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import ca
+import places
+import processes
+from waiting import Failure
+
+DEFAULT = "unix:///var/run/docker.sock"
+# Where an engine that is not ours looks for a registry's authority, at each request.
+FOREIGN_TRUST = Path("/etc/docker/certs.d")
+CGROUPS = Path("/sys/fs/cgroup")
+PLUGINS = Path("/run/docker/plugins")
+
+
+def folder() -> Path:
+    return places.state() / "engine"
+
+
+def _note() -> Path:
+    return folder() / "host"
+
+
+def host() -> str:
+    """What DOCKER_HOST has to be."""
+    return _note().read_text().strip()
+
+
+class _Unix(http.client.HTTPConnection):
+    def __init__(self, path: str):
+        super().__init__("engine", timeout=3)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(3)
+        self.sock.connect(self.path)
+
+
+def answers(address: str) -> bool:
+    url = urlsplit(address)
+    connection = _Unix(url.path) if url.scheme == "unix" else http.client.HTTPConnection(url.hostname or "", url.port or 2375, timeout=3)
+    try:
+        connection.request("GET", "/_ping")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def start() -> None:
+    """Notes an engine that answers, or starts one."""
+    folder().mkdir(parents=True, exist_ok=True)
+    for address in filter(None, (os.environ.get("DOCKER_HOST"), DEFAULT)):
+        if answers(address):
+            _note().write_text(address)
+            _trust()
+            return
+    _start_own()
+
+
+def _registries() -> list[str]:
+    return [f"{places.HOST}:{places.ADDON_REGISTRY_PORT}", *(region.ecr for region in places.REGIONS)]
+
+
+def _trust() -> None:
+    for registry in _registries():
+        (FOREIGN_TRUST / registry).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ca.certificate(), FOREIGN_TRUST / registry / "ca.crt")
+
+
+def _start_own() -> None:
+    socket_file = folder() / "docker.sock"
+    if len(os.fsencode(socket_file)) > 107:
+        raise Failure(f"`{socket_file}` is too long for a Unix socket: set PAYDEPLOY_SANDBOX to a shorter path")
+    address = f"unix://{socket_file}"
+    configuration = folder() / "daemon.json"
+    configuration.write_text(json.dumps({"deprecated-key-path": str(folder() / "key.json")}))
+    # What it makes outside its folder is to be told from what was there.
+    (folder() / "before").write_text("\n".join(str(path) for path in _outside()))
+    argv = [
+        "dockerd",
+        *("--config-file", str(configuration)),
+        *("--host", address, "--group", "root", "--pidfile", str(folder() / "dockerd.pid")),
+        *("--data-root", str(folder() / "data"), "--exec-root", str(folder() / "exec")),
+        *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+    ]
+    process = processes.spawn("dockerd", argv, environment={"SSL_CERT_FILE": str(ca.bundle())})
+    processes.ready(process, lambda: answers(address), "dockerd answers")
+    _note().write_text(address)
+
+
+def _outside() -> list[Path]:
+    """What dockerd makes at fixed places: its groups under each hierarchy, a folder for plugins."""
+    patterns = ("docker", "*/docker", "*/system.slice/docker-*", "system.slice/docker-*")
+    return [path for path in (PLUGINS, PLUGINS.parent) if path.exists()] + [path for pattern in patterns for path in CGROUPS.glob(pattern)]
+
+
+def clean() -> None:
+    """Takes away what an engine of ours leaves: mounts, cgroups; and what we told a foreign one to trust."""
+    for mount in sorted(_mounts(), key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True)
+    before = folder() / "before"
+    if before.exists():
+        kept = set(before.read_text().splitlines())
+        for made in _outside():
+            if str(made) not in kept:
+                _prune(made)
+    elif _note().exists():
+        for registry in _registries():
+            shutil.rmtree(FOREIGN_TRUST / registry, ignore_errors=True)
+
+
+def _prune(top: Path) -> None:
+    """Removes folders, the deepest first; one that still holds something is not ours to remove."""
+    for path, _, _ in os.walk(top, topdown=False):
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
+
+
+def _mounts() -> list[str]:
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    targets = [line.split()[1].encode().decode("unicode_escape") for line in lines]
+    return [target for target in targets if target.startswith(f"{folder()}/")]

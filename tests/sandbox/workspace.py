@@ -1,0 +1,97 @@
+"""The folder where a user of the sandbox stands: this checkout as a team's repository would hold it, plus the overlay."""
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import ca
+import gitserver
+import places
+from waiting import Failure
+
+OVERLAY = places.SANDBOX / "overlay"
+BINARY = "payment-api"
+# Where service/Dockerfile.prebuilt of the overlay takes it from.
+BINARY_TARGET = Path("service") / "prebuilt" / BINARY
+# The chart trusts RDS's authorities by this file; the sandbox's databases have certificates of its own authority.
+DATABASE_AUTHORITIES = Path("charts") / "payment-latency-api" / "files" / "rds-ca-bundle.pem"
+AUTHOR = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "sandbox"), ("EMAIL", "sandbox@payments.example"), ("DATE", "2026-01-01T00:00:00Z"))
+}
+
+
+def folder() -> Path:
+    return places.state() / "workspace"
+
+
+def binary() -> Path | None:
+    """The payment API, built without the sandbox's help: named by PAYDEPLOY_PREBUILT, or the newest static release build."""
+    named = os.environ.get("PAYDEPLOY_PREBUILT")
+    if named:
+        if not Path(named).is_file():
+            raise Failure(f"PAYDEPLOY_PREBUILT names `{named}`, which is no file")
+        return Path(named)
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or places.CHECKOUT / "target")
+    built = [path for path in target.glob(f"*/release/{BINARY}") if path.is_file()]
+    return max(built, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def require_binary() -> None:
+    if binary() is None:
+        raise Failure(
+            f"no prebuilt `{BINARY}`: build it (`cargo build --release --target x86_64-unknown-linux-musl -p {BINARY}`), "
+            f"name one by PAYDEPLOY_PREBUILT, or go on without the image by `--no-image`"
+        )
+
+
+def create(*, image: bool) -> None:
+    """Copies, commits and pushes; the same files give the same commit."""
+    _copy()
+    authorities = folder() / DATABASE_AUTHORITIES
+    if authorities.exists():
+        with authorities.open("a") as out:
+            out.write(f"# The sandbox's own\n{ca.certificate().read_text()}")
+    if image:
+        source = binary()
+        assert source
+        target = folder() / BINARY_TARGET
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        target.chmod(0o755)
+    repository = folder()
+    gitserver.create()
+    gitserver.git("init", "--quiet", "--initial-branch=main", directory=repository)
+    for key, value in {
+        "user.name": AUTHOR["GIT_AUTHOR_NAME"],
+        "user.email": AUTHOR["GIT_AUTHOR_EMAIL"],
+        "remote.origin.url": gitserver.URL,
+        "remote.origin.pushurl": str(gitserver.repository()),
+        "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
+        "commit.gpgSign": "false",
+        "gc.auto": "0",
+    }.items():
+        gitserver.git("config", key, value, directory=repository)
+    # Forced: what the checkout tracks stays tracked, whatever its .gitignore says of the binary.
+    gitserver.git("add", "--all", "--force", directory=repository)
+    gitserver.git("commit", "--quiet", "--message=The sandbox's workspace", directory=repository, environment=AUTHOR)
+    gitserver.git("push", "--quiet", "--set-upstream", "origin", "main", directory=repository)
+
+
+def _copy() -> None:
+    """The checkout's tracked files as they are now, then the overlay over them."""
+    listed = gitserver.git("ls-files", "-z", directory=places.CHECKOUT).decode().split("\0")
+    for name in filter(None, listed):
+        _copy_one(places.CHECKOUT / name, folder() / name)
+    for source in OVERLAY.rglob("*"):
+        if not source.is_dir():
+            _copy_one(source, folder() / source.relative_to(OVERLAY))
+
+
+def _copy_one(source: Path, target: Path) -> None:
+    if not source.is_symlink() and not source.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target, follow_symlinks=False)
