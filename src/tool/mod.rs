@@ -1,12 +1,17 @@
 //! Child processes: terraform, helm and git.
 
-/// The programs that steps run, found and checked once.
-#[derive(Debug, Clone, Default)]
-pub struct Tools {
-    pub terraform: std::path::PathBuf,
-    pub helm: std::path::PathBuf,
-    pub git: std::path::PathBuf,
-}
+mod child;
+mod command;
+mod environment;
+mod find;
+mod follow;
+#[cfg(test)]
+pub mod testing;
+
+pub use child::{Exit, start_time};
+pub use command::Command;
+pub use find::{Tools, Unfit, Version};
+pub use follow::{Follower, follow};
 
 /// How many terraform processes fit into the memory that is free now, at about 600 MB each.
 pub fn terraform_slots() -> usize {

@@ -1,0 +1,68 @@
+//! A step's surroundings for unit tests: nothing real behind them.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Tools;
+use crate::{
+    aws::Aws,
+    config::{Config, Gitops, Image, Profile, Terraform},
+    step::{Cancel, Context, Event, Events, Message, Phase, StepId, World},
+};
+
+/// What was told, without who waits for it.
+pub struct Told(UnboundedReceiver<Message>);
+
+impl Told {
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.0.recv().await.map(|message| message.event)
+    }
+}
+
+/// A context whose log and state lie in `dir`, and what is told of it.
+pub fn context(dir: &Path) -> (Context, Told) {
+    let (events, told) = Events::channel();
+    let world = World {
+        config: config(dir),
+        aws: Aws::new(aws_config::SdkConfig::builder().build()),
+        tools: Tools::default(),
+        state: dir.join(".paydeploy"),
+        allow_replace: Vec::new(),
+    };
+    let context = Context {
+        step: StepId::global(Phase::Preflight, "test"),
+        world: Arc::new(world),
+        cancel: Cancel::default(),
+        log: dir.join("runs/test.log"),
+        events,
+    };
+    (context, Told(told))
+}
+
+fn config(root: &Path) -> Config {
+    Config {
+        root: root.to_owned(),
+        project: "payment-latency-api".to_owned(),
+        account: "123456789012".to_owned(),
+        profile: Profile::Staging,
+        terraform: Terraform { stacks: root.join("terraform/stacks") },
+        image: Image {
+            context: root.to_owned(),
+            dockerfile: "Dockerfile".into(),
+            repository: "payment-latency-api".to_owned(),
+            build_args: BTreeMap::new(),
+            network: None,
+        },
+        gitops: Gitops {
+            repository: "https://git.example/payments.git".to_owned(),
+            chart: "charts/payment-latency-api".into(),
+            manifests: "gitops".into(),
+            namespace: "payment-api".to_owned(),
+            credentials: None,
+        },
+        rollout: Vec::new(),
+        addons: BTreeMap::new(),
+        regions: BTreeMap::new(),
+    }
+}
