@@ -1,1 +1,4 @@
-
+pub mod kubeconfig;
+pub mod helm_deps;
+pub mod argocd;
+pub mod apps;
