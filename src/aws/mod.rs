@@ -16,6 +16,11 @@ impl Aws {
     /// The account that the environment's credentials belong to (environment, profile, SSO, web identity).
     pub async fn from_env() -> Self {
         let base = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
+        Self::new(base)
+    }
+
+    /// Whatever the SDK's configuration says.
+    pub fn new(base: aws_config::SdkConfig) -> Self {
         Self { base: Arc::new(base) }
     }
 

@@ -216,12 +216,17 @@ impl<'a> Alive<'a> {
 
     /// One SIGINT to the child alone: it ends its own children in good order.
     fn interrupt(&self) {
-        // it may have ended meanwhile
-        drop(self.pid.map(|pid| kill_process(pid, Signal::INT)));
+        if let Some(pid) = self.pid {
+            // it may have ended meanwhile
+            kill_process(pid, Signal::INT).ok();
+        }
     }
 
     fn kill(&self) {
-        drop(self.pid.map(|pid| kill_process_group(pid, Signal::KILL)));
+        if let Some(pid) = self.pid {
+            // nobody may be left
+            kill_process_group(pid, Signal::KILL).ok();
+        }
     }
 
     fn ended(&mut self) {
