@@ -296,9 +296,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _events) = testing::context(dir.path());
         let mut lines = Vec::new();
-        let exit =
-            sh("echo one; echo two; exit 2").codes(&[0, 2]).follow(&cx, |line| lines.push(line.to_owned()));
-        let exit = exit.await.unwrap();
+        let child = sh("echo one; echo two; exit 2").codes(&[0, 2]);
+        let exit = child.follow(&cx, |line| lines.push(line.to_owned())).await.unwrap();
         exit.check().unwrap();
         assert_eq!((exit.code(), lines), (Some(2), vec!["one".to_owned(), "two".to_owned()]));
     }

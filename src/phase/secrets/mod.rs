@@ -1,0 +1,215 @@
+//! The phase `secrets`: the region's empty secrets get values, once.
+
+mod value;
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::{Client, operation::describe_secret::DescribeSecretOutput};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+
+use crate::{
+    aws::{classify, is_missing},
+    config::{Config, Region},
+    fact,
+    step::{Check, Class, Context, Error, ErrorExt, Phase, Result, Seen, State, Step, StepId},
+};
+use value::Kind;
+
+/// The stage of the value that readers get.
+const CURRENT: &str = "AWSCURRENT";
+
+/// Puts a random value where there is none. Never replaces one: that would be a rotation.
+pub struct Secrets {
+    region: Region,
+}
+
+/// The step of a region.
+pub fn region(_config: &Config, region: &Region) -> Secrets {
+    Secrets { region: region.clone() }
+}
+
+/// What one secret looks like. No value is ever read.
+#[derive(Debug)]
+enum Look {
+    /// The stack that makes it has not run, or somebody has deleted it.
+    Missing,
+    /// Somebody has deleted it, and it can still be brought back.
+    Deleted,
+    Empty,
+    /// Since when, where that is known.
+    Filled(Option<Timestamp>),
+}
+
+/// A secret that needs a value.
+#[derive(Debug)]
+pub struct Fill {
+    kind: Kind,
+    arn: String,
+    restore: bool,
+}
+
+impl Secrets {
+    fn client(&self, cx: &Context) -> Client {
+        Client::new(&cx.world.aws.in_region(&self.region.aws_region))
+    }
+
+    async fn look(&self, cx: &Context, input: &fact::Foundation) -> Result<Vec<(Kind, String, Look)>> {
+        let client = self.client(cx);
+        let secrets = [
+            (Kind::ApiKey, &input.api_secret_arn),
+            (Kind::Login("app"), &input.db_app_secret_arn),
+            (Kind::Login("migrator"), &input.db_migrator_secret_arn),
+        ];
+        let looks = secrets.map(|(kind, arn)| {
+            let client = client.clone();
+            async move { Ok((kind, arn.clone(), look(&client, arn).await?)) }
+        });
+        futures::future::try_join_all(looks).await
+    }
+}
+
+impl Step for Secrets {
+    type Input = fact::Foundation;
+    type Fact = fact::Secrets;
+    type Change = Vec<Fill>;
+
+    fn id(&self) -> StepId {
+        StepId::of(Phase::Secrets, &self.region.name)
+    }
+
+    fn estimate(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let looks = self.look(cx, input).await?;
+        let lacking: Vec<String> = looks
+            .iter()
+            .filter_map(|(kind, _, look)| match look {
+                Look::Filled(_) => None,
+                Look::Missing => Some(format!("{kind}: no secret")),
+                Look::Deleted => Some(format!("{kind}: deleted")),
+                Look::Empty => Some(format!("{kind}: no value")),
+            })
+            .collect();
+        if lacking.len() == looks.len() {
+            return Ok(Seen::absent("no values"));
+        }
+        if !lacking.is_empty() {
+            return Ok(Seen { fact: None, state: State::Differs, detail: lacking.join(", ") });
+        }
+        let oldest = looks.iter().filter_map(|(_, _, look)| match look {
+            Look::Filled(since) => *since,
+            _ => None,
+        });
+        let fact = fact::Secrets {
+            api: input.api_secret_arn.clone(),
+            db_app: input.db_app_secret_arn.clone(),
+            db_migrator: input.db_migrator_secret_arn.clone(),
+        };
+        Ok(Seen::ok(fact, oldest.min().map_or("there".to_owned(), |since| age(since, Timestamp::now()))))
+    }
+
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
+        let mut fills = Vec::new();
+        for (kind, arn, look) in self.look(cx, input).await? {
+            match look {
+                Look::Filled(_) => {}
+                Look::Empty => fills.push(Fill { kind, arn, restore: false }),
+                Look::Deleted => fills.push(Fill { kind, arn, restore: true }),
+                Look::Missing => {
+                    return Err(Error::msg(Class::Missing, format!("secret `{arn}` is not there"))
+                        .with_hint("run `paydeploy phase terraform`: the stack `foundation` makes it"));
+                }
+            }
+        }
+        if fills.is_empty() {
+            return Ok(Check::Clean("already there".to_owned()));
+        }
+        let lines = fills.iter().map(|fill| format!("+ a value for the {}", fill.kind)).collect();
+        Ok(Check::Change { lines, change: fills })
+    }
+
+    async fn apply(&self, cx: &Context, _input: &Self::Input, change: Self::Change) -> Result<()> {
+        let client = self.client(cx);
+        for Fill { kind, arn, restore } in change {
+            if restore {
+                let restored = client.restore_secret().secret_id(&arn).send().await.map_err(classify);
+                restored.doing(format!("restore secret `{arn}`"))?;
+            }
+            // a secret that came back may have kept its value
+            if restore && matches!(look(&client, &arn).await?, Look::Filled(_)) {
+                continue;
+            }
+            cx.progress(format!("puts the {kind}"));
+            let put = client
+                .put_secret_value()
+                .secret_id(&arn)
+                .client_request_token(uuid::Uuid::now_v7().to_string())
+                .secret_string(kind.fresh().expose_secret())
+                .send();
+            put.await.map_err(classify).doing(format!("put the value of secret `{arn}`"))?;
+        }
+        Ok(())
+    }
+
+    /// The secrets go with the stack that made them, and their values with them.
+    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+async fn look(client: &Client, arn: &str) -> Result<Look> {
+    let described = match client.describe_secret().secret_id(arn).send().await {
+        Ok(described) => described,
+        Err(error) if is_missing(&error) => return Ok(Look::Missing),
+        Err(error) => return Err(classify(error)).doing(format!("look at secret `{arn}`")),
+    };
+    if described.deleted_date().is_some() {
+        return Ok(Look::Deleted);
+    }
+    let Some(version) = current(&described) else { return Ok(Look::Empty) };
+    let versions = client.list_secret_version_ids().secret_id(arn).send().await.map_err(classify);
+    let versions = versions.doing(format!("list the versions of secret `{arn}`"))?;
+    let since = versions
+        .versions()
+        .iter()
+        .find(|entry| entry.version_id() == Some(version))
+        .and_then(|entry| entry.created_date())
+        .and_then(|date| Timestamp::from_second(date.secs()).ok());
+    Ok(Look::Filled(since))
+}
+
+/// The id of the version that readers get.
+fn current(secret: &DescribeSecretOutput) -> Option<&str> {
+    let versions = secret.version_ids_to_stages()?;
+    versions
+        .iter()
+        .find(|(_, stages)| stages.iter().any(|stage| stage == CURRENT))
+        .map(|(version, _)| version.as_str())
+}
+
+fn age(since: Timestamp, now: Timestamp) -> String {
+    match now.duration_since(since).as_hours() / 24 {
+        ..1 => "new today".to_owned(),
+        1 => "1 day old".to_owned(),
+        days => format!("{days} days old"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, ToSpan};
+
+    use super::age;
+
+    #[test]
+    fn a_secrets_age_is_told_in_days() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        assert_eq!(age(now - 3.hours(), now), "new today");
+        assert_eq!(age(now - 25.hours(), now), "1 day old");
+        assert_eq!(age(now - (12 * 24).hours(), now), "12 days old");
+        assert_eq!(age(now + 1.hour(), now), "new today");
+    }
+}

@@ -1,0 +1,85 @@
+//! The four stacks: what each takes, gives and how long it takes.
+
+use std::{fmt, time::Duration};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::fact;
+
+/// One stack, seen from the graph.
+pub trait Kind: Send + Sync + 'static {
+    /// Its folder below the configuration's `terraform.stacks`, and the name of its state.
+    const NAME: &'static str;
+    /// How long it takes on AWS when all is to be made.
+    const ESTIMATE: Duration;
+    type Input: Clone + Send + Sync + 'static;
+    /// Read from the outputs in its state.
+    type Fact: DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// The variables that come from other steps; without input, harmless ones for a teardown.
+    fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value>;
+}
+
+pub struct Foundation;
+pub struct Cluster;
+pub struct Database;
+pub struct Audit;
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+impl Kind for Foundation {
+    const NAME: &'static str = "foundation";
+    const ESTIMATE: Duration = minutes(3);
+    type Input = (fact::StateBucket, fact::Preflight);
+    type Fact = fact::Foundation;
+
+    fn variables(_input: Option<&Self::Input>, _account: &str) -> Map<String, Value> {
+        Map::new()
+    }
+}
+
+impl Kind for Cluster {
+    const NAME: &'static str = "cluster";
+    const ESTIMATE: Duration = minutes(13);
+    /// The hub's foundation is there on a spoke only.
+    type Input = (fact::Foundation, Option<fact::Foundation>, fact::Preflight);
+    type Fact = fact::Cluster;
+
+    fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value> {
+        let hub = input.and_then(|(_, hub, _)| hub.as_ref());
+        let cidrs: Vec<String> =
+            hub.map_or(&[][..], |hub| &hub.nat_public_ips).iter().map(|ip| format!("{ip}/32")).collect();
+        let deployer = input.map_or_else(
+            || format!("arn:aws:iam::{account}:role/nobody"),
+            |(_, _, preflight)| preflight.deployer_arn.clone(),
+        );
+        [("hub_nat_cidrs".to_owned(), cidrs.into()), ("deployer_arn".to_owned(), deployer.into())]
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Kind for Database {
+    const NAME: &'static str = "database";
+    const ESTIMATE: Duration = minutes(15);
+    type Input = fact::Foundation;
+    type Fact = fact::Database;
+
+    fn variables(_input: Option<&Self::Input>, _account: &str) -> Map<String, Value> {
+        Map::new()
+    }
+}
+
+impl Kind for Audit {
+    const NAME: &'static str = "audit";
+    const ESTIMATE: Duration = minutes(1);
+    type Input = fact::Foundation;
+    type Fact = fact::Audit;
+
+    fn variables(_input: Option<&Self::Input>, _account: &str) -> Map<String, Value> {
+        Map::new()
+    }
+}

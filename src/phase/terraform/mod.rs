@@ -1,0 +1,43 @@
+//! The phase `terraform`: a state bucket and four stacks a region, and the certificate's wait.
+
+mod certificate;
+mod kind;
+mod stack;
+mod state_bucket;
+
+use crate::config::{Config, Region};
+
+pub use certificate::Certificate;
+pub use kind::{Audit, Cluster, Database, Foundation, Kind};
+pub use stack::Stack;
+pub use state_bucket::StateBucket;
+
+/// The bucket that holds the region's Terraform state.
+pub fn state_bucket(_config: &Config, region: &Region) -> StateBucket {
+    StateBucket::new(region)
+}
+
+/// Network, keys, registry, secrets and the certificate's request: what everything else waits for.
+pub fn foundation(_config: &Config, region: &Region) -> Stack<Foundation> {
+    Stack::new(region)
+}
+
+/// EKS, its nodes and roles.
+pub fn cluster(_config: &Config, region: &Region) -> Stack<Cluster> {
+    Stack::new(region)
+}
+
+/// The database and its proxy.
+pub fn database(_config: &Config, region: &Region) -> Stack<Database> {
+    Stack::new(region)
+}
+
+/// Trail and flow logs.
+pub fn audit(_config: &Config, region: &Region) -> Stack<Audit> {
+    Stack::new(region)
+}
+
+/// The wait until the region's certificate is issued.
+pub fn certificate(_config: &Config, region: &Region) -> Certificate {
+    Certificate::new(region)
+}
