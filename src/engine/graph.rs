@@ -44,7 +44,12 @@ impl Facts {
 pub trait Needs: Clone + Send + Sync + 'static {
     type Input: Clone + Send + Sync + 'static;
 
+    /// The steps that must have succeeded.
     fn ids(&self, into: &mut Vec<StepId>);
+
+    /// The steps that must have ended, however.
+    fn soft(&self, _into: &mut Vec<StepId>) {}
+
     fn take(&self, facts: &Facts) -> Option<Self::Input>;
 }
 
@@ -98,6 +103,11 @@ macro_rules! tuple_needs {
                 $($name.ids(_into);)*
             }
 
+            fn soft(&self, _into: &mut Vec<StepId>) {
+                let ($($name,)*) = self;
+                $($name.soft(_into);)*
+            }
+
             fn take(&self, _facts: &Facts) -> Option<Self::Input> {
                 let ($($name,)*) = self;
                 Some(($($name.take(_facts)?,)*))
@@ -113,6 +123,25 @@ tuple_needs!(A, B, C, D, E);
 tuple_needs!(A, B, C, D, E, F);
 tuple_needs!(A, B, C, D, E, F, G);
 tuple_needs!(A, B, C, D, E, F, G, H);
+
+/// The facts of those steps that gave one, at least one: a step that takes these outlives the failure of some.
+#[derive(Debug, Clone)]
+pub struct AnyOf<F>(pub Vec<Handle<F>>);
+
+impl<F: Clone + Send + Sync + 'static> Needs for AnyOf<F> {
+    type Input = Vec<F>;
+
+    fn ids(&self, _into: &mut Vec<StepId>) {}
+
+    fn soft(&self, into: &mut Vec<StepId>) {
+        into.extend(self.0.iter().map(|handle| handle.id.clone()));
+    }
+
+    fn take(&self, facts: &Facts) -> Option<Vec<F>> {
+        let there: Vec<F> = self.0.iter().filter_map(|handle| facts.get(handle)).collect();
+        (!there.is_empty()).then_some(there)
+    }
+}
 
 /// Order without facts: the step waits for these, and takes nothing from them.
 #[derive(Debug, Clone, Default)]
@@ -236,7 +265,10 @@ where
 
 pub(super) struct Entry {
     pub node: Arc<dyn Node>,
+    /// All that it waits for.
     pub needs: Vec<StepId>,
+    /// Those among them whose failure it outlives.
+    pub soft: Vec<StepId>,
 }
 
 /// Steps and what each needs. Free of cycles by construction: a step can only need what was added before.
@@ -258,9 +290,12 @@ impl Graph {
         let id = step.id();
         let mut ids = Vec::new();
         needs.ids(&mut ids);
+        let mut soft = Vec::new();
+        needs.soft(&mut soft);
+        ids.extend(soft.iter().cloned());
         ids.sort();
         ids.dedup();
-        let entry = Entry { node: Arc::new(Joined { step, needs }), needs: ids };
+        let entry = Entry { node: Arc::new(Joined { step, needs }), needs: ids, soft };
         let twin = self.entries.insert(id.clone(), entry);
         assert!(twin.is_none(), "two steps are named `{id}`");
         Handle { id, fact: PhantomData }

@@ -3,7 +3,9 @@
 mod attempt;
 mod graph;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use attempt::Budget;
-pub use graph::{After, Facts, Graph, Handle, Needs};
+pub use graph::{After, AnyOf, Facts, Graph, Handle, Needs};
 pub use run::{Orders, Outcome, run};

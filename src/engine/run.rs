@@ -27,10 +27,9 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// The same for all steps of a graph.
-    pub fn all(graph: &Graph, action: Action, logs: PathBuf) -> Self {
-        let actions = graph.ids().map(|step| (step.clone(), action)).collect();
-        Self { actions, fail_fast: false, limits: limits(), budget: Budget::default(), logs }
+    /// No steps yet, the usual limits.
+    pub fn new(logs: PathBuf) -> Self {
+        Self { actions: BTreeMap::new(), fail_fast: false, limits: limits(), budget: Budget::default(), logs }
     }
 
     /// The run's steps in words.
@@ -137,7 +136,7 @@ impl Loop<'_> {
             let doomed: Vec<(StepId, Verdict)> = self
                 .waiting
                 .iter()
-                .filter_map(|(step, needs)| Some((step.clone(), self.doom(needs)?)))
+                .filter_map(|(step, needs)| Some((step.clone(), self.doom(step, needs)?)))
                 .collect();
             if doomed.is_empty() {
                 return;
@@ -149,8 +148,9 @@ impl Loop<'_> {
         }
     }
 
-    fn doom(&self, needs: &[StepId]) -> Option<Verdict> {
-        if let Some(because) = needs.iter().find(|need| {
+    fn doom(&self, step: &StepId, needs: &[StepId]) -> Option<Verdict> {
+        let outlived = &self.graph.entries[step].soft;
+        if let Some(because) = needs.iter().filter(|need| !outlived.contains(need)).find(|need| {
             self.outcome
                 .verdicts
                 .get(need)

@@ -44,7 +44,9 @@ pub enum JournalError {
     Write(PathBuf, #[source] io::Error),
     #[error("failed to read the journal `{0}`")]
     Read(PathBuf, #[source] io::Error),
-    #[error("the journal `{path}` has format {found}, this paydeploy knows {FORMAT}: use the newer paydeploy that wrote it")]
+    #[error(
+        "the journal `{path}` has format {found}, this paydeploy knows {FORMAT}: use the newer paydeploy that wrote it"
+    )]
     Newer { path: PathBuf, found: u32 },
     #[error("the journal `{0}` has no header: move its folder away if it is of no use")]
     NoHeader(PathBuf),
@@ -85,6 +87,17 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Goes on with the journal of this process's own run.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn reopen(folder: &Path) -> Result<Self, JournalError> {
+        let path = folder.join("journal.ndjson");
+        let file = OpenOptions::new().append(true).open(&path);
+        let file = file.map_err(|error| JournalError::Write(path.clone(), error))?;
+        Ok(Self { path, file })
+    }
+
     /// Appends an event; those that tell of effects are on disk when this returns.
     ///
     /// # Errors
@@ -115,7 +128,8 @@ pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
     let failed = |error| JournalError::Read(path.clone(), error);
     let mut lines = BufReader::new(File::open(&path).map_err(failed)?).lines();
     let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
-    let format = serde_json::from_str::<serde_json::Value>(&first).ok().and_then(|header| header["format"].as_u64());
+    let format =
+        serde_json::from_str::<serde_json::Value>(&first).ok().and_then(|header| header["format"].as_u64());
     let format = format.ok_or_else(|| JournalError::NoHeader(path.clone()))?;
     if format > u64::from(FORMAT) {
         return Err(JournalError::Newer { path, found: u32::try_from(format).unwrap_or(u32::MAX) });

@@ -31,7 +31,8 @@ impl Lock {
         let path = folder.join("lock");
         let failed = |error| LockError::Io(path.clone(), error);
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -1,0 +1,367 @@
+//! The scheduler on simulated steps, in paused time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::{After, AnyOf, Facts, Graph, Handle, Needs, Orders, Outcome, run};
+use crate::step::{
+    Action, Cancel, Check, Class, Context, Error, Events, Phase, Resource, Result, Seen, Step, StepId,
+    Verdict,
+};
+
+/// What a simulated step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Works,
+    Fails,
+    /// Fails so many times in a passing way, then works.
+    Flaky(u32),
+    Panics,
+    /// Works, and the user interrupts meanwhile.
+    Interrupted,
+    /// Works, and the user interrupts twice meanwhile.
+    Killed,
+}
+
+#[derive(Clone)]
+struct Simulated {
+    id: StepId,
+    act: Act,
+    takes: Duration,
+    log: Arc<Mutex<Vec<String>>>,
+    there: Arc<Mutex<bool>>,
+    tries: Arc<Mutex<u32>>,
+    resource: Resource,
+}
+
+impl Simulated {
+    fn new(name: &str, act: Act, log: &Arc<Mutex<Vec<String>>>) -> Self {
+        Self {
+            id: StepId::global(Phase::Apps, name.to_owned()),
+            act,
+            takes: Duration::from_secs(60),
+            log: log.clone(),
+            there: Arc::default(),
+            tries: Arc::default(),
+            resource: Resource::Waiting,
+        }
+    }
+}
+
+impl Step for Simulated {
+    type Input = ();
+    type Fact = String;
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        self.id.clone()
+    }
+
+    fn resource(&self) -> Resource {
+        self.resource
+    }
+
+    async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<String>> {
+        let there = *self.there.lock().unwrap();
+        Ok(if there { Seen::ok(self.id.to_string(), "there") } else { Seen::absent("not there") })
+    }
+
+    async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
+        let there = *self.there.lock().unwrap();
+        Ok(if there {
+            Check::Clean("there".into())
+        } else {
+            Check::Change { lines: vec!["+".into()], change: () }
+        })
+    }
+
+    async fn apply(&self, cx: &Context, (): &(), (): ()) -> Result<()> {
+        self.log.lock().unwrap().push(format!("start {}", self.id));
+        tokio::time::sleep(self.takes).await;
+        let mut tries = self.tries.lock().unwrap();
+        *tries += 1;
+        match self.act {
+            Act::Fails => return Err(Error::permanent("broken")),
+            Act::Flaky(times) if *tries <= times => return Err(Error::transient("throttled")),
+            Act::Panics => panic!("a defect"),
+            Act::Interrupted => cx.cancel.soft.cancel(),
+            Act::Killed => {
+                cx.cancel.soft.cancel();
+                cx.cancel.hard.cancel();
+            }
+            Act::Works | Act::Flaky(_) => {}
+        }
+        *self.there.lock().unwrap() = true;
+        self.log.lock().unwrap().push(format!("end {}", self.id));
+        Ok(())
+    }
+
+    async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
+        self.log.lock().unwrap().push(format!("destroy {}", self.id));
+        let was = std::mem::take(&mut *self.there.lock().unwrap());
+        Ok(was.then(|| "gone".to_owned()))
+    }
+}
+
+/// Takes nothing, waits for all.
+fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
+    handles.into_iter().fold(After::default(), |after, handle| after.step(handle))
+}
+
+async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let (cx, _) = crate::tool::testing::context(folder.path());
+    let mut orders = Orders::new(folder.path().to_owned());
+    orders.actions = graph.ids().map(|step| (step.clone(), action)).collect();
+    change(&mut orders);
+    let (events, mut inbox) = Events::channel();
+    // the run's owner: acknowledges what must be on disk
+    tokio::spawn(async move {
+        while let Some(message) = inbox.recv().await {
+            if let Some(recorded) = message.recorded {
+                let _gone = recorded.send(());
+            }
+        }
+    });
+    run(graph, &orders, Facts::default(), cx.world, events, Cancel::default()).await
+}
+
+fn verdict<'a>(outcome: &'a Outcome, name: &str) -> &'a Verdict {
+    &outcome.verdicts[&StepId::global(Phase::Apps, name.to_owned())]
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_do_not_need_each_other_run_at_once() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    for name in ["a", "b", "c"] {
+        graph.add(Simulated::new(name, Act::Works, &log), ());
+    }
+    let began = Instant::now();
+    go(&graph, Action::Up, |_| {}).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_regions_take_as_long_as_two() {
+    let mut times = Vec::new();
+    for regions in [2, 64] {
+        let log = Arc::default();
+        let mut graph = Graph::default();
+        for region in 0..regions {
+            let first = graph.add(Simulated::new(&format!("first-{region}"), Act::Works, &log), ());
+            graph.add(Simulated::new(&format!("second-{region}"), Act::Works, &log), after([&first]));
+        }
+        let began = Instant::now();
+        go(&graph, Action::Up, |_| {}).await;
+        times.push(began.elapsed());
+    }
+    assert_eq!(times[0], times[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_stays_where_it_is_and_its_dependents_are_skipped_by_name() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    let bad = graph.add(Simulated::new("bad", Act::Fails, &log), ());
+    let next = graph.add(Simulated::new("next", Act::Works, &log), after([&bad]));
+    graph.add(Simulated::new("last", Act::Works, &log), after([&next]));
+    let good = graph.add(Simulated::new("good", Act::Works, &log), ());
+    graph.add(Simulated::new("after-good", Act::Works, &log), after([&good]));
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "bad"), Verdict::Failed { class: Class::Permanent, .. }));
+    for name in ["next", "last"] {
+        assert_eq!(verdict(&outcome, name), &Verdict::Skipped { because: bad.id().clone() });
+    }
+    assert!(matches!(verdict(&outcome, "after-good"), Verdict::Done { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_fail_fast_nothing_new_starts_after_a_failure() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    graph.add(Simulated::new("bad", Act::Fails, &log), ());
+    let mut slow = Simulated::new("good", Act::Works, &log);
+    slow.takes = Duration::from_secs(120);
+    let good = graph.add(slow, ());
+    graph.add(Simulated::new("after-good", Act::Works, &log), after([&good]));
+    let outcome = go(&graph, Action::Up, |orders| orders.fail_fast = true).await;
+    assert!(matches!(verdict(&outcome, "good"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "after-good"), Verdict::Skipped { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_passing_failures_are_tried_again_and_only_so_often() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    graph.add(Simulated::new("twice", Act::Flaky(2), &log), ());
+    graph.add(Simulated::new("always", Act::Flaky(99), &log), ());
+    graph.add(Simulated::new("broken", Act::Fails, &log), ());
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "twice"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "always"), Verdict::Failed { attempts: 6, .. }));
+    assert!(matches!(verdict(&outcome, "broken"), Verdict::Failed { attempts: 1, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failed_step_and_the_run_goes_on() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    graph.add(Simulated::new("panics", Act::Panics, &log), ());
+    graph.add(Simulated::new("works", Act::Works, &log), ());
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "panics"), Verdict::Failed { .. }));
+    assert!(matches!(verdict(&outcome, "works"), Verdict::Done { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_interruption_what_runs_ends_and_nothing_new_begins() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    let first = graph.add(Simulated::new("first", Act::Interrupted, &log), ());
+    graph.add(Simulated::new("second", Act::Works, &log), after([&first]));
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "first"), Verdict::Done { .. }));
+    assert_eq!(verdict(&outcome, "second"), &Verdict::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_run_finds_everything_as_it_should_be() {
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut graph = Graph::default();
+    let first = graph.add(Simulated::new("first", Act::Works, &log), ());
+    graph.add(Simulated::new("second", Act::Works, &log), after([&first]));
+    go(&graph, Action::Up, |_| {}).await;
+    log.lock().unwrap().clear();
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(log.lock().unwrap().is_empty());
+    assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Unchanged { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_which_any_input_will_do_outlives_the_failure_of_one() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    let good = graph.add(Simulated::new("good", Act::Works, &log), ());
+    let bad = graph.add(Simulated::new("bad", Act::Fails, &log), ());
+    let needs = AnyOf(vec![good, bad]);
+    let mut ids = Vec::new();
+    needs.soft(&mut ids);
+    assert_eq!(ids.len(), 2);
+    struct Counts(Arc<Mutex<Vec<usize>>>);
+    impl Step for Counts {
+        type Input = Vec<String>;
+        type Fact = ();
+        type Change = ();
+
+        fn id(&self) -> StepId {
+            StepId::global(Phase::Apps, "counts")
+        }
+
+        async fn read(&self, _cx: &Context, _input: &Vec<String>) -> Result<Seen<()>> {
+            Ok(Seen::ok((), ""))
+        }
+
+        async fn check(&self, _cx: &Context, input: &Vec<String>) -> Result<Check<()>> {
+            self.0.lock().unwrap().push(input.len());
+            Ok(Check::Clean(String::new()))
+        }
+
+        async fn apply(&self, _cx: &Context, _input: &Vec<String>, (): ()) -> Result<()> {
+            Ok(())
+        }
+
+        async fn destroy(&self, _cx: &Context, _input: Option<&Vec<String>>) -> Result<Option<String>> {
+            Ok(None)
+        }
+    }
+    let counted = Arc::default();
+    graph.add(Counts(Arc::clone(&counted)), needs);
+    let outcome = go(&graph, Action::Up, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "counts"), Verdict::Unchanged { .. }));
+    assert_eq!(*counted.lock().unwrap(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_made_last_is_destroyed_first() {
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut graph = Graph::default();
+    let first = graph.add(Simulated::new("a-first", Act::Works, &log), ());
+    graph.add(Simulated::new("b-second", Act::Works, &log), after([&first]));
+    go(&graph, Action::Up, |_| {}).await;
+    log.lock().unwrap().clear();
+    let outcome = go(&graph, Action::Destroy, |_| {}).await;
+    assert_eq!(*log.lock().unwrap(), ["destroy apps/b-second", "destroy apps/a-first"]);
+    assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Done { .. })));
+    let again = go(&graph, Action::Destroy, |_| {}).await;
+    assert!(again.verdicts.values().all(|verdict| matches!(verdict, Verdict::Unchanged { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_busy_steps_run_at_once_than_the_limit_says() {
+    let log = Arc::default();
+    let mut graph = Graph::default();
+    for name in ["a", "b", "c", "d"] {
+        let mut step = Simulated::new(name, Act::Works, &log);
+        step.resource = Resource::Cpu;
+        graph.add(step, ());
+    }
+    let began = Instant::now();
+    go(&graph, Action::Up, |orders| orders.limits = BTreeMap::from([(Resource::Cpu, 2)])).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(120));
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => Just(Act::Works),
+        2 => Just(Act::Fails),
+        1 => Just(Act::Flaky(1)),
+        1 => Just(Act::Panics),
+        1 => Just(Act::Interrupted),
+        1 => Just(Act::Killed),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Any graph, any failures, any interruption: every step ends in exactly one verdict, dependents of what
+    /// did not succeed never run, and nothing starts before what it needs has ended.
+    #[test]
+    fn every_step_ends_once_and_dependents_of_a_failure_never_run(
+        steps in prop::collection::vec((acts(), prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0..100_u64), 1..24),
+        fail_fast in any::<bool>(),
+    ) {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let mut graph = Graph::default();
+        let mut handles: Vec<Handle<String>> = Vec::new();
+        for (number, (act, needs, takes)) in steps.iter().enumerate() {
+            let mut step = Simulated::new(&format!("{number:02}"), *act, &log);
+            step.takes = Duration::from_secs(*takes);
+            let chosen: BTreeSet<usize> =
+                if handles.is_empty() { BTreeSet::new() } else { needs.iter().map(|need| need.index(handles.len())).collect() };
+            let needs = after(chosen.into_iter().map(|need| &handles[need]));
+            handles.push(graph.add(step, needs));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let outcome = runtime.block_on(go(&graph, Action::Up, |orders| orders.fail_fast = fail_fast));
+        prop_assert_eq!(outcome.verdicts.len(), steps.len());
+        let said = log.lock().unwrap().clone();
+        for handle in &handles {
+            let started = said.iter().position(|line| *line == format!("start {}", handle.id()));
+            for need in graph.needs(handle.id()) {
+                let ended = said.iter().position(|line| *line == format!("end {need}"));
+                if let Some(started) = started {
+                    prop_assert!(outcome.verdicts[need].succeeded(), "{} ran, although {} did not succeed", handle.id(), need);
+                    prop_assert!(ended.is_some_and(|ended| ended < started));
+                }
+            }
+        }
+    }
+}

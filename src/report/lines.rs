@@ -1,0 +1,109 @@
+//! A line an event, and one every 30 seconds while nothing happens: a CI system kills what is silent.
+
+use std::{collections::BTreeMap, io::Write, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Report, text};
+use crate::step::{Event, StepId, Verdict};
+
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+pub struct Lines<W> {
+    out: W,
+    running: BTreeMap<StepId, (Timestamp, String)>,
+    said: Timestamp,
+}
+
+impl<W: Write + Send> Lines<W> {
+    pub fn new(out: W) -> Self {
+        Self { out, running: BTreeMap::new(), said: Timestamp::now() }
+    }
+
+    fn say(&mut self, at: Timestamp, line: &str) {
+        self.said = at;
+        // a reader that went away must not stop the run
+        drop(writeln!(self.out, "{} {line}", at.strftime("%H:%M:%S")));
+    }
+}
+
+impl<W: Write + Send> Report for Lines<W> {
+    fn event(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::RunStarted { run, headline, steps, .. } => {
+                self.say(at, &format!("{headline} · run {run} · {} steps", steps.len()));
+            }
+            Event::StepStarted { step } => {
+                self.running.insert(step.clone(), (at, String::new()));
+            }
+            Event::StepProgress { step, text, done, total } => {
+                let Some((_, said)) = self.running.get_mut(step) else { return };
+                if said == text {
+                    return;
+                }
+                said.clone_from(text);
+                let of =
+                    done.zip(*total).map_or_else(String::new, |(done, total)| format!("{done}/{total} "));
+                self.say(at, &format!("{step}  {of}{text}"));
+            }
+            Event::StepRetry { step, attempt, of, delay, error } => {
+                let delay = text::duration(*delay);
+                self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
+            }
+            Event::StepFinished { step, verdict, elapsed } => {
+                self.running.remove(step);
+                let (mark, words, took) =
+                    (text::mark(verdict), text::words(verdict), text::duration(*elapsed));
+                let took = if matches!(verdict, Verdict::Skipped { .. }) {
+                    String::new()
+                } else {
+                    format!("  {took}")
+                };
+                self.say(at, &format!("{mark} {step}  {words}{took}"));
+            }
+            Event::Interrupted { forced: false } => {
+                self.say(at, "interrupted: what runs comes to a safe stop; once more to stop at once");
+            }
+            Event::Interrupted { forced: true } => self.say(at, "interrupted again: stopping at once"),
+            Event::EffectStarted { .. }
+            | Event::EffectEnded { .. }
+            | Event::ChildStarted { .. }
+            | Event::ChildEnded { .. }
+            | Event::RunFinished { .. } => {}
+        }
+    }
+
+    fn tick(&mut self, at: Timestamp) {
+        if self.running.is_empty() || at.duration_since(self.said).unsigned_abs() < HEARTBEAT {
+            return;
+        }
+        let named: Vec<String> = self
+            .running
+            .iter()
+            .map(|(step, (since, _))| {
+                format!("{step} {}", text::duration(at.duration_since(*since).unsigned_abs()))
+            })
+            .collect();
+        self.say(at, &format!("running: {}", named.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Phase;
+
+    #[test]
+    fn a_long_silence_is_broken_by_a_heartbeat_that_names_what_runs() {
+        let mut lines = Lines::new(Vec::new());
+        let start = Timestamp::UNIX_EPOCH;
+        lines.said = start;
+        lines.event(start, &Event::StepStarted { step: StepId::global(Phase::Docker, "build") });
+        let later = |seconds| start + jiff::SignedDuration::from_secs(seconds);
+        lines.tick(later(29));
+        assert!(lines.out.is_empty());
+        lines.tick(later(31));
+        lines.tick(later(32));
+        assert_eq!(String::from_utf8(lines.out).unwrap(), "00:00:31 running: docker/build 31s\n");
+    }
+}

@@ -1,0 +1,58 @@
+//! Small pieces of text that all reports share.
+
+use std::time::Duration;
+
+use crate::step::{StepId, Verdict};
+
+/// `48s`, `2m 41s`, `1h 02m`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// The sign in front of a finished step. Words say the same beside it: colour and signs never stand alone.
+pub fn mark(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done { .. } | Verdict::Unchanged { .. } => "✓",
+        Verdict::Differs { .. } | Verdict::Absent { .. } => "~",
+        Verdict::Failed { .. } => "✗",
+        Verdict::Skipped { .. } | Verdict::Cancelled => "-",
+    }
+}
+
+/// What a verdict says, in a few words.
+pub fn words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Done { summary } | Verdict::Unchanged { summary } => summary.clone(),
+        Verdict::Absent { summary } => format!("absent: {summary}"),
+        Verdict::Differs { summary, .. } => format!("differs: {summary}"),
+        Verdict::Failed { chain, attempts, .. } => {
+            let tries = if *attempts > 1 { format!(" after {attempts} attempts") } else { String::new() };
+            format!("failed{tries}: {}", chain.first().map(String::as_str).unwrap_or_default())
+        }
+        Verdict::Skipped { because } => format!("skipped: {because} did not succeed"),
+        Verdict::Cancelled => "interrupted".to_owned(),
+    }
+}
+
+/// A step in columns: phase, region, part.
+pub fn columns(step: &StepId) -> String {
+    let region = step.region.as_ref().map_or("-", crate::step::RegionName::as_str);
+    let part = step.part.as_deref().unwrap_or("");
+    format!("{:<11} {region:<8} {part:<28}", step.phase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_a_person_would_say_them() {
+        let said = [0, 48, 161, 3720].map(|seconds| duration(Duration::from_secs(seconds)));
+        assert_eq!(said, ["0s", "48s", "2m 41s", "1h 02m"]);
+    }
+}

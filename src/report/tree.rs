@@ -1,0 +1,95 @@
+//! A line a running step, redrawn in place; finished ones scroll away above.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use super::{Report, text};
+use crate::step::{Action, Event, StepId, Verdict};
+
+pub struct Tree {
+    screen: MultiProgress,
+    total: ProgressBar,
+    running: BTreeMap<StepId, ProgressBar>,
+    /// Steps that are only looked at leave no line when all is well.
+    quiet: BTreeSet<StepId>,
+}
+
+impl Tree {
+    pub fn new() -> Self {
+        let screen = MultiProgress::new();
+        let total = screen.add(ProgressBar::no_length());
+        Self { screen, total, running: BTreeMap::new(), quiet: BTreeSet::new() }
+    }
+
+    fn say(&self, line: &str) {
+        // a terminal that went away must not stop the run
+        drop(self.screen.println(line));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template of ours is well-formed")
+}
+
+impl Report for Tree {
+    fn event(&mut self, _at: Timestamp, event: &Event) {
+        match event {
+            Event::RunStarted { run, headline, steps, .. } => {
+                self.say(&format!("{headline} · run {run}"));
+                self.total.set_length(steps.len() as u64);
+                self.total.set_style(style("▕{bar:24}▏ {pos} of {len} steps · {elapsed}"));
+                self.total.enable_steady_tick(Duration::from_millis(500));
+                let reads = steps.iter().filter(|planned| planned.action == Action::Read);
+                self.quiet = reads.map(|planned| planned.step.clone()).collect();
+            }
+            Event::StepStarted { step } => {
+                let bar = self.screen.insert_before(&self.total, ProgressBar::new_spinner());
+                bar.set_style(style("  ● {prefix} {wide_msg} {elapsed}"));
+                bar.set_prefix(text::columns(step));
+                bar.enable_steady_tick(Duration::from_millis(500));
+                self.running.insert(step.clone(), bar);
+            }
+            Event::StepProgress { step, text, done, total } => {
+                let Some(bar) = self.running.get(step) else { return };
+                let of =
+                    done.zip(*total).map_or_else(String::new, |(done, total)| format!("{done}/{total}  "));
+                bar.set_message(format!("{of}{text}"));
+            }
+            Event::StepRetry { step, attempt, of, delay, error } => {
+                let delay = text::duration(*delay);
+                self.say(&format!(
+                    "  ! {} {error}, attempt {attempt} of {of} in {delay}",
+                    text::columns(step)
+                ));
+            }
+            Event::StepFinished { step, verdict, elapsed } => {
+                if let Some(bar) = self.running.remove(step) {
+                    bar.finish_and_clear();
+                    self.screen.remove(&bar);
+                }
+                self.total.inc(1);
+                if self.quiet.contains(step) && matches!(verdict, Verdict::Unchanged { .. }) {
+                    return;
+                }
+                let (mark, took) = (text::mark(verdict), text::duration(*elapsed));
+                self.say(&format!("  {mark} {} {:<40} {took:>8}", text::columns(step), text::words(verdict)));
+            }
+            Event::Interrupted { forced: false } => {
+                self.say("interrupted: what runs comes to a safe stop; Ctrl-C once more to stop at once");
+            }
+            Event::Interrupted { forced: true } => self.say("interrupted again: stopping at once"),
+            Event::RunFinished { .. } => self.total.finish_and_clear(),
+            Event::EffectStarted { .. }
+            | Event::EffectEnded { .. }
+            | Event::ChildStarted { .. }
+            | Event::ChildEnded { .. } => {}
+        }
+    }
+
+    fn tick(&mut self, _at: Timestamp) {}
+}
