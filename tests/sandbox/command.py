@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -166,6 +167,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
+    # ends like an interrupt: what was begun is taken down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.function(options)
     except Failure as failure:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,6 +16,13 @@ from waiting import Failure, wait_until
 
 # In the environment of every program and of what it starts: finds those whose record was never written.
 MARK = "PAYDEPLOY_SANDBOX_PART"
+
+# Set when an `up` gives up: no part starts any more, and none is waited for.
+closing = threading.Event()
+
+
+class GivenUp(Failure):
+    """Not a part's own failure: another one failed, or the user stopped `up`."""
 
 
 @dataclass
@@ -75,6 +83,8 @@ def spawn(
     stop_signal: signal.Signals = signal.SIGTERM,
 ) -> Process:
     """Starts a program without standard input, its output in the part's log."""
+    if closing.is_set():
+        raise GivenUp(f"`{name}` is not started: `up` was given up")
     records().mkdir(parents=True, exist_ok=True)
     log_of(name).parent.mkdir(parents=True, exist_ok=True)
     as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
@@ -119,14 +129,18 @@ def ready(process: Process, condition, what: str, seconds: float = 40) -> None:
     """Waits until a program does its work; that it ended is known at once."""
 
     def look() -> bool:
+        if closing.is_set():
+            raise GivenUp(f"`up` was given up while {what} was waited for")
         if not process.alive:
-            raise Failure(f"`{process.name}` ended before {what}: {last_lines(process.name)}")
+            raise Failure(f"`{process.name}` ended before {what}")
         return condition()
 
     try:
         wait_until(look, what, seconds)
+    except GivenUp:
+        raise
     except Failure as failure:
-        raise Failure(f"{failure} (log: {log_of(process.name)}, its end: {last_lines(process.name)})") from None
+        raise Failure(f"{failure}; its log ends: {last_lines(process.name)}") from None
 
 
 def stop(processes: Iterable[Process], patience: float = 5) -> None:

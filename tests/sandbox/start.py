@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import ca
 import engine
@@ -38,6 +38,7 @@ def up(*, image: bool) -> int:
         try:
             _start(image)
         except BaseException:
+            print("sandbox: taking down what was started", file=sys.stderr)
             stop.everything()
             raise
         print(f"up in {time.monotonic() - began:.0f} s: state in {places.state()}")
@@ -66,12 +67,19 @@ class _Parts:
         self.futures[name] = self.pool.submit(run)
 
     def finish(self) -> None:
-        wait(self.futures.values())
-        self.pool.shutdown()
+        try:
+            wait(self.futures.values(), return_when=FIRST_EXCEPTION)
+        finally:
+            # Nothing may start behind the back of whoever cleans up.
+            if any(not future.done() or future.exception() for future in self.futures.values()):
+                processes.closing.set()
+            self.pool.shutdown(cancel_futures=True)
         for name, future in self.futures.items():
-            error = future.exception()
-            if error:
-                raise error if isinstance(error, Failure) else Failure(f"{name}: {type(error).__name__}: {error}")
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, Failure) and not isinstance(error, processes.GivenUp):
+                raise error
+            if error and not isinstance(error, Failure):
+                raise Failure(f"{name}: {type(error).__name__}: {error}") from error
 
 
 def _start(image: bool) -> None:

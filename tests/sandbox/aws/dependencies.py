@@ -29,7 +29,7 @@ def _id(subnet: Any) -> str:
 def tenants(account: str, region: str) -> Iterator[Tenant]:
     for balancer in list(elbv2_backends[account][region].load_balancers.values()):
         subnets, groups = frozenset(map(_id, balancer.subnets)), frozenset(balancer.security_groups or ())
-        yield Tenant(f"load balancer {balancer.name}", subnets, groups, balancer.scheme == "internet-facing")
+        yield Tenant(f"load balancer {balancer.name}", subnets, groups, balancer.scheme != "internal")
     for instance in list(rds_backends[account][region].databases.values()):
         group = getattr(instance, "db_subnet_group", None)
         subnets = frozenset(subnet.id for subnet in group._subnets) if group else frozenset()

@@ -26,7 +26,11 @@ class Backend(EC2Backend):
 
     def delete_vpc(self, vpc_id: str) -> Any:
         _refuse("vpc", vpc_id, dependencies.of_vpc(self.account_id, self.region_name, vpc_id))
-        return super().delete_vpc(vpc_id)
+        vpc = super().delete_vpc(vpc_id)
+        # moto forgets the default one
+        for acl in [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]:
+            del self.network_acls[acl.id]
+        return vpc
 
     def delete_subnet(self, subnet_id: str) -> Any:
         _refuse("subnet", subnet_id, dependencies.of_subnet(self.account_id, self.region_name, subnet_id))

@@ -25,6 +25,7 @@ class Backend(ELBv2Backend):
         if any(balancer.name == name for balancer in self.load_balancers.values()):
             raise DuplicateLoadBalancerName()
         balancer = super().create_load_balancer(name, *args, **kwargs)
+        balancer.scheme = balancer.scheme or "internet-facing"
         background.start(None, lambda _failure: setattr(balancer, "state", "active"))
         return balancer
 

@@ -7,10 +7,6 @@ from moto.route53.models import route53_backends
 import places
 
 
-def install() -> None:
-    pass
-
-
 def make_zone(name: str = places.HOSTED_ZONE) -> str:
     """Makes the public zone that a company has before it deploys anything; its id."""
     zone = route53_backends[places.ACCOUNT]["aws"].create_hosted_zone(
