@@ -1,43 +1,116 @@
 //! The bucket that holds a region's Terraform state.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use crate::{
-    config::Region,
+    aws::bucket::{Bucket, Lack},
+    config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    step::{Check, Context, Phase, Poll, Result, Seen, Step, StepId},
 };
+
+/// S3 knows a new bucket everywhere after a moment.
+const KNOWN_EVERY: Duration = Duration::from_secs(1);
+const KNOWN_WITHIN: Duration = Duration::from_secs(60);
 
 pub struct StateBucket {
     region: Region,
+}
+
+/// What a bucket needs.
+#[derive(Debug)]
+pub struct Need {
+    create: bool,
+    lacks: Vec<Lack>,
 }
 
 impl StateBucket {
     pub(super) fn new(region: &Region) -> Self {
         Self { region: region.clone() }
     }
+
+    fn bucket(&self, cx: &Context) -> (String, Bucket) {
+        let config = &cx.world.config;
+        let name = config.state_bucket(&self.region);
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let bucket = Bucket::new(&aws, &self.region.aws_region, &config.account, &name);
+        (name, bucket)
+    }
+
+    fn tags<'a>(&'a self, config: &'a Config) -> BTreeMap<&'a str, &'a str> {
+        BTreeMap::from([
+            ("Project", config.project.as_str()),
+            ("Environment", config.profile.as_str()),
+            ("Region", self.region.name.as_str()),
+            ("ManagedBy", "paydeploy"),
+        ])
+    }
 }
 
 impl Step for StateBucket {
     type Input = fact::Preflight;
     type Fact = fact::StateBucket;
-    type Change = ();
+    type Change = Need;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Terraform, &self.region.name, "state")
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    fn estimate(&self) -> Duration {
+        Duration::from_secs(5)
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let (name, bucket) = self.bucket(cx);
+        if !bucket.exists().await? {
+            return Ok(Seen::absent("not there"));
+        }
+        let lacks = bucket.lacks(&self.tags(&cx.world.config)).await?;
+        let fact = fact::StateBucket { name: name.clone() };
+        if lacks.is_empty() {
+            return Ok(Seen::ok(fact, name));
+        }
+        let lacks: Vec<&str> = lacks.into_iter().map(Lack::as_str).collect();
+        Ok(Seen::differs(fact, format!("lacks {}", lacks.join(", "))))
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
+        let (name, bucket) = self.bucket(cx);
+        if !bucket.exists().await? {
+            let lacks =
+                vec![Lack::PublicAccessBlock, Lack::Encryption, Lack::Versioning, Lack::TlsOnly, Lack::Tags];
+            let lines = vec![format!("+ bucket {name}")];
+            return Ok(Check::Change { lines, change: Need { create: true, lacks } });
+        }
+        let lacks = bucket.lacks(&self.tags(&cx.world.config)).await?;
+        if lacks.is_empty() {
+            return Ok(Check::Clean(name));
+        }
+        let lines = lacks.iter().map(|lack| format!("~ bucket {name}: {}", lack.as_str())).collect();
+        Ok(Check::Change { lines, change: Need { create: false, lacks } })
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, _input: &Self::Input, change: Self::Change) -> Result<()> {
+        let (name, bucket) = self.bucket(cx);
+        if change.create {
+            cx.progress(format!("creates bucket {name}"));
+            bucket.create().await?;
+            let known = || async {
+                let known = bucket.exists().await?;
+                Ok(if known { Poll::Ready(()) } else { Poll::Pending("not known yet".to_owned()) })
+            };
+            cx.wait("the new bucket", KNOWN_EVERY, KNOWN_WITHIN, known).await?;
+        }
+        let tags = self.tags(&cx.world.config);
+        for lack in change.lacks {
+            bucket.mend(lack, &tags).await?;
+        }
+        Ok(())
+    }
+
+    /// The bucket stays: it holds the history of what was there, and other regions' leases.
+    async fn destroy(&self, cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
+        let (name, bucket) = self.bucket(cx);
+        Ok(bucket.exists().await?.then(|| format!("kept: bucket {name} with the history of the state")))
     }
 }

@@ -1,0 +1,301 @@
+//! A private bucket: made, looked at, mended.
+
+use std::collections::BTreeMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    error::SdkError,
+    types::{
+        BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
+        PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+        ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{classify, is_missing, partition};
+use crate::step::{Error, ErrorExt, Result};
+
+/// The statement of ours in a bucket's policy.
+const TLS_ONLY: &str = "TlsOnly";
+/// The one region that is named by naming none.
+const UNNAMED: &str = "us-east-1";
+
+/// A bucket of one account, by name.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+    account: String,
+    aws_region: String,
+}
+
+/// What a bucket lacks to be private, kept and encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    PublicAccessBlock,
+    Encryption,
+    Versioning,
+    TlsOnly,
+    Tags,
+}
+
+impl Lack {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PublicAccessBlock => "public access block",
+            Self::Encryption => "encryption",
+            Self::Versioning => "versioning",
+            Self::TlsOnly => "TLS only",
+            Self::Tags => "tags",
+        }
+    }
+}
+
+impl Bucket {
+    pub fn new(aws: &SdkConfig, aws_region: &str, account: &str, name: &str) -> Self {
+        let client = Client::new(aws);
+        Self { client, name: name.to_owned(), account: account.to_owned(), aws_region: aws_region.to_owned() }
+    }
+
+    /// Whether it is there, in this account.
+    pub async fn exists(&self) -> Result<bool> {
+        let head = self.client.head_bucket().bucket(&self.name).expected_bucket_owner(&self.account);
+        let error = match head.send().await {
+            Ok(_) => return Ok(true),
+            Err(error) => error,
+        };
+        // the answer to HEAD has no body that could hold a code
+        match status(&error) {
+            Some(404) => Ok(false),
+            Some(301) => Err(Error::permanent(format!(
+                "bucket `{}` is in another region than `{}`",
+                self.name, self.aws_region
+            ))
+            .with_hint("delete it if it is empty, or give the project another name")),
+            Some(403) => Err(self.foreign()),
+            _ => Err(classify(error)).doing(format!("look for bucket `{}`", self.name)),
+        }
+    }
+
+    fn foreign(&self) -> Error {
+        let Self { name, account, .. } = self;
+        let message = format!("bucket `{name}` does not belong to account {account}, or may not be seen");
+        Error::permanent(message).with_hint(
+            "if it is another account's, give the project another name; if it is yours, allow s3:ListBucket \
+             on it",
+        )
+    }
+
+    /// Makes it; one of our own that is there already is as good.
+    pub async fn create(&self) -> Result<()> {
+        let mut create = self.client.create_bucket().bucket(&self.name);
+        if self.aws_region != UNNAMED {
+            let place = BucketLocationConstraint::from(self.aws_region.as_str());
+            let place = CreateBucketConfiguration::builder().location_constraint(place).build();
+            create = create.create_bucket_configuration(place);
+        }
+        match create.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(service) if service.is_bucket_already_owned_by_you() => Ok(()),
+                Some(service) if service.is_bucket_already_exists() => Err(self.foreign()),
+                _ => Err(classify(error)).doing(format!("create bucket `{}`", self.name)),
+            },
+        }
+    }
+
+    /// What it lacks, with these tags wanted.
+    pub async fn lacks(&self, tags: &BTreeMap<&str, &str>) -> Result<Vec<Lack>> {
+        let (private, encrypted, versioned, policy, tagged) = tokio::try_join!(
+            self.is_private(),
+            self.is_encrypted(),
+            self.is_versioned(),
+            self.policy(),
+            self.tags(),
+        )
+        .doing(format!("look at bucket `{}`", self.name))?;
+        let checks = [
+            (Lack::PublicAccessBlock, private),
+            (Lack::Encryption, encrypted),
+            (Lack::Versioning, versioned),
+            (Lack::TlsOnly, self.with_tls_only(policy.as_deref())?.is_none()),
+            (Lack::Tags, tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value))),
+        ];
+        Ok(checks.into_iter().filter(|(_, good)| !good).map(|(lack, _)| lack).collect())
+    }
+
+    /// Gives it what it lacks.
+    pub async fn mend(&self, lack: Lack, tags: &BTreeMap<&str, &str>) -> Result<()> {
+        match lack {
+            Lack::PublicAccessBlock => self.make_private().await,
+            Lack::Encryption => self.encrypt().await,
+            Lack::Versioning => self.keep_versions().await,
+            Lack::TlsOnly => self.refuse_plain_text().await,
+            Lack::Tags => self.tag(tags).await,
+        }
+        .doing(format!("set {} of bucket `{}`", lack.as_str(), self.name))
+    }
+
+    async fn is_private(&self) -> Result<bool> {
+        let got = self.client.get_public_access_block().bucket(&self.name).send().await;
+        let Some(got) = there(got)? else { return Ok(false) };
+        Ok(got.public_access_block_configuration().is_some_and(|block| {
+            [
+                block.block_public_acls(),
+                block.block_public_policy(),
+                block.ignore_public_acls(),
+                block.restrict_public_buckets(),
+            ]
+            .iter()
+            .all(|set| *set == Some(true))
+        }))
+    }
+
+    async fn make_private(&self) -> Result<()> {
+        let block = PublicAccessBlockConfiguration::builder()
+            .block_public_acls(true)
+            .block_public_policy(true)
+            .ignore_public_acls(true)
+            .restrict_public_buckets(true)
+            .build();
+        let put = self.client.put_public_access_block().bucket(&self.name);
+        put.public_access_block_configuration(block).send().await.map_err(classify)?;
+        Ok(())
+    }
+
+    async fn is_encrypted(&self) -> Result<bool> {
+        let got = self.client.get_bucket_encryption().bucket(&self.name).send().await;
+        let Some(got) = there(got)? else { return Ok(false) };
+        Ok(got.server_side_encryption_configuration().is_some_and(|rules| {
+            rules.rules().iter().any(|rule| rule.apply_server_side_encryption_by_default().is_some())
+        }))
+    }
+
+    async fn encrypt(&self) -> Result<()> {
+        let aes =
+            ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256).build()?;
+        let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(aes).build();
+        let rules = ServerSideEncryptionConfiguration::builder().rules(rule).build()?;
+        let put = self.client.put_bucket_encryption().bucket(&self.name);
+        put.server_side_encryption_configuration(rules).send().await.map_err(classify)?;
+        Ok(())
+    }
+
+    async fn is_versioned(&self) -> Result<bool> {
+        let got = self.client.get_bucket_versioning().bucket(&self.name).send().await.map_err(classify)?;
+        Ok(got.status() == Some(&BucketVersioningStatus::Enabled))
+    }
+
+    async fn keep_versions(&self) -> Result<()> {
+        let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let put = self.client.put_bucket_versioning().bucket(&self.name).versioning_configuration(on);
+        put.send().await.map_err(classify)?;
+        Ok(())
+    }
+
+    async fn policy(&self) -> Result<Option<String>> {
+        let got = self.client.get_bucket_policy().bucket(&self.name).send().await;
+        Ok(there(got)?.and_then(|got| got.policy))
+    }
+
+    async fn refuse_plain_text(&self) -> Result<()> {
+        let Some(policy) = self.with_tls_only(self.policy().await?.as_deref())? else { return Ok(()) };
+        let put = self.client.put_bucket_policy().bucket(&self.name).policy(policy);
+        put.send().await.map_err(classify)?;
+        Ok(())
+    }
+
+    fn with_tls_only(&self, policy: Option<&str>) -> Result<Option<String>> {
+        let arn = format!("arn:{}:s3:::{}", partition(&self.aws_region), self.name);
+        with_tls_only(policy, &arn).doing(format!("read the policy of bucket `{}`", self.name))
+    }
+
+    async fn tags(&self) -> Result<BTreeMap<String, String>> {
+        let got = self.client.get_bucket_tagging().bucket(&self.name).send().await;
+        let tags = there(got)?.map(|got| got.tag_set).unwrap_or_default();
+        Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    }
+
+    /// Sets the tags and keeps all others: the call replaces the whole set.
+    async fn tag(&self, tags: &BTreeMap<&str, &str>) -> Result<()> {
+        let mut all = self.tags().await?;
+        all.extend(tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let mut tagging = Tagging::builder();
+        for (key, value) in all {
+            tagging = tagging.tag_set(Tag::builder().key(key).value(value).build()?);
+        }
+        let put = self.client.put_bucket_tagging().bucket(&self.name).tagging(tagging.build()?);
+        put.send().await.map_err(classify)?;
+        Ok(())
+    }
+}
+
+/// A part of a bucket's configuration; `None` where it was never set.
+fn there<T, E>(got: Result<T, SdkError<E>>) -> Result<Option<T>>
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match got {
+        Ok(got) => Ok(Some(got)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(classify(error)),
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// A bucket's policy with our statement added; `None` if it has it already.
+fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<String>> {
+    let ours = json!({
+        "Sid": TLS_ONLY,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, format!("{arn}/*")],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+    });
+    let mut policy: Value = match policy {
+        Some(text) => serde_json::from_str(text)?,
+        None => json!({ "Version": "2012-10-17", "Statement": [] }),
+    };
+    let statements = match policy["Statement"].take() {
+        Value::Array(statements) => statements,
+        Value::Null => Vec::new(),
+        // a single statement may stand without its list
+        one => vec![one],
+    };
+    if statements.iter().any(|statement| statement["Sid"] == TLS_ONLY) {
+        return Ok(None);
+    }
+    policy["Statement"] = statements.into_iter().chain([ours]).collect();
+    Ok(Some(policy.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::with_tls_only;
+
+    #[test]
+    fn a_bucket_without_a_policy_gets_one_that_refuses_plain_text() {
+        let policy = with_tls_only(None, "arn:aws:s3:::state").unwrap().unwrap();
+        let policy: Value = serde_json::from_str(&policy).unwrap();
+        assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws:s3:::state", "arn:aws:s3:::state/*"]));
+        assert_eq!(policy["Statement"][0]["Effect"], "Deny");
+    }
+
+    #[test]
+    fn what_a_policy_says_already_stays() {
+        let old = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Backup", "Effect": "Allow"}}"#;
+        let new = with_tls_only(Some(old), "arn:aws:s3:::state").unwrap().unwrap();
+        let policy: Value = serde_json::from_str(&new).unwrap();
+        assert_eq!(policy["Statement"][0]["Sid"], "Backup");
+        assert_eq!(policy["Statement"][1]["Sid"], "TlsOnly");
+        assert_eq!(with_tls_only(Some(&new), "arn:aws:s3:::state").unwrap(), None);
+    }
+}

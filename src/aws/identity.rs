@@ -1,0 +1,102 @@
+//! Whose credentials these are.
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+
+use super::classify;
+use crate::step::{Error, ErrorExt, Result};
+
+const REMEDY: &str =
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`";
+
+/// Who AWS says is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub principal: Principal,
+}
+
+/// An IAM principal without a session, by its ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    User(String),
+    Role(String),
+    /// The account itself or a federated user: nothing that a cluster can grant access to.
+    Other(String),
+}
+
+/// Asks STS in the region of `aws`, and IAM for the full name of a role.
+pub async fn identity(aws: &SdkConfig) -> Result<Identity> {
+    credentials(aws).await?;
+    let caller = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.map_err(classify);
+    let caller = caller.doing("ask AWS whose credentials these are")?;
+    let account = caller.account().unwrap_or_default().to_owned();
+    let mut principal = principal(caller.arn().unwrap_or_default());
+    if let Principal::Role(arn) = &mut principal
+        && let Some(full) = full_name(aws, arn).await
+    {
+        *arn = full;
+    }
+    Ok(Identity { account, principal })
+}
+
+/// Credentials can be had at all.
+async fn credentials(aws: &SdkConfig) -> Result<()> {
+    let missing = || Error::permanent("no AWS credentials were found").with_hint(REMEDY);
+    let provider = aws.credentials_provider().ok_or_else(missing)?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Err(missing()),
+        Err(error @ CredentialsError::ProviderTimedOut(_)) => Err(Error::transient(error)),
+        Err(error) => Err(error).doing("get AWS credentials").hint(REMEDY),
+    }
+}
+
+/// A session's ARN leaves out its role's path, and a cluster's access entry needs it.
+async fn full_name(aws: &SdkConfig, arn: &str) -> Option<String> {
+    let (_, name) = arn.rsplit_once('/')?;
+    // not everybody may ask, and most roles have no path
+    let role = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.ok()?;
+    role.role().map(|role| role.arn().to_owned())
+}
+
+/// The principal behind a caller's ARN.
+fn principal(arn: &str) -> Principal {
+    let mut parts = arn.splitn(6, ':');
+    let (partition, service) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
+    let (account, resource) = (parts.nth(1).unwrap_or_default(), parts.next().unwrap_or_default());
+    match (service, resource.split_once('/')) {
+        ("sts", Some(("assumed-role", session))) => {
+            let role = session.split_once('/').map_or(session, |(role, _)| role);
+            Principal::Role(format!("arn:{partition}:iam::{account}:role/{role}"))
+        }
+        ("iam", Some(("role", _))) => Principal::Role(arn.to_owned()),
+        ("iam", Some(("user", _))) => Principal::User(arn.to_owned()),
+        _ => Principal::Other(arn.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Principal, principal};
+
+    #[test]
+    fn a_session_stands_for_its_role() {
+        let role = Principal::Role("arn:aws:iam::123456789012:role/deployer".to_owned());
+        assert_eq!(principal("arn:aws:sts::123456789012:assumed-role/deployer/ci-7"), role);
+    }
+
+    #[test]
+    fn a_user_stands_for_itself() {
+        let arn = "arn:aws:iam::123456789012:user/people/ana";
+        assert_eq!(principal(arn), Principal::User(arn.to_owned()));
+    }
+
+    #[test]
+    fn the_account_itself_is_nobody_that_access_can_be_granted_to() {
+        let arn = "arn:aws:iam::123456789012:root";
+        assert_eq!(principal(arn), Principal::Other(arn.to_owned()));
+        let arn = "arn:aws:sts::123456789012:federated-user/ana";
+        assert_eq!(principal(arn), Principal::Other(arn.to_owned()));
+    }
+}
