@@ -98,7 +98,7 @@ fn start(settings: Settings) -> Result<Arc<App>, StartError> {
         Simulation::Database => payment::PROBE_STATEMENT,
         Simulation::LegacyLatency => "SELECT 1",
     };
-    let database = Arc::new(Database::open(settings.database, settings.max_connections, probe_statement));
+    let database = Arc::new(Database::open(settings.database, settings.limits, probe_statement));
     let app = Arc::new(App {
         metrics: Metrics::new(&settings.region, &settings.environment)?,
         region: settings.region,

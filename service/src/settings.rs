@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::api_keys::{self, Keys};
-use crate::database::{self, Credentials, Endpoint, Source};
+use crate::database::{self, Credentials, Endpoint, Limits, Source};
 use crate::environment::{Environment, Problems};
 use crate::secret::SecretFolder;
 
@@ -22,7 +22,7 @@ pub struct Settings {
     pub region: String,
     pub environment: String,
     pub database: Source,
-    pub max_connections: u32,
+    pub limits: Limits,
     pub keys: Keys,
     /// Where the API keys come from, if they can change.
     pub keys_folder: Option<SecretFolder>,
@@ -59,14 +59,6 @@ impl Settings {
         let folder = SecretFolder::new(environment.get("SECRETS_DIR").unwrap_or(DEFAULT_SECRETS_FOLDER));
         let database = read_source(environment, &folder, &mut problems);
         let keys = read_keys(environment, &folder, &mut problems);
-        let region = environment.get("REGION").unwrap_or_else(|| {
-            tracing::warn!("⚠️  REGION not set, defaulting to 'unknown'");
-            "unknown"
-        });
-        let stage = environment.get("ENVIRONMENT").unwrap_or_else(|| {
-            tracing::warn!("⚠️  ENVIRONMENT not set, defaulting to 'dev'");
-            "dev"
-        });
         let bind_address = environment.get("BIND_ADDRESS").and_then(|address| {
             let parsed = address.parse().ok();
             if parsed.is_none() {
@@ -80,6 +72,8 @@ impl Settings {
         if max_connections == 0 {
             problems.push("DATABASE_MAX_CONNECTIONS must be at least 1".into());
         }
+        let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, &mut problems);
+        let limits = Limits { max_connections, wait };
         let simulation = match environment.get("SIMULATE_LATENCY") {
             None | Some("off") => Simulation::Database,
             Some("legacy") => Simulation::LegacyLatency,
@@ -101,10 +95,10 @@ impl Settings {
                 bind_address,
                 port,
                 metrics_port,
-                region: region.to_owned(),
-                environment: stage.to_owned(),
+                region: or_warn(environment, "REGION", "unknown"),
+                environment: or_warn(environment, "ENVIRONMENT", "dev"),
                 database,
-                max_connections,
+                limits,
                 keys,
                 keys_folder,
                 simulation,
@@ -116,6 +110,14 @@ impl Settings {
             _ => Err(problems),
         }
     }
+}
+
+fn or_warn(environment: &Environment, name: &str, default: &str) -> String {
+    let value = environment.get(name).unwrap_or_else(|| {
+        tracing::warn!("⚠️  {name} not set, defaulting to '{default}'");
+        default
+    });
+    value.to_owned()
 }
 
 fn read_source(environment: &Environment, folder: &SecretFolder, problems: &mut Problems) -> Option<Source> {

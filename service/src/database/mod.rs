@@ -21,8 +21,6 @@ use crate::secret::{SecretError, SecretFolder};
 pub const USERNAME: &str = "DB_USERNAME";
 pub const PASSWORD: &str = "DB_PASSWORD";
 
-/// How long a request may wait for a connection: the load balancer should hear "no" soon.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections kept open while nothing happens, so that a first payment pays no TLS handshake.
 const WARM_CONNECTIONS: u32 = 2;
 /// The longest a connection lives: DNS changes, proxies and failovers are noticed by new ones.
@@ -60,6 +58,14 @@ pub struct Database {
     pulse: Mutex<Option<Pulse>>,
 }
 
+/// What the payments' pool may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub max_connections: u32,
+    /// How long a request may wait for a connection: the load balancer should hear "no" soon.
+    pub wait: Duration,
+}
+
 /// The credentials in force, and how often they changed.
 struct Login {
     credentials: Option<Credentials>,
@@ -68,7 +74,7 @@ struct Login {
 
 impl Database {
     /// Connects when first needed. `probe_statement` must succeed for the database to count as reachable.
-    pub fn open(source: Source, max_connections: u32, probe_statement: &'static str) -> Self {
+    pub fn open(source: Source, limits: Limits, probe_statement: &'static str) -> Self {
         let place = source.place();
         let (options, files, credentials) = match source {
             Source::Url(options) => (*options, None, None),
@@ -77,11 +83,11 @@ impl Database {
             }
         };
         let options = endpoint::fit_for_proxies(options);
-        let pool = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).max_lifetime(MAX_LIFETIME);
+        let pool = PgPoolOptions::new().acquire_timeout(limits.wait).max_lifetime(MAX_LIFETIME);
         let payments = pool
             .clone()
-            .max_connections(max_connections)
-            .min_connections(WARM_CONNECTIONS.min(max_connections));
+            .max_connections(limits.max_connections)
+            .min_connections(WARM_CONNECTIONS.min(limits.max_connections));
         // the pool's own task opens it, so a slow handshake is not begun anew by each impatient probe
         let probe = pool.max_connections(1).min_connections(1);
         Self {

@@ -6,8 +6,8 @@ use super::{Database, is_refused_login};
 
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_secs(1);
-/// Shorter than the second that a kubelet gives a probe by default.
-const DEADLINE: Duration = Duration::from_millis(800);
+/// Shorter than the two seconds that the chart gives a probe.
+const DEADLINE: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Pulse {

@@ -75,6 +75,8 @@ pub async fn works(settings: &Settings, credentials: &Credentials) -> Result<boo
 }
 
 async fn connect(settings: &Settings, options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    // what is there already is no news
+    let options = options.options([("client_min_messages", "warning")]);
     let timeout = CONNECT_TIMEOUT.min(settings.wait.max(Duration::from_secs(1)));
     match tokio::time::timeout(timeout, options.connect()).await {
         Ok(outcome) => outcome,

@@ -39,8 +39,6 @@ enum MigrateError {
     Sql { what: &'static str, cause: sqlx::Error },
     #[error("failed to apply the migrations: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    #[error("table `{0}` is in no line of src/migrate/grants.rs, so nobody may use it")]
-    Ungranted(String),
     #[error("another migration held its lock for {0:?}")]
     Locked(Duration),
     #[error("not done after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
@@ -116,9 +114,12 @@ async fn migrate(settings: &Settings) -> Result<(), MigrateError> {
     let migrator = Role::migrator(settings.migrator()?);
     let app = Role::app(settings.app()?);
     for role in [&migrator, &app] {
-        roles::make(&mut master, settings, role).await?;
+        roles::make(&mut master, role).await?;
     }
     schema::make(&mut master, &migrator, &app).await?;
+    for role in [&migrator, &app] {
+        roles::keep_password(&mut master, settings, role).await?;
+    }
 
     let owner = login::as_role(settings, &migrator).await?;
     schema::migrate(owner, settings, &migrator).await?;

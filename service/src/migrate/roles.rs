@@ -38,8 +38,8 @@ impl Role {
     }
 }
 
-/// Makes the role, or gives it what it lacks: login, password, settings. Says what it changed.
-pub async fn make(master: &mut PgConnection, settings: &Settings, role: &Role) -> Result<(), MigrateError> {
+/// Makes the role, or gives it what it lacks: the right to log in, settings. Says what it changed.
+pub async fn make(master: &mut PgConnection, role: &Role) -> Result<(), MigrateError> {
     let found = sqlx::query("SELECT rolcanlogin, coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = $1")
         .bind(&role.login.username)
         .fetch_optional(&mut *master)
@@ -70,12 +70,23 @@ pub async fn make(master: &mut PgConnection, settings: &Settings, role: &Role) -
             tracing::info!(role = username, setting, value, "role configured");
         }
     }
+    Ok(())
+}
+
+/// Puts the secret's password in force where another one is. Needs the role to have the right to connect.
+pub async fn keep_password(
+    master: &mut PgConnection,
+    settings: &Settings,
+    role: &Role,
+) -> Result<(), MigrateError> {
     // tried, not set each time: another verifier of the same password would make proxies log in anew
-    if !login::works(settings, &role.login).await? {
-        let verifier = scram::verifier(username, &role.login.password)?;
-        let statement = format!("ALTER ROLE {name} PASSWORD {}", literal(&verifier));
-        execute(master, statement).await.to("change a role's password")?;
-        tracing::info!(role = username, "password changed");
+    if login::works(settings, &role.login).await? {
+        return Ok(());
     }
+    let username = role.login.username.as_str();
+    let verifier = scram::verifier(username, &role.login.password)?;
+    let statement = format!("ALTER ROLE {} PASSWORD {}", role.name(), literal(&verifier));
+    execute(master, statement).await.to("change a role's password")?;
+    tracing::info!(role = username, "password changed");
     Ok(())
 }

@@ -1,1 +1,16 @@
+//! The real binary against a real PostgreSQL, from outside: sockets, signals, files, logs.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod support;
+
+mod authentication;
+mod configuration;
+mod drain;
+mod legacy_routes;
+mod logs;
+mod metrics;
+mod migrate;
+mod probes;
+mod proxy;
+mod rotation;
+mod tls;

@@ -1,0 +1,71 @@
+//! SIGTERM: unready at once, closed after a while, nothing cut off.
+
+use std::net::TcpStream;
+
+use crate::support::{World, eventually, get};
+
+fn wait_until_closed(port: u16) {
+    eventually("the port is closed", || TcpStream::connect(("127.0.0.1", port)).err());
+}
+
+#[test]
+fn a_draining_service_is_unready_but_still_answers() {
+    let world = World::new();
+    let service = world.start_with(&[("DRAIN_SECONDS", "600")]).ready();
+    service.signal("TERM");
+    service.wait_for_log("draining");
+    let readiness = get(service.port, "/readyz?verbose");
+    assert_eq!(readiness.status, 503);
+    assert_eq!(readiness.body, "[+]database ok\n[-]shutdown failed\nreadyz check failed\n");
+    assert_eq!(get(service.port, "/livez").status, 200);
+    let reply = get(service.port, "/info");
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("connection"), Some("close"));
+
+    // a second signal: whoever sends it does not want to wait
+    service.signal("TERM");
+    wait_until_closed(service.port);
+    assert_eq!(service.end().code, Some(0));
+}
+
+#[test]
+fn a_payment_under_way_is_finished() {
+    let world = World::new();
+    let service = world.start_with(&[("SHUTDOWN_SECONDS", "60")]).ready();
+    let (payment, session) = world.blocked_payment(&service);
+    service.signal("TERM");
+    wait_until_closed(service.port);
+    drop(session);
+    assert_eq!(payment.reply().unwrap().status, 200);
+    let ended = service.end();
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.messages().last(), Some(&"stopped"));
+    assert_eq!(world.sql("SELECT count(*) FROM payments.simulated_payments"), "1");
+}
+
+#[test]
+fn a_payment_that_takes_too_long_is_cut_off_and_that_is_said() {
+    let world = World::new();
+    let service = world.start_with(&[("SHUTDOWN_SECONDS", "0")]).ready();
+    let (payment, session) = world.blocked_payment(&service);
+    service.signal("TERM");
+    let ended = service.end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.says("requests were cut off"));
+    assert!(payment.reply().is_err());
+    drop(session);
+    eventually("the cut off payment is rolled back", || {
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' \
+                    AND pid <> pg_backend_pid()";
+        (world.sql(open) == "0").then_some(())
+    });
+    assert_eq!(world.sql("SELECT count(*) FROM payments.simulated_payments"), "0");
+}
+
+#[test]
+fn an_interrupt_ends_it_too() {
+    let world = World::empty();
+    let service = world.start();
+    service.signal("INT");
+    assert_eq!(service.end().code, Some(0));
+}

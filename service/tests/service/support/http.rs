@@ -1,0 +1,85 @@
+//! An HTTP client that shows the bytes: one request a connection.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::DEADLINE;
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body with every run of digits as one `0`: what stays the same from one answer to the next.
+    pub fn shape(&self) -> String {
+        shape(&self.body)
+    }
+}
+
+pub fn shape(text: &str) -> String {
+    let mut shape = String::new();
+    for character in text.chars() {
+        if !character.is_ascii_digit() {
+            shape.push(character);
+        } else if !shape.ends_with('0') {
+            shape.push('0');
+        }
+    }
+    shape
+}
+
+#[track_caller]
+pub fn get(port: u16, path: &str) -> Reply {
+    request(port, "GET", path, &[]).unwrap()
+}
+
+#[track_caller]
+pub fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Reply {
+    request(port, "GET", path, headers).unwrap()
+}
+
+pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Reply> {
+    send(port, method, path, headers)?.reply()
+}
+
+/// A request under way.
+pub struct Pending(TcpStream);
+
+pub fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Pending> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").map_err(std::io::Error::other)?;
+    }
+    stream.write_all((head + "\r\n").as_bytes())?;
+    Ok(Pending(stream))
+}
+
+impl Pending {
+    pub fn reply(mut self) -> std::io::Result<Reply> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            return Err(std::io::Error::other(format!("no complete head in {text:?}")));
+        };
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Ok(Reply {
+            status: status.parse().map_err(std::io::Error::other)?,
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: body.to_owned(),
+        })
+    }
+}

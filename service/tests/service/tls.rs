@@ -1,0 +1,35 @@
+//! The database must prove who it is.
+
+use crate::support::{World, certificates, get, wait_for_status};
+
+#[test]
+fn a_certificate_of_another_authority_is_refused() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    certificates::write(folder.path());
+    let other = folder.path().join(certificates::AUTHORITY).display().to_string();
+    let service = world.start_with(&[("DATABASE_CA_FILE", &other)]);
+    assert_eq!(get(service.port, "/readyz").status, 503);
+    let line = service.wait_for_log("database unavailable");
+    assert!(line["reason"].as_str().unwrap().contains("certificate"), "{line}");
+}
+
+#[test]
+fn a_certificate_of_another_host_is_refused() {
+    let world = World::new();
+    let service = world.start_with(&[("DATABASE_HOST", "127.0.0.1")]);
+    assert_eq!(get(service.port, "/readyz").status, 503);
+    let line = service.wait_for_log("database unavailable");
+    assert!(line["reason"].as_str().unwrap().contains("certificate"), "{line}");
+}
+
+#[test]
+fn a_renewed_authority_needs_no_restart() {
+    let world = World::new();
+    let bundle = world.path().join("bundle.pem");
+    std::fs::write(&bundle, "").unwrap();
+    let service = world.start_with(&[("DATABASE_CA_FILE", &bundle.display().to_string())]);
+    assert_eq!(get(service.port, "/readyz").status, 503);
+    std::fs::copy(world.server.folder.join(certificates::AUTHORITY), &bundle).unwrap();
+    wait_for_status(&service, "/readyz", 200);
+}
