@@ -23,7 +23,10 @@ go_source() (
   go mod download -json "$1" >answer.json || true
   python3 - answer.json <<'PY'
 import json, sys
-answer = json.load(open(sys.argv[1]))
+text = open(sys.argv[1]).read()
+if not text:
+    sys.exit("setup: the Go module was refused: the reason is above")
+answer = json.loads(text)
 if "Error" in answer:
     sys.exit(f"setup: the Go module could not be fetched: {answer['Error']}")
 print(answer["Dir"])

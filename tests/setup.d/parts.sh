@@ -27,7 +27,7 @@ stamped() {
 
 report_missing() {
   local part missing=()
-  for part in "${PARTS[@]}"; do stamped "$part" "$(call key "$part")" || missing+=("$part"); done
+  for part in "${PARTS[@]}"; do stamped "$part" "$(call key "$part" 2>/dev/null)" || missing+=("$part"); done
   if [ ${#missing[@]} != 0 ]; then say "missing in $TOOLS: ${missing[*]}"; exit 1; fi
   say "all is there in $TOOLS"
 }

@@ -25,7 +25,9 @@ program() {
     external-secrets) module=$eso@v$EXTERNAL_SECRETS packages=("$eso") ;;
     external-dns) module=$edns@v$EXTERNAL_DNS ldflags="-X $edns/pkg/apis/externaldns.Version=v$EXTERNAL_DNS" packages=("$edns") ;;
     coredns) module=github.com/coredns/coredns@v$COREDNS packages=(github.com/coredns/coredns) ;;
-    metrics-server) module=sigs.k8s.io/metrics-server@v$METRICS_SERVER packages=(sigs.k8s.io/metrics-server/cmd/metrics-server) ;;
+    metrics-server)
+      module=sigs.k8s.io/metrics-server@v$METRICS_SERVER ldflags="-X k8s.io/client-go/pkg/version.gitVersion=v$METRICS_SERVER"
+      packages=(sigs.k8s.io/metrics-server/cmd/metrics-server) ;;
     *) die "no program is called \`$1\`" "see tests/setup.d/programs.sh" ;;
   esac
 }

@@ -1,10 +1,12 @@
 """A Python interpreter with the packages of the load balancer controller's stand-in, as a layer."""
 
+import ast
 import compileall
 import os
 import py_compile
 import re
 import shutil
+import subprocess
 import sys
 import sysconfig
 from importlib import metadata
@@ -12,8 +14,6 @@ from pathlib import Path
 
 import closure
 
-# What the stand-in may import; what these need comes along.
-DISTRIBUTIONS = ("boto3", "kubernetes", "PyYAML")
 # The services it speaks to: botocore's descriptions of all the others are nine tenths of it.
 SERVICES = ("ec2", "elbv2", "sts")
 PACKAGES = "/usr/local/lib/packages"
@@ -32,18 +32,24 @@ def add_interpreter(layer, work):
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=_unused_of_library, dirs_exist_ok=True)
     _compile(library)
     interpreter = os.path.realpath(sys.executable)
-    libraries = closure.shared_libraries(interpreter)
-    for module in (library / "lib-dynload").glob("*.so"):
-        libraries |= closure.shared_libraries(module)
+    modules = sorted((library / "lib-dynload").glob("*.so"))
+    libraries = closure.shared_libraries(interpreter).union(*map(closure.shared_libraries, modules))
+    for module in modules:
+        _strip(module, module)
     layer.file(f"/usr/local/bin/{version}", interpreter, 0o755)
     layer.link("/usr/local/bin/python3", version)
     layer.tree(f"/usr/local/lib/{version}", library)
     closure.add_libraries(layer, libraries)
+    for own in (library for library in libraries if Path(library).name.startswith("libpython")):
+        stripped = Path(work, Path(own).name)
+        _strip(own, stripped)
+        layer.file(f"{closure.library_folder(libraries)}/{stripped.name}", stripped)
 
 
-def add_packages(layer, work):
+def add_packages(layer, distributions, work):
+    """The named distributions and what they require."""
     target = _clean_folder(work, "packages")
-    for distribution in sorted(_with_requirements(DISTRIBUTIONS)):
+    for distribution in sorted(_with_requirements(distributions)):
         for file in metadata.files(distribution) or ():
             if not (file.parts[0] == ".." or _UNUSED.intersection(file.parts) or _foreign_service(file.parts)):
                 place = target / file
@@ -51,6 +57,34 @@ def add_packages(layer, work):
                 shutil.copy(file.locate(), place)
     _compile(target)
     layer.tree(PACKAGES, target)
+
+
+def imports_of(program):
+    """The files beside `program` that it imports, itself included, and the distributions that they need."""
+    files, distributions, queue = set(), set(), [program]
+    installed = metadata.packages_distributions()
+    while queue:
+        file = queue.pop()
+        if file in files:
+            continue
+        files.add(file)
+        for name in _imported_names(file):
+            beside = file.with_name(f"{name}.py")
+            if beside.exists():
+                queue.append(beside)
+            elif name in installed:
+                distributions.add(installed[name][0])
+            elif name not in sys.stdlib_module_names:
+                raise RuntimeError(f"`{file}` imports `{name}`, which is neither beside it nor in requirements.txt")
+    return sorted(files), sorted(distributions)
+
+
+def _imported_names(file):
+    for node in ast.walk(ast.parse(file.read_text(), str(file))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.partition(".")[0]
 
 
 def _with_requirements(names):
@@ -91,6 +125,11 @@ def _compile(folder):
     """Compiles ahead and bound to no timestamp: a pod with a read-only root could not keep what its start compiles."""
     compileall.compile_dir(folder, quiet=2, stripdir=folder,
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def _strip(source, target):
+    """Debugging information is three quarters of a Python that was built from source."""
+    subprocess.run(["strip", "--strip-unneeded", "-o", target, source], check=True)
 
 
 def _clean_folder(work, name):

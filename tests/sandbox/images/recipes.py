@@ -87,7 +87,7 @@ def argocd(places, versions, common):
         tools.link(f"{git_core}/{name}", "git-remote-http")
     for name in ("git", "git-upload-pack", "git-receive-pack"):
         tools.link(f"{git_core}/{name}", "../../bin/git")
-    for name in ("git-submodule", "git-sh-setup", "git-sh-i18n"):
+    for name in ("git-submodule", "git-sh-setup", "git-sh-i18n", "git-sh-i18n--envsubst"):
         tools.file(f"{git_core}/{name}", git_core / name)
     tools.directory("/usr/share/git-core/templates")
     # repositories are mounted and cloned under other users than the one that reads them
@@ -112,12 +112,13 @@ def argocd(places, versions, common):
 
 def load_balancer_controller(places, versions, common):
     """The stand-in for the AWS Load Balancer Controller; its program is the last layer, so a change to it is small."""
+    files, distributions = python.imports_of(places.controller)
     runtime = Layer()
     python.add_interpreter(runtime, places.work)
-    python.add_packages(runtime, places.work)
+    python.add_packages(runtime, distributions, places.work)
     program = Layer()
-    if places.controller.exists():
-        program.file("/lb_controller.py", places.controller, 0o644)
+    for file in files:
+        program.file(f"/{file.name}", file, 0o644)
     trust = [f"{name}={BUNDLE}" for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")]
     return Image("public.ecr.aws/eks/aws-load-balancer-controller", [f"v{versions['LOAD_BALANCER_CONTROLLER']}"],
                  [common, runtime, program], ["/usr/local/bin/python3", "/lb_controller.py"], "65532",
