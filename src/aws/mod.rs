@@ -1,10 +1,18 @@
 //! AWS: clients by region, and what its errors mean.
 
+pub mod bucket;
+pub mod balancers;
 mod error;
+pub mod registry;
+pub mod identity;
+mod partition;
+pub mod state_file;
+pub mod token;
 
 use std::sync::Arc;
 
 pub use error::{classify, is_missing};
+pub use partition::{always_enabled, partition};
 
 /// One account, any region. Cheap to clone.
 #[derive(Debug, Clone)]

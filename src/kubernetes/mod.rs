@@ -1,1 +1,17 @@
+//! Kubernetes: a client of each region's API server, objects applied and waited for, Helm's releases.
 
+mod bearer;
+mod client;
+mod error;
+mod explain;
+pub mod helm;
+pub mod kubeconfig;
+mod object;
+mod proxy;
+pub mod ready;
+
+pub use client::{connect, find};
+pub use error::classify;
+pub use explain::{pod_trouble, pods};
+pub use object::{MANAGER, apply, delete, difference, documents, dry_run, kind, title};
+pub use proxy::get_from_pod;

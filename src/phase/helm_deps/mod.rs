@@ -1,11 +1,22 @@
 //! The phase `helm-deps`: the add-ons of a region, by Helm.
 
+mod balancers;
+mod store;
+mod values;
+
 use std::time::Duration;
 
+use kube::Client;
+
 use crate::{
+    aws::balancers as aws_balancers,
     config::{self, Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{
+        self,
+        helm::{self, Compared, Wanted},
+    },
+    step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
 /// The add-on whose webhook the others need: it comes first and goes last.
@@ -13,11 +24,14 @@ pub const FIRST: &str = "aws-load-balancer-controller";
 /// The add-on that belongs to the phase `argocd`.
 pub const ARGO_CD: &str = "argo-cd";
 
-/// One add-on in one region.
+/// One add-on in one region. Any chart will do; those known by name get values from facts, and what comes
+/// with them.
 pub struct Addon {
     region: Region,
+    /// The region's EKS cluster.
+    cluster: String,
     name: String,
-    _addon: config::Addon,
+    addon: config::Addon,
 }
 
 /// The step of an add-on named in `[addons.NAME]`.
@@ -25,14 +39,44 @@ pub struct Addon {
 /// # Panics
 /// When the configuration has no add-on of that name.
 pub fn addon(config: &Config, region: &Region, name: &str) -> Addon {
-    Addon { region: region.clone(), name: name.to_owned(), _addon: config.addons[name].clone() }
+    Addon {
+        region: region.clone(),
+        cluster: config.name_in(&region.name),
+        name: name.to_owned(),
+        addon: config.addons[name].clone(),
+    }
+}
+
+/// What a look found, and what it looked for.
+pub struct Change {
+    client: Client,
+    wanted: Wanted,
+    compared: Compared,
+}
+
+impl Addon {
+    async fn look(&self, cx: &Context, access: &fact::Access, network: &fact::Foundation) -> Result<Change> {
+        let facts = values::from_facts(&self.name, access, network);
+        let wanted = Wanted::new(&self.name, &self.addon, facts)?;
+        let client = kubernetes::connect(&cx.world.aws, access).await?;
+        let compared = helm::compare(&client, &wanted).await?;
+        Ok(Change { client, wanted, compared })
+    }
+
+    /// What is not as wanted beside the release itself.
+    async fn beside(&self, found: &Change) -> Result<Vec<String>> {
+        if self.name == store::ADDON && found.compared.is_clean() {
+            return store::lag(&found.client, &self.region.aws_region).await;
+        }
+        Ok(Vec::new())
+    }
 }
 
 impl Step for Addon {
     /// How to reach the region; its network; an order.
     type Input = (fact::Access, fact::Foundation, ());
     type Fact = fact::Addon;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::HelmDeps, &self.region.name, self.name.clone())
@@ -42,19 +86,70 @@ impl Step for Addon {
         Duration::from_secs(60)
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
+        let found = self.look(cx, access, network).await?;
+        let Some(stored) = &found.compared.stored else { return Ok(Seen::absent("not installed")) };
+        let fact = fact::Addon { release: self.name.clone(), version: stored.version.clone() };
+        let lines = [found.compared.lines(), self.beside(&found).await?].concat();
+        let version = &stored.version;
+        Ok(if lines.is_empty() {
+            Seen::ok(fact, version)
+        } else {
+            Seen::differs(fact, format!("{version}: {}", lines.join(", ")))
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<Change>> {
+        let found = self.look(cx, access, network).await?;
+        if self.name == store::ADDON {
+            store::refuse_a_jump(found.compared.stored.as_ref(), &found.wanted.version)?;
+        }
+        let lines = [found.compared.lines(), self.beside(&found).await?].concat();
+        Ok(if lines.is_empty() {
+            Check::Clean(found.wanted.version)
+        } else {
+            Check::Change { lines, change: found }
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, (access, ..): &Self::Input, change: Change) -> Result<()> {
+        let Change { client, wanted, compared } = change;
+        helm::install(cx, &client, access, &wanted, &compared).await?;
+        if self.name == store::ADDON {
+            store::apply(cx, &client, &self.region.aws_region).await?;
+        }
+        Ok(())
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws = &cx.world.aws;
+        let access = match input {
+            Some((access, ..)) => Some(access.clone()),
+            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
+        };
+        let Some(access) = access else {
+            // only the controller could remove what it made; now nobody else does
+            let swept = match self.name.as_str() {
+                FIRST => aws_balancers::sweep(cx, &self.region.aws_region, &self.cluster).await?,
+                _ => Vec::new(),
+            };
+            return Ok((!swept.is_empty()).then(|| format!("swept by tag: {}", swept.join(", "))));
+        };
+        let client = kubernetes::connect(aws, &access).await?;
+        let Some(stored) = helm::latest(&client, &self.addon.namespace, &self.name).await? else {
+            return Ok(None);
+        };
+        match self.name.as_str() {
+            store::ADDON => store::remove(cx, &client).await?,
+            FIRST => {
+                balancers::wait_until_unused(cx, &client, &self.region.aws_region, &self.cluster).await?
+            }
+            _ => {}
+        }
+        helm::uninstall(cx, &access, &self.addon.namespace, &self.name).await.hint(
+            "see what holds it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \
+             command again",
+        )?;
+        Ok(Some(format!("{} removed", stored.version)))
     }
 }

@@ -1,43 +1,115 @@
 //! The phase `kubeconfig`: a region's API server answers, and a file of ours says how to reach it.
 
+use std::{path::PathBuf, time::Duration};
+
 use crate::{
     config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{
+        self,
+        kubeconfig::{self, Kubeconfig},
+    },
+    step::{Check, Class, Context, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
+/// A cluster that is ACTIVE may refuse connections and tokens, or have no address yet, for this long.
+const ANSWER: Duration = Duration::from_secs(5 * 60);
+const LOOK: Duration = Duration::from_secs(3);
+
 /// One context in `.paydeploy/kubeconfig`.
-pub struct Kubeconfig {
+///
+/// The fact comes from the API server alone: the file is for people and is written by `apply`, so that a
+/// machine that has none reads the same.
+pub struct Access {
     region: Region,
+    namespace: String,
 }
 
 /// The step of a region.
-pub fn region(_config: &Config, region: &Region) -> Kubeconfig {
-    Kubeconfig { region: region.clone() }
+pub fn region(config: &Config, region: &Region) -> Access {
+    Access { region: region.clone(), namespace: config.gitops.namespace.clone() }
 }
 
-impl Step for Kubeconfig {
+impl Access {
+    fn access(&self, cluster: &fact::Cluster) -> fact::Access {
+        fact::Access { cluster: cluster.clone(), aws_region: self.region.aws_region.clone() }
+    }
+
+    /// The API server's version, asked for with our token.
+    async fn ask(&self, cx: &Context, access: &fact::Access) -> Result<String> {
+        let client = kubernetes::connect(&cx.world.aws, access).await?;
+        let version = client.apiserver_version().await.map_err(kubernetes::classify);
+        let version = version.doing(format!(
+            "reach cluster `{}` in `{}`",
+            access.cluster.cluster_name, self.region.aws_region
+        ))?;
+        Ok(format!("Kubernetes {}", version.git_version))
+    }
+
+    fn edit(&self, file: &mut Kubeconfig, access: &fact::Access) -> Result<()> {
+        file.set(self.region.name.as_str(), access, &self.namespace, &std::env::current_exe()?);
+        Ok(())
+    }
+}
+
+/// What `apply` has to do.
+pub struct Change {
+    access: fact::Access,
+}
+
+impl Step for Access {
     type Input = fact::Cluster;
     type Fact = fact::Access;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::of(Phase::Kubeconfig, &self.region.name)
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let access = self.access(input);
+        let version = self.ask(cx, &access).await?;
+        Ok(Seen::ok(access, version))
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
+        let access = self.access(input);
+        let mut lines = Vec::new();
+        let version = match self.ask(cx, &access).await {
+            Ok(version) => version,
+            Err(error) if error.class == Class::Transient => {
+                lines.push(format!("wait for the API server: {error}"));
+                String::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let path = path(cx);
+        let before = Kubeconfig::load(&path)?;
+        let mut after = before.clone();
+        self.edit(&mut after, &access)?;
+        if before != after {
+            lines.push(format!("write context `{}` to `{}`", self.region.name, path.display()));
+        }
+        Ok(if lines.is_empty() {
+            Check::Clean(version)
+        } else {
+            Check::Change { lines, change: Change { access } }
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, _: &Self::Input, Change { access }: Change) -> Result<()> {
+        cx.wait("the API server", LOOK, ANSWER, || async { self.ask(cx, &access).await.map(Poll::Ready) })
+            .await?;
+        kubeconfig::change(&path(cx), |file| self.edit(file, &access))?
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        let name = self.region.name.as_str();
+        let removed = kubeconfig::change(&path(cx), |file| file.remove(name))?;
+        Ok(removed.then(|| format!("context `{name}` removed")))
     }
+}
+
+fn path(cx: &Context) -> PathBuf {
+    kubeconfig::path(&cx.world.state)
 }

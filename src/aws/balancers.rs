@@ -1,0 +1,141 @@
+//! Load balancers of a cluster, by the tag that the AWS Load Balancer Controller gives them.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types::Filter;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::{Aws, classify, is_missing};
+use crate::step::{Context, ErrorExt, Poll, Result};
+
+/// On load balancers, target groups and security groups; its value is the cluster's name.
+const TAG: &str = "elbv2.k8s.aws/cluster";
+/// As many as `DescribeTags` takes.
+const CHUNK: usize = 20;
+
+const LOOK: Duration = Duration::from_secs(3);
+const GONE: Duration = Duration::from_secs(10 * 60);
+
+/// What the controller has made for a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Balancers {
+    /// ARNs.
+    pub load_balancers: Vec<String>,
+    /// ARNs.
+    pub target_groups: Vec<String>,
+    /// Ids.
+    pub security_groups: Vec<String>,
+}
+
+impl Balancers {
+    pub fn is_empty(&self) -> bool {
+        self.load_balancers.is_empty() && self.target_groups.is_empty() && self.security_groups.is_empty()
+    }
+
+    /// All of them, named for people.
+    pub fn names(&self) -> Vec<String> {
+        let short = |arn: &String| arn.rsplit(':').next().unwrap_or(arn).to_owned();
+        let groups = self.security_groups.iter().map(|id| format!("security group {id}"));
+        self.load_balancers.iter().chain(&self.target_groups).map(short).chain(groups).collect()
+    }
+}
+
+/// The cluster's load balancers, target groups and security groups.
+pub async fn of_cluster(aws: &Aws, aws_region: &str, cluster: &str) -> Result<Balancers> {
+    found(aws, aws_region, cluster)
+        .await
+        .doing(format!("look for load balancers of cluster `{cluster}` in `{aws_region}`"))
+}
+
+async fn found(aws: &Aws, aws_region: &str, cluster: &str) -> Result<Balancers> {
+    let config = aws.in_region(aws_region);
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config);
+    let pages = elb.describe_load_balancers().into_paginator().items().send();
+    let balancers = pages.collect::<Result<Vec<_>, _>>().await.map_err(classify)?;
+    let balancers = balancers.into_iter().filter_map(|balancer| balancer.load_balancer_arn).collect();
+    let pages = elb.describe_target_groups().into_paginator().items().send();
+    let groups = pages.collect::<Result<Vec<_>, _>>().await.map_err(classify)?;
+    let groups = groups.into_iter().filter_map(|group| group.target_group_arn).collect();
+    let filter = Filter::builder().name(format!("tag:{TAG}")).values(cluster).build();
+    let ec2 = aws_sdk_ec2::Client::new(&config);
+    let security = ec2.describe_security_groups().filters(filter).send().await.map_err(classify)?;
+    Ok(Balancers {
+        load_balancers: tagged(&elb, balancers, cluster).await?,
+        target_groups: tagged(&elb, groups, cluster).await?,
+        security_groups: security
+            .security_groups()
+            .iter()
+            .filter_map(|group| group.group_id.clone())
+            .collect(),
+    })
+}
+
+async fn tagged(
+    elb: &aws_sdk_elasticloadbalancingv2::Client,
+    arns: Vec<String>,
+    cluster: &str,
+) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for chunk in arns.chunks(CHUNK) {
+        let described = match elb.describe_tags().set_resource_arns(Some(chunk.to_vec())).send().await {
+            Ok(described) => described,
+            // one of them went since it was listed: the next look will not list it
+            Err(error) if is_missing(&error) => {
+                return Err(crate::step::Error::transient("a load balancer went while it was looked at"));
+            }
+            Err(error) => return Err(classify(error)),
+        };
+        for one in described.tag_descriptions() {
+            let ours = one.tags().iter().any(|tag| tag.key() == Some(TAG) && tag.value() == Some(cluster));
+            found.extend(one.resource_arn.clone().filter(|_| ours));
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes what a cluster's controller has left, after the cluster is gone; names what it was.
+pub async fn sweep(cx: &Context, aws_region: &str, cluster: &str) -> Result<Vec<String>> {
+    let aws = &cx.world.aws;
+    let names = of_cluster(aws, aws_region, cluster).await?.names();
+    if names.is_empty() {
+        return Ok(names);
+    }
+    cx.wait("the end of the load balancers that the cluster left", LOOK, GONE, || async {
+        let left = of_cluster(aws, aws_region, cluster).await?;
+        if left.is_empty() {
+            return Ok(Poll::Ready(()));
+        }
+        delete(aws, aws_region, &left).await?;
+        Ok(Poll::Pending(left.names().join(", ")))
+    })
+    .await?;
+    Ok(names)
+}
+
+/// One round. What is still in use says so (a target group of a load balancer, a security group of another
+/// or of a network interface) and is deleted in a later one.
+async fn delete(aws: &Aws, aws_region: &str, left: &Balancers) -> Result<()> {
+    let config = aws.in_region(aws_region);
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config);
+    for arn in &left.load_balancers {
+        elb.delete_load_balancer().load_balancer_arn(arn).send().await.map_err(classify)?;
+    }
+    for arn in &left.target_groups {
+        match elb.delete_target_group().target_group_arn(arn).send().await {
+            Err(error) if !is_in_use(error.code()) => return Err(classify(error)),
+            _ => {}
+        }
+    }
+    let ec2 = aws_sdk_ec2::Client::new(&config);
+    for id in &left.security_groups {
+        match ec2.delete_security_group().group_id(id).send().await {
+            Err(error) if !is_in_use(error.code()) && !is_missing(&error) => return Err(classify(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_in_use(code: Option<&str>) -> bool {
+    matches!(code, Some("ResourceInUse" | "DependencyViolation"))
+}

@@ -1,0 +1,177 @@
+//! EKS bearer tokens without the AWS CLI: a presigned call of STS, which EKS makes to learn who asks.
+//!
+//! The format is that of aws-iam-authenticator: `k8s-aws-v1.` and the URL of a presigned `GetCallerIdentity`
+//! in unpadded base64url. The URL names STS in the cluster's own region, whatever endpoint this program
+//! itself is told to use: it is EKS that follows it, and tokens of the global endpoint are invalid in opt-in
+//! regions.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
+    sign::v4,
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::step::{Class, Error, ErrorExt, Result};
+
+const PREFIX: &str = "k8s-aws-v1.";
+/// EKS takes a token for fifteen minutes after its signature; the last one is left for the way there.
+const LIFETIME: Duration = Duration::from_secs(14 * 60);
+/// What STS itself would allow; EKS goes by [`LIFETIME`].
+const EXPIRES: Duration = Duration::from_secs(60);
+const CLUSTER_HEADER: &str = "x-k8s-aws-id";
+
+/// A bearer token for one cluster.
+#[derive(Debug, Clone)]
+pub struct Token {
+    pub secret: SecretString,
+    pub expires: SystemTime,
+}
+
+impl Token {
+    /// Whether it can still be used a minute from now.
+    pub fn lasts(&self, now: SystemTime) -> bool {
+        now + Duration::from_secs(60) < self.expires
+    }
+
+    /// What kubectl expects of an exec plugin on its standard output.
+    pub fn exec_credential(&self) -> String {
+        let expires = jiff::Timestamp::try_from(self.expires)
+            .expect("a token ends within the calendar")
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string();
+        serde_json::json!({
+            "apiVersion": EXEC_API,
+            "kind": "ExecCredential",
+            "spec": {},
+            "status": { "expirationTimestamp": expires, "token": self.secret.expose_secret() },
+        })
+        .to_string()
+    }
+}
+
+/// The version of kubectl's credential plugins that [`Token::exec_credential`] speaks.
+pub const EXEC_API: &str = "client.authentication.k8s.io/v1beta1";
+
+/// A token for `cluster`, signed with the credentials and for the region of `aws`.
+pub async fn token(aws: &SdkConfig, cluster: &str, now: SystemTime) -> Result<Token> {
+    let region = aws.region().ok_or_else(|| Error::permanent("no AWS region is set"))?;
+    let provider = aws.credentials_provider().ok_or_else(no_credentials)?;
+    let credentials = provider.provide_credentials().await.map_err(|error| {
+        use aws_credential_types::provider::error::CredentialsError::{
+            CredentialsNotLoaded, ProviderError, ProviderTimedOut,
+        };
+        match error {
+            CredentialsNotLoaded(_) => no_credentials(),
+            ProviderTimedOut(_) | ProviderError(_) => Error::new(Class::Transient, error),
+            _ => Error::new(Class::Permanent, error),
+        }
+    });
+    let credentials = credentials.doing("get AWS credentials")?;
+    presigned(credentials, region.as_ref(), cluster, now)
+        .doing(format!("sign a token for cluster `{cluster}`"))
+}
+
+fn no_credentials() -> Error {
+    Error::permanent("no AWS credentials were found")
+        .with_hint("set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+}
+
+fn presigned(credentials: Credentials, region: &str, cluster: &str, now: SystemTime) -> Result<Token> {
+    let url = format!("https://{}/?Action=GetCallerIdentity&Version=2011-06-15", sts_host(region));
+    let identity = credentials.into();
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(EXPIRES);
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("sts")
+        .time(now)
+        .settings(settings)
+        .build()?
+        .into();
+    let headers = [(CLUSTER_HEADER, cluster)];
+    let request = SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::Bytes(&[]))?;
+    let (instructions, _) = sign(request, &params)?.into_parts();
+    let mut request = http::Request::get(url).body(())?;
+    instructions.apply_to_request_http1x(&mut request);
+    let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(request.uri().to_string()));
+    Ok(Token { secret: secret.into(), expires: now + LIFETIME })
+}
+
+fn sts_host(region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("sts.{region}.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::UNIX_EPOCH};
+
+    use super::*;
+
+    fn at_noon() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_750_000_000)
+    }
+
+    fn signed(session: Option<&str>) -> (url::Url, Token) {
+        let credentials =
+            Credentials::new("AKIDEXAMPLE", "a/secret+key", session.map(Into::into), None, "test");
+        let token = presigned(credentials, "eu-south-2", "payments-spain", at_noon()).unwrap();
+        let url = BASE64_URL_SAFE_NO_PAD.decode(token.secret.expose_secret().strip_prefix(PREFIX).unwrap());
+        (String::from_utf8(url.unwrap()).unwrap().parse().unwrap(), token)
+    }
+
+    #[test]
+    fn a_token_is_a_presigned_call_of_the_regional_sts_that_signs_the_clusters_name() {
+        let (url, _) = signed(None);
+        let query: BTreeMap<_, _> = url.query_pairs().collect();
+        assert_eq!(url.host_str(), Some("sts.eu-south-2.amazonaws.com"));
+        assert_eq!(query["Action"], "GetCallerIdentity");
+        assert_eq!(query["X-Amz-SignedHeaders"], "host;x-k8s-aws-id");
+        assert_eq!(query["X-Amz-Expires"], "60");
+        assert_eq!(query["X-Amz-Credential"], "AKIDEXAMPLE/20250615/eu-south-2/sts/aws4_request");
+        assert_eq!(query["X-Amz-Signature"].len(), 64);
+        assert!(!query.contains_key("X-Amz-Security-Token"));
+    }
+
+    #[test]
+    fn a_session_token_is_part_of_what_is_signed() {
+        let (with, _) = signed(Some("a session/with+signs="));
+        let (without, _) = signed(None);
+        let signature = |url: &url::Url| {
+            url.query_pairs().find(|(key, _)| key == "X-Amz-Signature").unwrap().1.into_owned()
+        };
+        let query: BTreeMap<_, _> = with.query_pairs().collect();
+        assert_eq!(query["X-Amz-Security-Token"], "a session/with+signs=");
+        assert_ne!(signature(&with), signature(&without));
+    }
+
+    #[test]
+    fn a_token_ends_a_minute_before_eks_refuses_it_and_is_renewed_a_minute_earlier() {
+        let (_, token) = signed(None);
+        assert_eq!(token.expires, at_noon() + Duration::from_secs(14 * 60));
+        assert!(token.lasts(at_noon() + Duration::from_secs(12 * 60)));
+        assert!(!token.lasts(at_noon() + Duration::from_secs(13 * 60)));
+    }
+
+    #[test]
+    fn the_credential_for_kubectl_carries_its_end() {
+        let (_, token) = signed(None);
+        let credential: serde_json::Value = serde_json::from_str(&token.exec_credential()).unwrap();
+        assert_eq!(credential["kind"], "ExecCredential");
+        assert_eq!(credential["status"]["expirationTimestamp"], "2025-06-15T15:20:40Z");
+        assert_eq!(credential["status"]["token"], token.secret.expose_secret());
+    }
+
+    #[test]
+    fn a_token_does_not_show_when_it_is_printed() {
+        let (_, token) = signed(None);
+        assert!(!format!("{token:?}").contains(PREFIX));
+    }
+}

@@ -1,0 +1,80 @@
+//! A client of a region's API server.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{
+    Client, Config,
+    client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+
+use super::bearer::{BearerLayer, Signer};
+use crate::{
+    aws::{self, Aws},
+    fact,
+    step::{ErrorExt, Result},
+};
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// Nothing here is watched or followed: an answer that takes longer will not come.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A client that signs its own tokens with the run's credentials; it connects at its first request.
+pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
+    let cluster = &access.cluster;
+    let named = serde_json::json!({
+        "clusters": [{
+            "name": "it",
+            "cluster": {
+                "server": cluster.cluster_endpoint,
+                "certificate-authority-data": cluster.cluster_ca,
+            },
+        }],
+        "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "it" } }],
+        "users": [{ "name": "it", "user": {} }],
+        "current-context": "it",
+    });
+    let kubeconfig: Kubeconfig = serde_json::from_value(named)?;
+    let doing = format!("use the endpoint and the certificate of cluster `{}`", cluster.cluster_name);
+    let mut config =
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.doing(doing)?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(ANSWER);
+    config.write_timeout = Some(ANSWER);
+    config.reset_reader_on_write = true;
+    // kube is built without proxies, and would refuse to start where the environment names one
+    config.proxy_url = None;
+    let signer = Signer { aws: aws.in_region(&access.aws_region), cluster: cluster.cluster_name.clone() };
+    let layer = BearerLayer(Arc::new(signer));
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+/// How to reach a cluster that nothing but its name is known of; `None` when EKS has none, or one that does
+/// not answer yet.
+///
+/// For a teardown after a stack's outputs are lost: the IAM roles in it are unknown, and empty.
+pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
+    let eks = aws_sdk_eks::Client::new(&aws.in_region(aws_region));
+    let described = match eks.describe_cluster().name(name).send().await {
+        Ok(described) => described,
+        Err(error) if aws::is_missing(&error) => return Ok(None),
+        Err(error) => {
+            return Err(aws::classify(error)).doing(format!("look for cluster `{name}` in `{aws_region}`"));
+        }
+    };
+    let Some(cluster) = described.cluster else { return Ok(None) };
+    let ca = cluster.certificate_authority().and_then(|ca| ca.data()).map(str::to_owned);
+    let (Some(endpoint), Some(ca)) = (cluster.endpoint().map(str::to_owned), ca) else { return Ok(None) };
+    Ok(Some(fact::Access {
+        aws_region: aws_region.to_owned(),
+        cluster: fact::Cluster {
+            cluster_name: name.to_owned(),
+            cluster_endpoint: endpoint,
+            cluster_ca: ca,
+            external_secrets_role_arn: String::new(),
+            external_dns_role_arn: String::new(),
+            lb_controller_role_arn: String::new(),
+            argocd_role_arn: String::new(),
+        },
+    }))
+}

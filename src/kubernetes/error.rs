@@ -1,0 +1,101 @@
+//! What an error of the API server means for a run.
+
+use kube::core::Status;
+
+use super::bearer::Unsigned;
+use crate::step::{Class, Error};
+
+/// A client's error as a step's error, in the API server's own words.
+pub fn classify(error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => from_status(&status),
+        kube::Error::Service(source) => match source.downcast::<Unsigned>() {
+            Ok(unsigned) => {
+                let Unsigned { class, message, hint } = *unsigned;
+                Error { hint, ..Error::msg(class, message) }
+            }
+            Err(source) => Error::new(Class::Transient, anyhow::Error::from_boxed(source)),
+        },
+        error @ (kube::Error::HyperError(_) | kube::Error::ReadEvents(_)) => {
+            Error::new(Class::Transient, error)
+        }
+        error => Error::new(Class::Permanent, error),
+    }
+}
+
+fn from_status(status: &Status) -> Error {
+    let said = match (status.message.trim(), status.reason.trim()) {
+        ("", "") => format!("the API server answered {}", status.code),
+        ("", reason) => reason.to_owned(),
+        (message, _) => message.to_owned(),
+    };
+    let error = Error::msg(class(status), said);
+    match status.code {
+        401 => error.with_hint(
+            "the cluster does not know this IAM principal: its access entry comes with the cluster's stack \
+             (`paydeploy phase terraform`)",
+        ),
+        403 => error.with_hint("the access entry of this IAM principal must allow it in the cluster"),
+        _ => error,
+    }
+}
+
+fn class(status: &Status) -> Class {
+    match status.code {
+        // an access entry, and an API server, take a while to be known everywhere; a 500 is often a webhook
+        // that does not answer yet
+        401 | 408 | 429 | 500.. => Class::Transient,
+        409 => Class::Conflict,
+        // a namespace that is going away will be gone
+        403 if status.message.contains("is being terminated") => Class::Transient,
+        _ => Class::Permanent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classified(code: u16, message: &str) -> Error {
+        classify(kube::Error::Api(Status::failure(message, "Reason").with_code(code).boxed()))
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_transient() {
+        for code in [401, 429, 500, 502, 503, 504] {
+            assert_eq!(classified(code, "no").class, Class::Transient, "{code}");
+        }
+        assert_eq!(classify(kube::Error::Service("connection refused".into())).class, Class::Transient);
+        let terminating = "unable to create new content in namespace x because it is being terminated";
+        assert_eq!(classified(403, terminating).class, Class::Transient);
+    }
+
+    #[test]
+    fn a_refusal_is_permanent_and_says_what_would_allow_it() {
+        let error = classified(403, "secrets is forbidden");
+        assert_eq!(error.class, Class::Permanent);
+        assert!(error.hint.is_some());
+        for code in [400, 404, 422] {
+            assert_eq!(classified(code, "no").class, Class::Permanent, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_holds_is_a_conflict() {
+        assert_eq!(classified(409, "already exists").class, Class::Conflict);
+    }
+
+    #[test]
+    fn the_api_servers_words_are_said_once() {
+        assert_eq!(classified(422, "spec is wrong").to_string(), "spec is wrong");
+        assert_eq!(classified(503, "").to_string(), "Reason");
+    }
+
+    #[test]
+    fn a_token_that_could_not_be_signed_keeps_its_class_and_hint() {
+        let unsigned = Unsigned::from(Error::permanent("no credentials").with_hint("log in"));
+        let error = classify(kube::Error::Service(unsigned.into()));
+        assert_eq!((error.class, error.to_string()), (Class::Permanent, "no credentials".to_owned()));
+        assert_eq!(error.hint.as_deref(), Some("log in"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Why pods are not well: what an operator would look up first, for an error message.
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, LogParams},
+};
+
+/// Pods that are told of; the others of a kind fail alike.
+const PODS: usize = 3;
+const LOG_LINES: i64 = 8;
+
+/// A few lines on the pods that a selector finds and that are not well: their state, the newest warning,
+/// their last words. Never an error: it explains another one.
+pub async fn pods(client: &Client, namespace: &str, selector: &str) -> Vec<String> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let Ok(list) = api.list(&ListParams::default().labels(selector)).await else { return Vec::new() };
+    let unwell = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?)));
+    let told = unwell.take(PODS).map(|(pod, trouble)| one(client, namespace, pod, trouble));
+    join_all(told).await.concat()
+}
+
+async fn one(client: &Client, namespace: &str, pod: &Pod, trouble: String) -> Vec<String> {
+    let name = pod.name_any();
+    let (warning, words) =
+        futures::join!(newest_warning(client, namespace, &name), last_words(client, namespace, pod));
+    let mut lines = vec![format!("pod `{name}`: {trouble}")];
+    lines.extend(warning.filter(|warning| !lines[0].contains(warning)).map(|warning| format!("  {warning}")));
+    lines.extend(words.into_iter().map(|line| format!("  | {line}")));
+    lines
+}
+
+async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<String> {
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
+    let list = api.list(&ListParams::default().fields(&fields)).await.ok()?;
+    let newest = list.items.into_iter().max_by_key(|event| {
+        let seen = event.last_timestamp.as_ref().map(|time| time.0);
+        seen.or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    })?;
+    Some(format!("{}: {}", newest.reason?, newest.message?.trim()))
+}
+
+/// The last lines of the container that failed: of its last life, if it has begun another.
+async fn last_words(client: &Client, namespace: &str, pod: &Pod) -> Vec<String> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let Some(container) = statuses.into_iter().flatten().find(|status| !status.ready) else {
+        return Vec::new();
+    };
+    let waits = container.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let params = LogParams {
+        container: Some(container.name.clone()),
+        previous: waits && container.restart_count > 0,
+        tail_lines: Some(LOG_LINES),
+        limit_bytes: Some(16 * 1024),
+        ..LogParams::default()
+    };
+    let text = api.logs(&pod.name_any(), &params).await.unwrap_or_default();
+    text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// What keeps a pod from being ready, in a few words; `None` when nothing does.
+pub fn pod_trouble(pod: &Pod) -> Option<String> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() == Some("Succeeded") {
+        return None;
+    }
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let stuck = containers.filter(|container| !container.ready).find_map(|container| {
+        let last = container.last_state.as_ref().and_then(ended);
+        let now = container.state.as_ref().and_then(state);
+        match (now, last) {
+            (Some(now), Some(last)) => Some(format!("{now} (before: {last})")),
+            (now, last) => now.or(last),
+        }
+    });
+    let conditions = status.conditions.iter().flatten();
+    let unmet = |kind: &str| {
+        let condition =
+            conditions.clone().find(|condition| condition.type_ == kind && condition.status != "True")?;
+        let why = condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or("no reason given");
+        Some(why.to_owned())
+    };
+    stuck
+        .or_else(|| unmet("PodScheduled").map(|why| format!("is not scheduled: {why}")))
+        .or_else(|| unmet("Ready").map(|why| format!("is not ready: {why}")))
+}
+
+fn state(state: &ContainerState) -> Option<String> {
+    if let Some(waiting) = &state.waiting {
+        let reason = waiting.reason.as_deref().unwrap_or("waits");
+        // every new pod is in one of these for a moment
+        if matches!(reason, "ContainerCreating" | "PodInitializing") {
+            return None;
+        }
+        return Some(match waiting.message.as_deref() {
+            Some(message) => format!("{reason}: {message}"),
+            None => reason.to_owned(),
+        });
+    }
+    ended(state)
+}
+
+fn ended(state: &ContainerState) -> Option<String> {
+    let ended = state.terminated.as_ref()?;
+    let reason = ended.reason.as_deref().unwrap_or("ended");
+    Some(format!("{reason}, exit code {}", ended.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn trouble(status: Value) -> Option<String> {
+        pod_trouble(
+            &serde_json::from_value(json!({ "metadata": { "name": "x" }, "status": status })).unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_crash_loop_says_how_the_last_life_ended() {
+        let said = trouble(json!({
+            "phase": "Running",
+            "containerStatuses": [{
+                "name": "api", "ready": false, "restartCount": 3, "image": "", "imageID": "",
+                "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } },
+                "lastState": { "terminated": { "reason": "Error", "exitCode": 2 } },
+            }],
+        }));
+        assert_eq!(said.unwrap(), "CrashLoopBackOff: back-off 40s (before: Error, exit code 2)");
+    }
+
+    #[test]
+    fn a_pod_that_finds_no_node_says_why() {
+        let said = trouble(json!({
+            "phase": "Pending",
+            "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/2 nodes are available" }],
+        }));
+        assert_eq!(said.unwrap(), "is not scheduled: 0/2 nodes are available");
+    }
+
+    #[test]
+    fn a_ready_pod_has_no_trouble_and_neither_has_a_finished_one() {
+        let ready = json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
+        assert_eq!(trouble(ready), None);
+        assert_eq!(trouble(json!({ "phase": "Succeeded" })), None);
+    }
+}

@@ -1,0 +1,340 @@
+//! Kubeconfig files: contexts of ours among others, kubectl's credentials by `paydeploy token`.
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use serde_norway::{Mapping, Value};
+
+use crate::{
+    aws::token::EXEC_API,
+    fact,
+    step::{Error, ErrorExt, Result},
+};
+
+/// The lists of a kubeconfig and the key of what each of their entries holds.
+const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("users", "user"), ("contexts", "context")];
+
+/// A kubeconfig's text, read. What it holds beside our contexts stays as it is, comments excepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kubeconfig(Mapping);
+
+impl Default for Kubeconfig {
+    fn default() -> Self {
+        let mut file = Mapping::new();
+        file.insert("apiVersion".into(), "v1".into());
+        file.insert("kind".into(), "Config".into());
+        for (list, _) in LISTS {
+            file.insert(list.into(), Value::Sequence(Vec::new()));
+        }
+        Self(file)
+    }
+}
+
+impl Kubeconfig {
+    /// # Errors
+    /// When it is no YAML mapping.
+    pub fn parse(text: &str) -> Result<Self> {
+        match serde_norway::from_str(text)? {
+            Value::Mapping(file) => Ok(Self(file)),
+            Value::Null => Ok(Self::default()),
+            _ => Err(Error::permanent("it is no kubeconfig: its top level is no mapping")),
+        }
+    }
+
+    /// The file's contexts; empty when there is no file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let doing = || format!("read the kubeconfig `{}`", path.display());
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).doing(doing()).hint("repair or remove it"),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).doing(doing()),
+        }
+    }
+
+    pub fn render(&self) -> String {
+        serde_norway::to_string(&self.0).expect("YAML that was read can be written")
+    }
+
+    fn list(&mut self, list: &str) -> &mut Vec<Value> {
+        let value = self.0.entry(list.into()).or_insert_with(|| Value::Sequence(Vec::new()));
+        if !value.is_sequence() {
+            *value = Value::Sequence(Vec::new());
+        }
+        value.as_sequence_mut().expect("it was just made one")
+    }
+
+    fn entry(&self, list: &str, name: &str) -> Option<&Value> {
+        self.0.get(list)?.as_sequence()?.iter().find(|entry| named(entry, name))
+    }
+
+    fn put(&mut self, list: &str, name: &str, entry: Value) {
+        let entries = self.list(list);
+        match entries.iter_mut().find(|entry| named(entry, name)) {
+            Some(there) => *there = entry,
+            None => entries.push(entry),
+        }
+    }
+
+    /// Adds a region's context, user and cluster, or brings them up to date.
+    pub fn set(&mut self, name: &str, access: &fact::Access, namespace: &str, program: &Path) {
+        for ((list, key), value) in LISTS.into_iter().zip(parts(name, access, namespace, program)) {
+            let mut entry = Mapping::new();
+            entry.insert("name".into(), name.into());
+            entry.insert(key.into(), value);
+            self.put(list, name, Value::Mapping(entry));
+        }
+        if !self.0.contains_key("current-context") {
+            self.0.insert("current-context".into(), name.into());
+        }
+    }
+
+    /// Takes a region's entries out; whether there were any.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let mut found = false;
+        for (list, _) in LISTS {
+            let entries = self.list(list);
+            let before = entries.len();
+            entries.retain(|entry| !named(entry, name));
+            found |= entries.len() < before;
+        }
+        if self.0.get("current-context").and_then(Value::as_str) == Some(name) {
+            self.0.remove("current-context");
+            let first = self.names().into_iter().next();
+            if let Some(first) = first {
+                self.0.insert("current-context".into(), first.into());
+            }
+        }
+        found
+    }
+
+    /// The contexts' names.
+    pub fn names(&self) -> Vec<String> {
+        let contexts = self.0.get("contexts").and_then(Value::as_sequence);
+        let name = |entry: &Value| Some(entry.get("name")?.as_str()?.to_owned());
+        contexts.into_iter().flatten().filter_map(name).collect()
+    }
+
+    /// Whether the user of that name gets its credentials from `paydeploy token`.
+    fn is_ours(&self, name: &str) -> bool {
+        let exec = self.entry("users", name).and_then(|entry| entry.get("user")?.get("exec"));
+        exec.and_then(|exec| exec.get("args")?.get(0)?.as_str()) == Some("token")
+    }
+}
+
+fn named(entry: &Value, name: &str) -> bool {
+    entry.get("name").and_then(Value::as_str) == Some(name)
+}
+
+/// Cluster, user and context. The plugin is named by its absolute path and told all it needs, so that it
+/// works from any folder.
+fn parts(name: &str, access: &fact::Access, namespace: &str, program: &Path) -> [Value; 3] {
+    let fact::Access { cluster, aws_region } = access;
+    let args = ["token", "--cluster", &cluster.cluster_name, "--aws-region", aws_region];
+    let parts = serde_json::json!([
+        { "server": cluster.cluster_endpoint, "certificate-authority-data": cluster.cluster_ca },
+        { "exec": {
+            "apiVersion": EXEC_API,
+            "command": program,
+            "args": args,
+            "interactiveMode": "Never",
+            "provideClusterInfo": false,
+        } },
+        { "cluster": name, "user": name, "namespace": namespace },
+    ]);
+    serde_norway::from_str(&parts.to_string()).expect("JSON is YAML")
+}
+
+/// The user's kubeconfig with our contexts in it; all else stays, the current context included.
+///
+/// # Errors
+/// When either is no kubeconfig, or a context of that name is somebody else's.
+pub fn merge(existing: &str, ours: &str) -> Result<String> {
+    let mut merged = Kubeconfig::parse(existing).doing("read the kubeconfig to merge into")?;
+    let ours = Kubeconfig::parse(ours).doing("read our own kubeconfig")?;
+    for name in ours.names() {
+        for (list, _) in LISTS {
+            let Some(entry) = ours.entry(list, &name) else { continue };
+            if merged.entry(list, &name).is_some() && !merged.is_ours(&name) {
+                return Err(Error::permanent(format!(
+                    "the kubeconfig has a context `{name}` that is not ours"
+                ))
+                .with_hint(format!("rename it: `kubectl config rename-context {name} NAME`")));
+            }
+            let entry = entry.clone();
+            merged.put(list, &name, entry);
+        }
+        if !merged.0.contains_key("current-context") {
+            merged.0.insert("current-context".into(), name.into());
+        }
+    }
+    Ok(merged.render())
+}
+
+/// Where our own kubeconfig is, below `.paydeploy/`.
+pub fn path(state: &Path) -> PathBuf {
+    state.join("kubeconfig")
+}
+
+/// Changes a kubeconfig file, alone: regions do so at the same time. Nothing is written if nothing changed.
+pub fn change<T>(path: &Path, edit: impl FnOnce(&mut Kubeconfig) -> T) -> Result<T> {
+    let folder = path.parent().expect("a kubeconfig is in a folder");
+    let doing = || format!("write the kubeconfig `{}`", path.display());
+    fs::create_dir_all(folder).doing(doing())?;
+    let lock = File::create(path.with_extension("lock")).doing(doing())?;
+    lock.lock().doing(doing())?;
+    let before = Kubeconfig::load(path)?;
+    let mut after = before.clone();
+    let told = edit(&mut after);
+    if after.names().is_empty() {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing()),
+            _ => {}
+        }
+    } else if after != before {
+        write_private(path, &after.render()).doing(doing())?;
+    }
+    Ok(told)
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // a temporary file is made with mode 0600
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn access(endpoint: &str) -> fact::Access {
+        fact::Access {
+            aws_region: "eu-south-2".to_owned(),
+            cluster: fact::Cluster {
+                cluster_name: "payments-spain".to_owned(),
+                cluster_endpoint: endpoint.to_owned(),
+                cluster_ca: "Q0E=".to_owned(),
+                external_secrets_role_arn: String::new(),
+                external_dns_role_arn: String::new(),
+                lb_controller_role_arn: String::new(),
+                argocd_role_arn: String::new(),
+            },
+        }
+    }
+
+    fn with(regions: &[&str]) -> Kubeconfig {
+        let mut file = Kubeconfig::default();
+        for region in regions {
+            file.set(region, &access("https://x"), "payment-api", Path::new("/usr/bin/paydeploy"));
+        }
+        file
+    }
+
+    const USERS_OWN: &str = "apiVersion: v1
+kind: Config
+preferences: {colors: true}
+current-context: home
+clusters: [{name: home, cluster: {server: 'https://home', insecure-skip-tls-verify: true}}]
+contexts: [{name: home, context: {cluster: home, user: me, extensions: [{name: x}]}}]
+users: [{name: me, user: {token: abc}}]
+";
+
+    #[test]
+    fn a_context_names_the_plugin_by_its_absolute_path_and_all_it_needs() {
+        insta::assert_snapshot!(with(&["spain"]).render(), @r"
+        apiVersion: v1
+        kind: Config
+        clusters:
+        - name: spain
+          cluster:
+            certificate-authority-data: Q0E=
+            server: https://x
+        users:
+        - name: spain
+          user:
+            exec:
+              apiVersion: client.authentication.k8s.io/v1beta1
+              args:
+              - token
+              - --cluster
+              - payments-spain
+              - --aws-region
+              - eu-south-2
+              command: /usr/bin/paydeploy
+              interactiveMode: Never
+              provideClusterInfo: false
+        contexts:
+        - name: spain
+          context:
+            cluster: spain
+            namespace: payment-api
+            user: spain
+        current-context: spain
+        ");
+    }
+
+    #[test]
+    fn merging_keeps_everything_else() {
+        let merged = merge(USERS_OWN, &with(&["spain"]).render()).unwrap();
+        let merged = Kubeconfig::parse(&merged).unwrap();
+        let before = Kubeconfig::parse(USERS_OWN).unwrap();
+        assert_eq!(merged.names(), ["home", "spain"]);
+        assert_eq!(merged.0["current-context"], "home");
+        assert_eq!(merged.0["preferences"], before.0["preferences"]);
+        for (list, name) in [("clusters", "home"), ("users", "me"), ("contexts", "home")] {
+            assert_eq!(merged.entry(list, name), before.entry(list, name));
+        }
+    }
+
+    #[test]
+    fn merging_twice_equals_merging_once_and_brings_our_own_up_to_date() {
+        let once = merge(USERS_OWN, &with(&["spain"]).render()).unwrap();
+        assert_eq!(merge(&once, &with(&["spain"]).render()).unwrap(), once);
+        let mut moved = Kubeconfig::default();
+        moved.set("spain", &access("https://moved"), "payment-api", Path::new("/opt/paydeploy"));
+        let merged = merge(&once, &moved.render()).unwrap();
+        assert!(merged.contains("https://moved") && !merged.contains("https://x"), "{merged}");
+        assert!(!merged.contains("/usr/bin/paydeploy"), "{merged}");
+    }
+
+    #[test]
+    fn merging_does_not_touch_a_context_of_our_name_that_is_not_ours() {
+        let error = merge(&USERS_OWN.replace("home", "spain"), &with(&["spain"]).render()).unwrap_err();
+        assert!(error.to_string().contains("`spain` that is not ours"), "{error}");
+    }
+
+    #[test]
+    fn merging_into_an_empty_file_makes_a_kubeconfig() {
+        assert_eq!(merge("", &with(&["spain"]).render()).unwrap(), with(&["spain"]).render());
+        merge("- a list", "").unwrap_err();
+    }
+
+    #[test]
+    fn removing_a_region_leaves_the_others_and_a_current_context_that_exists() {
+        let mut file = with(&["spain", "mexico"]);
+        assert!(file.remove("spain"));
+        assert!(!file.remove("spain"));
+        assert_eq!(file.names(), ["mexico"]);
+        assert_eq!(file.0["current-context"], "mexico");
+    }
+
+    #[test]
+    fn the_file_is_its_owners_only_and_goes_with_its_last_context() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/kubeconfig");
+        change(&path, |file| *file = with(&["spain"])).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Kubeconfig::load(&path).unwrap(), with(&["spain"]));
+        assert!(change(&path, |file| file.remove("spain")).unwrap());
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,24 @@
+//! A pod asked through the API server, so that nothing needs a route into the cluster's network.
+
+use kube::Client;
+
+use super::classify;
+use crate::step::{ErrorExt, Result};
+
+/// What a pod answers to `GET path` on a port by number; an answer other than 2xx is an error.
+pub async fn get_from_pod(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    port: &str,
+    path: &str,
+) -> Result<String> {
+    let path = path.trim_start_matches('/');
+    let url = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path}");
+    let request = http::Request::get(url).body(Vec::new())?;
+    client
+        .request_text(request)
+        .await
+        .map_err(classify)
+        .doing(format!("get `/{path}` of pod `{pod}` through the API server"))
+}

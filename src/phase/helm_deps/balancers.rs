@@ -1,0 +1,60 @@
+//! What must be gone before the load balancer controller goes: only it can remove what it made.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{core::v1::Service, networking::v1::Ingress};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+
+use crate::{
+    aws::balancers,
+    kubernetes::{self, classify},
+    step::{Context, ErrorExt, Poll, Result},
+};
+
+const LOOK: Duration = Duration::from_secs(3);
+const GONE: Duration = Duration::from_secs(10 * 60);
+
+/// Waits until no object of the cluster wants a load balancer, and AWS has none of the cluster's.
+pub(super) async fn wait_until_unused(
+    cx: &Context,
+    client: &Client,
+    aws_region: &str,
+    cluster: &str,
+) -> Result<()> {
+    cx.wait("the end of every Ingress and load balancer", LOOK, GONE, || async {
+        let mut left = users(client).await?;
+        if left.is_empty() {
+            left = balancers::of_cluster(&cx.world.aws, aws_region, cluster).await?.names();
+        }
+        Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
+    })
+    .await
+    .hint("delete what is named, or whatever makes it anew, then run the same command again")
+}
+
+/// Objects that the controller makes load balancers for.
+async fn users(client: &Client) -> Result<Vec<String>> {
+    let all = ListParams::default();
+    let ingresses = Api::<Ingress>::all(client.clone()).list(&all).await.map_err(classify)?;
+    let services = Api::<Service>::all(client.clone()).list(&all).await.map_err(classify)?;
+    let binding = kubernetes::kind("elbv2.k8s.aws", "v1beta1", "TargetGroupBinding");
+    let bindings = match Api::<DynamicObject>::all_with(client.clone(), &binding).list(&all).await {
+        Ok(list) => list.items,
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) => return Err(classify(error)),
+    };
+    let balanced = |service: &&Service| {
+        service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
+    };
+    let mut users: Vec<_> = ingresses.items.iter().map(|ingress| called("Ingress", ingress)).collect();
+    users.extend(services.items.iter().filter(balanced).map(|service| called("Service", service)));
+    users.extend(bindings.iter().map(|binding| called("TargetGroupBinding", binding)));
+    Ok(users)
+}
+
+fn called<K: Resource>(kind: &str, object: &K) -> String {
+    format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}

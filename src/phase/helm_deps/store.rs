@@ -1,0 +1,159 @@
+//! What comes with External Secrets: the store that the application's ExternalSecrets name.
+
+use std::time::Duration;
+
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, ListParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    kubernetes::{self, MANAGER, classify, helm::Stored, ready},
+    step::{Class, Context, Error, ErrorExt, Poll, Result},
+};
+
+/// The add-on's name.
+pub(super) const ADDON: &str = "external-secrets";
+const STORE: &str = "aws-secrets-manager";
+const GROUP: &str = "external-secrets.io";
+/// From 0.17 on this is the only version served.
+const VERSION: &str = "v1";
+
+const LOOK: Duration = Duration::from_secs(2);
+const READY: Duration = Duration::from_secs(4 * 60);
+const GONE: Duration = Duration::from_secs(4 * 60);
+
+fn resource(kind: &str) -> ApiResource {
+    kubernetes::kind(GROUP, VERSION, kind)
+}
+
+fn wanted(aws_region: &str) -> Value {
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "ClusterSecretStore",
+        "metadata": { "name": STORE },
+        "spec": { "provider": { "aws": {
+            "service": "SecretsManager",
+            "region": aws_region,
+            "auth": { "jwt": { "serviceAccountRef": { "name": "external-secrets-sa", "namespace": ADDON } } },
+        } } },
+    })
+}
+
+/// A version without a leading `v`, as far as it counts here.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Refuses to go from before 0.16 to after it at once: 0.16 alone serves both versions of the API, and
+/// rewrites what is stored.
+pub(super) fn refuse_a_jump(stored: Option<&Stored>, wanted: &str) -> Result<()> {
+    let Some(stored) = stored else { return Ok(()) };
+    let jumps = match (minor(&stored.version), minor(wanted)) {
+        (Some(from), Some(to)) => from < (0, 16) && to > (0, 16),
+        _ => false,
+    };
+    if jumps {
+        let from = &stored.version;
+        let message = format!(
+            "External Secrets {from} cannot go to {wanted} at once: its v1beta1 objects would be lost"
+        );
+        return Err(Error::msg(Class::Refused, message).with_hint(
+            "set `version` of `[addons.external-secrets]` to 0.16.2, run `paydeploy up`, then go on",
+        ));
+    }
+    Ok(())
+}
+
+/// What is not as wanted of the store, a line each.
+pub(super) async fn lag(client: &Client, aws_region: &str) -> Result<Vec<String>> {
+    let found = kubernetes::difference(client, MANAGER, &wanted(aws_region)).await?;
+    match found {
+        Some(line) => Ok(vec![line]),
+        None => Ok(unready(client).await?.into_iter().collect()),
+    }
+}
+
+async fn unready(client: &Client) -> Result<Option<String>> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource("ClusterSecretStore"));
+    let doing = format!("look at the store `{STORE}`");
+    let Some(store) = api.get_opt(STORE).await.map_err(classify).doing(doing)? else {
+        return Ok(Some(format!("store `{STORE}` is missing")));
+    };
+    let why = ready::unmet(&serde_json::to_value(store)?, "Ready");
+    Ok(why.map(|why| format!("store `{STORE}`: {why}")))
+}
+
+/// Applies the store and waits until it is valid.
+pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Result<()> {
+    let store = wanted(aws_region);
+    // its webhook answers a dry run when it, its certificate and the API server have found each other
+    cx.wait("External Secrets to take a store", LOOK, READY, || async {
+        match kubernetes::dry_run(client, MANAGER, &store).await {
+            Ok(_) => Ok(Poll::Ready(())),
+            Err(error) if error.class == Class::Permanent => Ok(Poll::Pending(error.to_string())),
+            Err(error) => Err(error),
+        }
+    })
+    .await?;
+    kubernetes::apply(client, MANAGER, &store).await?;
+    cx.wait(&format!("store `{STORE}`"), LOOK, READY, || async {
+        Ok(unready(client).await?.map_or(Poll::Ready(()), Poll::Pending))
+    })
+    .await
+    .hint("the role of the service account `external-secrets-sa` must be assumable and read the secrets")
+}
+
+/// Deletes all ExternalSecrets and stores while their operator lives: without it their finalizers hold them,
+/// and their webhook everything else.
+pub(super) async fn remove(cx: &Context, client: &Client) -> Result<()> {
+    for kind in ["ExternalSecret", "PushSecret", "SecretStore", "ClusterSecretStore"] {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
+        cx.wait(&format!("the end of every {kind}"), LOOK, GONE, || async {
+            let left = delete_all(client, &api, &resource(kind)).await?;
+            Ok(if left == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{left} left")) })
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// How many were there.
+async fn delete_all(client: &Client, all: &Api<DynamicObject>, resource: &ApiResource) -> Result<usize> {
+    let list = match all.list(&ListParams::default()).await {
+        Ok(list) => list,
+        // the kind itself is gone, or was never there
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
+        Err(error) => return Err(classify(error)),
+    };
+    for object in &list.items {
+        if object.metadata.deletion_timestamp.is_some() {
+            continue;
+        }
+        let api: Api<DynamicObject> = match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, resource),
+            None => all.clone(),
+        };
+        kubernetes::delete(&api, &object.name_any()).await?;
+    }
+    Ok(list.items.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_over_the_version_that_serves_both_apis_is_refused() {
+        let stored = |version: &str| Stored::of_version(version);
+        let refused = |from: &str, to: &str| refuse_a_jump(Some(&stored(from)), to).is_err();
+        assert!(refused("0.14.4", "0.20.4"));
+        assert!(refused("v0.9.0", "1.2.0"));
+        assert!(!refused("0.14.4", "0.16.2"));
+        assert!(!refused("0.16.2", "0.20.4"));
+        assert!(!refused("0.20.4", "1.2.0"));
+        assert!(refuse_a_jump(None, "0.20.4").is_ok());
+    }
+}

@@ -1,0 +1,84 @@
+//! The values of add-ons that only facts can tell. Lists here replace lists in the values files.
+
+use serde_json::{Value, json};
+
+use crate::fact;
+
+/// Values by the add-on's name in `[addons.NAME]`; empty for one that is not known.
+pub(super) fn from_facts(addon: &str, access: &fact::Access, network: &fact::Foundation) -> Value {
+    let fact::Access { cluster, aws_region } = access;
+    let account = |role: &str| json!({ "annotations": { "eks.amazonaws.com/role-arn": role } });
+    match addon {
+        "aws-load-balancer-controller" => json!({
+            "clusterName": cluster.cluster_name,
+            "region": aws_region,
+            "vpcId": network.vpc_id,
+            "serviceAccount": account(&cluster.lb_controller_role_arn),
+        }),
+        "external-secrets" => json!({
+            "serviceAccount": account(&cluster.external_secrets_role_arn),
+        }),
+        "external-dns" => json!({
+            // the TXT registry's owner: records of other clusters in the zone are left alone
+            "txtOwnerId": cluster.cluster_name,
+            "domainFilters": [network.hosted_zone_name.trim_end_matches('.')],
+            "env": [{ "name": "AWS_DEFAULT_REGION", "value": aws_region }],
+            "serviceAccount": account(&cluster.external_dns_role_arn),
+        }),
+        _ => json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> (fact::Access, fact::Foundation) {
+        let text = |text: &str| text.to_owned();
+        let cluster = fact::Cluster {
+            cluster_name: text("payments-spain"),
+            cluster_endpoint: text("https://x"),
+            cluster_ca: String::new(),
+            external_secrets_role_arn: text("arn:secrets"),
+            external_dns_role_arn: text("arn:dns"),
+            lb_controller_role_arn: text("arn:balancers"),
+            argocd_role_arn: String::new(),
+        };
+        let network = fact::Foundation {
+            vpc_id: text("vpc-1"),
+            nat_public_ips: Vec::new(),
+            ecr_repository_name: String::new(),
+            ecr_repository_url: String::new(),
+            api_secret_arn: String::new(),
+            db_app_secret_arn: String::new(),
+            db_migrator_secret_arn: String::new(),
+            certificate_arn: String::new(),
+            hosted_zone_id: String::new(),
+            hosted_zone_name: text("payments.example."),
+            app_domain: String::new(),
+        };
+        (fact::Access { cluster, aws_region: text("eu-south-2") }, network)
+    }
+
+    #[test]
+    fn known_addons_get_their_facts() {
+        let (access, network) = facts();
+        let values = |addon: &str| from_facts(addon, &access, &network);
+        let balancers = values("aws-load-balancer-controller");
+        assert_eq!(balancers["clusterName"], "payments-spain");
+        assert_eq!(balancers["vpcId"], "vpc-1");
+        let role = "/serviceAccount/annotations/eks.amazonaws.com~1role-arn";
+        assert_eq!(balancers.pointer(role).unwrap(), "arn:balancers");
+        assert_eq!(values("external-secrets").pointer(role).unwrap(), "arn:secrets");
+        let dns = values("external-dns");
+        assert_eq!(dns.pointer(role).unwrap(), "arn:dns");
+        assert_eq!(dns["domainFilters"], json!(["payments.example"]));
+        assert_eq!(dns["txtOwnerId"], "payments-spain");
+    }
+
+    #[test]
+    fn an_addon_that_is_not_known_gets_none() {
+        let (access, network) = facts();
+        assert_eq!(from_facts("metrics-server", &access, &network), json!({}));
+    }
+}
