@@ -49,6 +49,8 @@ def release(region: Region, options: argparse.Namespace) -> None:
     if not places.state().exists():
         return
     inside = region_namespace(region)
+    # whoever works on the region holds its lock: without the region they fail, and give it up at once
+    inside.kill()
     with locked(region.lock):
         clear(region, inside)
         network.disconnect_region(region)

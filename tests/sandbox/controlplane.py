@@ -8,12 +8,11 @@ Choices that are not obvious:
 - etcd does not wait for the disk: a cluster of the sandbox never outlives the machine's boot.
 """
 import base64
-import http.client
 import shutil
-import ssl
 import string
 from pathlib import Path
 
+import kubeapi
 import kubeconfig
 import pki
 import places
@@ -60,14 +59,8 @@ def running(inside: Namespace) -> bool:
 def answers(region: Region) -> bool:
     """Whether the API server says that it is ready."""
     try:
-        trust = ssl.create_default_context(cafile=str(region.pki / "ca.crt"))
-        connection = http.client.HTTPSConnection(region.address, 6443, timeout=5, context=trust)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException):
+        return kubeapi.get(region, "/readyz")[0] == 200
+    except OSError:
         return False
 
 
@@ -110,7 +103,7 @@ def _programs(region: Region, issuer: str) -> dict[str, list]:
             "--authentication-token-webhook-version=v1", "--authentication-token-webhook-cache-ttl=10s",
             "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
             f"--kubelet-client-certificate={own}/kubelet-client.crt", f"--kubelet-client-key={own}/kubelet-client.key",
-            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-certificate-authority={own}/ca.crt", "--kubelet-preferred-address-types=InternalIP",
             f"--requestheader-client-ca-file={own}/front-proxy/ca.crt", f"--requestheader-allowed-names={FRONT_PROXY}",
             "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",

@@ -13,12 +13,12 @@ usage: irsa.py serve      listens on https://10.89.0.1:5443, path /mutate/REGION
 import base64
 import copy
 import csv
-import http.client
 import http.server
 import json
 import ssl
 import sys
 
+import kubeapi
 import pki
 import places
 from region import REGIONS, Region
@@ -110,22 +110,10 @@ def review(request: dict, region: Region) -> dict:
 
 
 def service_account(region: Region, namespace: str, name: str) -> dict | None:
-    """Asks the region's API server. Its kubeconfig is read anew each time: a new cluster has new keys."""
-    configuration = json.loads(region.admin_kubeconfig.read_text())
-    authority = base64.b64decode(configuration["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
-    connection = http.client.HTTPSConnection(region.address, 6443, timeout=5, context=ssl.create_default_context(cadata=authority))
-    try:
-        connection.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}",
-                           headers={"Authorization": f"Bearer {configuration['users'][0]['user']['token']}"})
-        response = connection.getresponse()
-        body = json.loads(response.read())
-    finally:
-        connection.close()
-    if response.status == 404:
-        return None
-    if response.status != 200:
-        raise RuntimeError(f"API server of {region.name} answered {response.status} for service account {namespace}/{name}")
-    return body
+    status, body = kubeapi.get(region, f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
+    if status not in (200, 404):
+        raise RuntimeError(f"API server of {region.name} answered {status} for service account {namespace}/{name}")
+    return body if status == 200 else None
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

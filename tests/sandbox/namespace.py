@@ -79,7 +79,10 @@ class Namespace:
             wait_until(lambda: not self.running(name), f"`{name}` to die", 10)
 
     def command(self, *argv: str) -> list[str]:
-        """The command that runs another in the network namespace alone, with the host's files and processes."""
+        """The command that runs another in the network namespace alone, with the host's files and processes.
+
+        Not `ip netns exec`, which would mount /sys anew, for that command, without control groups.
+        """
         pid = self.pid()
         if pid is None:
             raise Failure(f"nothing runs behind `{self.path}`: start the sandbox again")

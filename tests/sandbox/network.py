@@ -7,7 +7,8 @@
 
 The region's namespace routes between its nodes' pods and to the host side, as a VPC would. There is no default route,
 neither there nor on nodes nor in pods: what is not the sandbox's is unreachable at once, so nothing in a pod can
-reach the machine's network or a cloud's metadata, nor wait for them.
+reach the machine's network or a cloud's metadata, nor wait for them. (So the bridge plug-in's `isDefaultGateway` will
+not do: `isGateway` and a route.)
 """
 import subprocess
 from pathlib import Path

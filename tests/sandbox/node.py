@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cgroups
-import controlplane
+import kubeapi
 import kubeconfig
 import network
+import pki
 import registries
-from namespace import Namespace
+from namespace import Namespace, last_lines
 from region import NODE_NUMBERS, Region
 from waiting import Failure, locked, wait_until
 
@@ -111,9 +112,18 @@ class Node:
 
     def wait_ready(self, seconds: float = 90) -> None:
         """Waits until the API server holds the node as Ready."""
-        for condition in ("create", "condition=Ready"):
-            controlplane.kubectl(self.region, "wait", f"--for={condition}", f"node/{self.name}", f"--timeout={seconds:g}s",
-                                 seconds=seconds + 10)
+        def ready() -> bool:
+            for name, status in self.namespace.programs().items():
+                if status is not None:
+                    raise Failure(f"`{name}` of {self.name} ended with {status}: {last_lines(self.log(name))}")
+            try:
+                status, node = kubeapi.get(self.region, f"/api/v1/nodes/{self.name}")
+            except OSError:
+                return False
+            conditions = node["status"].get("conditions", []) if status == 200 else []
+            return any((condition["type"], condition["status"]) == ("Ready", "True") for condition in conditions)
+
+        wait_until(ready, f"{self.name} to become Ready (log: {self.log('kubelet')})", seconds, interval=0.2)
 
     def clear(self, inside: Namespace) -> None:
         """Ends the node and removes what it has, however much of it there is, but the note of whose number it is."""
@@ -135,10 +145,14 @@ class Node:
         (self.directory / "tmp").mkdir()
         (self.directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         registries.configure(self.region, self.directory)
+        # signed by the cluster's authority, as EKS approves it: metrics-server and the API server verify it
+        address = self.region.node_address(self.number)
+        pki.issue(self.region.pki, self.directory / "serving", f"system:node:{self.name}", organization="system:nodes",
+                  hosts=(address, self.name))
         instance = hashlib.sha256(f"{self.region.name}/{shape.group}/{self.number}".encode()).hexdigest()[:17]
         values = {
             "directory": self.directory, "pause": PAUSE_IMAGE, "cni_programs": _cni_programs(),
-            "address": self.region.node_address(self.number), "pods": self.region.node_pod_range(self.number),
+            "address": address, "pods": self.region.node_pod_range(self.number),
             "sandbox_range": network.SANDBOX_RANGE,
             "authority": self.region.pki / "ca.crt", "cgroup": self.cgroup, "dns": self.region.dns_service,
             "provider_id": f"aws:///{self.region.node_zone(self.number)}/i-{instance}", "taints": json.dumps(shape.taints),
