@@ -1,0 +1,151 @@
+//! A build by BuildKit, followed event by event.
+
+use std::{collections::BTreeMap, fs::File, time::Duration};
+
+use bollard::{
+    body_try_stream,
+    models::BuildInfoAux,
+    query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion},
+};
+use futures::StreamExt;
+
+use super::{
+    Engine, bounded,
+    error::{class_of, classify},
+    log::Log,
+    pieces::pieces,
+    transcript::Transcript,
+};
+use crate::step::{Context, Error, ErrorExt, Result};
+
+/// A cold build of a service with all that it depends on, on a small machine, takes a quarter of it.
+const DEADLINE: Duration = Duration::from_secs(60 * 60);
+
+/// What an image is made of, apart from its context's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// Its path in the context.
+    pub dockerfile: String,
+    pub args: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// The network of `RUN` steps; the engine's own choice if not given.
+    pub network: Option<String>,
+    pub platform: String,
+}
+
+/// Builds an image without a name from a context in the form of a tar file, and returns its id.
+///
+/// # Errors
+/// When the build fails, with the failed step's last lines; when it takes longer than an hour.
+pub async fn build(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
+    let what = format!("build the image from `{}`", recipe.dockerfile);
+    bounded(cx, &what, DEADLINE, follow(cx, engine, recipe, context)).await.doing(what.clone())
+}
+
+async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
+    let mut log = Log::open(cx)?;
+    let body = body_try_stream(pieces(context).doing("read the build context")?);
+    let mut events = engine.docker.build_image(options(recipe), None, Some(body));
+    let mut transcript = Transcript::default();
+    let mut image = None;
+    cx.progress("sends the build context");
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return Err(explained(&transcript, classify(error))),
+        };
+        match event.aux {
+            Some(BuildInfoAux::BuildKit(status)) => {
+                for line in transcript.take(&status) {
+                    log.line(&line)?;
+                }
+                if let Some((done, total, text)) = transcript.progress() {
+                    cx.count(done, total, text);
+                }
+            }
+            Some(BuildInfoAux::Default(built)) => image = built.id.or(image),
+            None => {}
+        }
+    }
+    image.ok_or_else(|| {
+        explained(&transcript, Error::permanent("the engine ended the build without an image"))
+    })
+}
+
+fn options(recipe: &Recipe) -> BuildImageOptions {
+    let (args, labels) =
+        (recipe.args.clone().into_iter().collect(), recipe.labels.clone().into_iter().collect());
+    let options = BuildImageOptionsBuilder::default()
+        .version(BuilderVersion::BuilderBuildKit)
+        // BuildKit asks for pull credentials by a session, which must be one build's own
+        .session(&format!("paydeploy-{}", uuid::Uuid::now_v7().simple()))
+        .dockerfile(&recipe.dockerfile)
+        .platform(&recipe.platform)
+        .buildargs(&args)
+        .labels(&labels)
+        .rm(true)
+        .forcerm(true);
+    match &recipe.network {
+        Some(network) => options.networkmode(network).build(),
+        None => options.build(),
+    }
+}
+
+/// A failed build in the words of the step that failed, where one did.
+fn explained(transcript: &Transcript, error: Error) -> Error {
+    let Some(broken) = transcript.broken() else { return error };
+    let how = format!("`{}` failed: {}", broken.name, broken.error);
+    let class = class_of(&broken.error);
+    if broken.tail.is_empty() {
+        return Error::msg(class, how);
+    }
+    Error::new(class, anyhow::anyhow!(broken.tail.join("\n")).context(how))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
+
+    use super::{Recipe, Transcript, explained, options};
+    use crate::step::{Class, Error};
+
+    #[test]
+    fn the_recipe_is_what_the_engine_is_asked_for() {
+        let recipe = Recipe {
+            dockerfile: "service/Dockerfile".to_owned(),
+            args: BTreeMap::from([("SOURCE_DATE_EPOCH".to_owned(), "7".to_owned())]),
+            labels: BTreeMap::new(),
+            network: Some("host".to_owned()),
+            platform: "linux/amd64".to_owned(),
+        };
+        let asked = options(&recipe);
+        assert_eq!(asked.dockerfile, "service/Dockerfile");
+        assert_eq!(asked.buildargs.unwrap()["SOURCE_DATE_EPOCH"], "7");
+        assert_eq!(asked.networkmode.as_deref(), Some("host"));
+        assert_ne!(asked.session, options(&recipe).session, "two builds at once have two sessions");
+    }
+
+    #[test]
+    fn a_failed_build_speaks_in_the_words_of_the_step_that_failed() {
+        let vertex = Vertex {
+            digest: "a".to_owned(),
+            name: "[2/3] RUN make".to_owned(),
+            error: "exit code: 2".to_owned(),
+            ..Vertex::default()
+        };
+        let log =
+            VertexLog { vertex: "a".to_owned(), msg: b"cc: no input\n".to_vec(), ..VertexLog::default() };
+        let mut transcript = Transcript::default();
+        assert_eq!(explained(&transcript, Error::transient("reset")).to_string(), "reset");
+        transcript.take(&StatusResponse {
+            vertexes: vec![vertex],
+            logs: vec![log],
+            ..StatusResponse::default()
+        });
+        let error = explained(&transcript, Error::transient("executor failed"));
+        assert_eq!(error.chain(), ["`[2/3] RUN make` failed: exit code: 2", "cc: no input"]);
+        assert_eq!(error.class, Class::Permanent);
+    }
+}

@@ -1,0 +1,92 @@
+//! An image from one registry to another, bit for bit.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    client::Remote,
+    manifest::{Manifest, Part},
+};
+use crate::{
+    container::{Failure, bounded},
+    fact::ImageDigest,
+    step::{Context, Error},
+};
+
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const AT_ONCE: usize = 3;
+/// An index of all platforms with their attestations has a few dozen.
+const MANIFESTS: usize = 100;
+
+/// Copies an image, or an index with its images, and lets `tag` name it. What is there already is not sent
+/// again; the tag comes last, so that it never names half an image.
+///
+/// # Errors
+/// [`Failure::Login`] when either registry refuses the login.
+pub async fn copy(
+    cx: &Context,
+    from: &Remote,
+    to: &Remote,
+    digest: &ImageDigest,
+    tag: &str,
+) -> Result<(), Failure> {
+    let what = format!("copy the image from `{}` to `{}`", from.host(), to.host());
+    bounded(cx, what, DEADLINE, copy_all(cx, from, to, digest, tag)).await
+}
+
+async fn copy_all(
+    cx: &Context,
+    from: &Remote,
+    to: &Remote,
+    digest: &ImageDigest,
+    tag: &str,
+) -> Result<(), Failure> {
+    let manifests = collect(from, digest).await?;
+    let blobs: Vec<&Part> = manifests.iter().flat_map(|manifest| &manifest.blobs).collect();
+    let (total, done) = (u32::try_from(blobs.len()).unwrap_or(u32::MAX), AtomicU32::new(0));
+    let tell = |done: u32| cx.count(done, total, format!("copies from {} to {}", from.host(), to.host()));
+    tell(0);
+    stream::iter(blobs)
+        .map(Ok)
+        .try_for_each_concurrent(AT_ONCE, async |blob| {
+            copy_blob(from, to, blob).await?;
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok::<(), Failure>(())
+        })
+        .await?;
+    // a registry takes an index only when it has all that the index names
+    for manifest in manifests.iter().skip(1).rev() {
+        to.put_manifest(&manifest.digest.0, manifest).await?;
+    }
+    to.put_manifest(tag, &manifests[0]).await
+}
+
+/// The manifest asked for, and behind it all that it leads to, each after the one that names it.
+async fn collect(from: &Remote, digest: &ImageDigest) -> Result<Vec<Manifest>, Failure> {
+    let mut found = vec![from.manifest(digest).await?];
+    let mut next = 0;
+    while next < found.len() {
+        for child in found[next].children.clone() {
+            if found.len() == MANIFESTS {
+                return Err(
+                    Error::permanent(format!("{digest} leads to more than {MANIFESTS} manifests")).into()
+                );
+            }
+            found.push(from.manifest(&child.digest).await?);
+        }
+        next += 1;
+    }
+    Ok(found)
+}
+
+async fn copy_blob(from: &Remote, to: &Remote, blob: &Part) -> Result<(), Failure> {
+    if to.has_blob(blob).await? {
+        return Ok(());
+    }
+    let content = from.blob(blob).await?;
+    to.put_blob(blob, content).await
+}

@@ -1,0 +1,34 @@
+//! The step's log, for what is told by an API instead of a child process.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::PathBuf,
+};
+
+use crate::step::{Context, ErrorExt, Result};
+
+#[derive(Debug)]
+pub(super) struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    pub fn open(cx: &Context) -> Result<Self> {
+        let path = cx.log.clone();
+        let open = || {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            OpenOptions::new().append(true).create(true).open(&path)
+        };
+        let file = open().doing(format!("write the log `{}`", path.display()))?;
+        Ok(Self { file, path })
+    }
+
+    pub fn line(&mut self, line: &str) -> Result<()> {
+        // one write a line: others may append to the same file
+        self.file
+            .write_all(format!("{line}\n").as_bytes())
+            .doing(format!("write the log `{}`", self.path.display()))
+    }
+}

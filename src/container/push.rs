@@ -1,0 +1,224 @@
+//! A push by the engine, and what its status lines say.
+
+use std::time::Duration;
+
+use bollard::{
+    auth::DockerCredentials, errors::Error as EngineError, models::PushImageInfo,
+    query_parameters::PushImageOptionsBuilder,
+};
+use futures::StreamExt;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{
+    Engine, Repository, bounded,
+    error::classify,
+    log::Log,
+    login::{Failure, Login, is_refusal},
+    parse_digest,
+};
+use crate::{
+    fact::ImageDigest,
+    step::{Context, Error, ErrorExt, Result},
+};
+
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
+/// An engine with nothing to tell for so long has lost its registry.
+const SILENCE: Duration = Duration::from_secs(90);
+/// An engine tries a registry that is down for 50 s, without saying why. Our own retries say what they wait for.
+const RETRYING: Duration = Duration::from_secs(20);
+
+/// Pushes an image of the engine as `repository:tag`, and returns the digest that the registry knows it by.
+///
+/// # Errors
+/// [`Failure::Login`] when the registry refuses the login; transient when it is down.
+pub async fn push(
+    cx: &Context,
+    engine: &Engine,
+    image: &str,
+    repository: &Repository,
+    tag: &str,
+    login: Login,
+) -> Result<ImageDigest, Failure> {
+    engine.name_for(image, repository, tag).await?;
+    let what = format!("push `{}` to `{}`", repository.name, repository.host);
+    match bounded(cx, &what, DEADLINE, follow(cx, engine, repository, tag, login)).await {
+        Err(Failure::Other(error)) => Err(Err::<ImageDigest, _>(error).doing(what).unwrap_err().into()),
+        Err(Failure::Login(said)) => Err(Failure::Login(format!("failed to {what}: {said}"))),
+        pushed => pushed,
+    }
+}
+
+async fn follow(
+    cx: &Context,
+    engine: &Engine,
+    repository: &Repository,
+    tag: &str,
+    login: Login,
+) -> Result<ImageDigest, Failure> {
+    let mut log = Log::open(cx)?;
+    let options = PushImageOptionsBuilder::default().tag(tag).build();
+    let credentials = DockerCredentials {
+        username: Some(login.user),
+        password: Some(login.password.expose_secret().to_owned()),
+        serveraddress: Some(repository.host.clone()),
+        ..DockerCredentials::default()
+    };
+    let mut events =
+        Box::pin(engine.docker.push_image(&repository.to_string(), Some(options), Some(credentials)));
+    let mut seen = Progress::default();
+    loop {
+        let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| {
+            Error::transient(format!("`{}` has not answered for {} s", repository.host, SILENCE.as_secs()))
+        })?;
+        let Some(event) = event else { break };
+        let status = event.map_err(failed)?;
+        if let Some(line) = seen.take(&status, tag, Instant::now()) {
+            log.line(&line)?;
+        }
+        if seen.retries_for(Instant::now()) > RETRYING {
+            return Err(
+                Error::transient(format!("`{}` does not take the image's layers", repository.host)).into()
+            );
+        }
+        cx.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
+    }
+    seen.digest.ok_or_else(|| Error::transient("the engine ended the push without a digest").into())
+}
+
+fn failed(error: EngineError) -> Failure {
+    match error {
+        EngineError::DockerStreamError { error } if is_refusal(&error) => {
+            Failure::Login(error.trim_end().to_owned())
+        }
+        EngineError::DockerStreamError { error } if is_taken(&error) => {
+            // somebody was faster: the next look tells whether with the same image
+            Failure::Other(Error::transient(error.trim_end()))
+        }
+        error => Failure::Other(classify(error)),
+    }
+}
+
+/// Whether a registry with immutable tags says that the tag is there already.
+pub(super) fn is_taken(message: &str) -> bool {
+    message.contains("tag is immutable") || message.contains("cannot be overwritten")
+}
+
+/// What the status lines add up to.
+#[derive(Debug, Default)]
+struct Progress {
+    layers: u32,
+    done: u32,
+    retrying: Option<Instant>,
+    digest: Option<ImageDigest>,
+}
+
+impl Progress {
+    /// Takes a status in, and returns it for the log unless it is one of a moving bar.
+    fn take(&mut self, event: &PushImageInfo, tag: &str, now: Instant) -> Option<String> {
+        let status = event.status.as_deref()?;
+        match status {
+            "Preparing" => self.layers += 1,
+            "Pushed" | "Layer already exists" => self.done += 1,
+            _ if status.starts_with("Mounted from ") => self.done += 1,
+            _ => {}
+        }
+        if status.starts_with("Retrying in ") {
+            self.retrying.get_or_insert(now);
+        } else {
+            self.retrying = None;
+        }
+        if let Some(digest) = digest_in(status, tag) {
+            self.digest = Some(digest);
+        }
+        // bars and countdowns would fill the log
+        let moves =
+            matches!(status, "Preparing" | "Waiting" | "Pushing") || status.starts_with("Retrying in ");
+        (!moves).then(|| status.to_owned())
+    }
+
+    fn retries_for(&self, now: Instant) -> Duration {
+        self.retrying.map_or(Duration::ZERO, |since| now.duration_since(since))
+    }
+}
+
+/// The digest at the end of a push is told in words only: `TAG: digest: sha256:… size: 1234`.
+fn digest_in(status: &str, tag: &str) -> Option<ImageDigest> {
+    let told = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
+    parse_digest(told.split(' ').next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bollard::{errors::Error as EngineError, models::PushImageInfo};
+    use tokio::time::Instant;
+
+    use super::{Progress, digest_in, failed};
+    use crate::{container::Failure, step::Class};
+
+    fn status(text: &str) -> PushImageInfo {
+        PushImageInfo { status: Some(text.to_owned()), ..PushImageInfo::default() }
+    }
+
+    fn refused(message: &str) -> Failure {
+        failed(EngineError::DockerStreamError { error: message.to_owned() })
+    }
+
+    #[test]
+    fn the_digest_of_a_push_is_read_from_its_last_words() {
+        let digest = format!("sha256:{}", "4f".repeat(32));
+        let last = format!("0123abc: digest: {digest} size: 528");
+        assert_eq!(digest_in(&last, "0123abc").unwrap().0, digest);
+        assert_eq!(digest_in(&last, "0123abd"), None, "another tag's");
+        assert_eq!(digest_in("0123abc: digest: sha256:4f size: 528", "0123abc"), None);
+    }
+
+    #[test]
+    fn layers_are_counted_and_bars_stay_out_of_the_log() {
+        let (mut seen, now) = (Progress::default(), Instant::now());
+        let mut logged = Vec::new();
+        for text in [
+            "Preparing",
+            "Preparing",
+            "Preparing",
+            "Pushing",
+            "Layer already exists",
+            "Pushed",
+            "Mounted from x",
+        ] {
+            logged.extend(seen.take(&status(text), "t", now));
+        }
+        assert_eq!((seen.done, seen.layers), (3, 3));
+        assert_eq!(logged, ["Layer already exists", "Pushed", "Mounted from x"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_only_retries_is_noticed() {
+        let mut seen = Progress::default();
+        seen.take(&status("Retrying in 5 seconds"), "t", Instant::now());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        seen.take(&status("Retrying in 10 seconds"), "t", Instant::now());
+        assert_eq!(seen.retries_for(Instant::now()), Duration::from_secs(5));
+        seen.take(&status("Pushing"), "t", Instant::now());
+        assert_eq!(seen.retries_for(Instant::now()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_push_fails_as_its_message_says() {
+        assert!(matches!(refused("no basic auth credentials"), Failure::Login(_)));
+        let class = |failure: Failure| match failure {
+            Failure::Other(error) => error.class,
+            Failure::Login(said) => panic!("{said} is no refused login"),
+        };
+        assert_eq!(class(refused("dial tcp 10.89.1.1:5601: connect: connection refused")), Class::Transient);
+        assert_eq!(
+            class(refused("name unknown: The repository with name 'x' does not exist")),
+            Class::Permanent
+        );
+        let taken = "tag invalid: The image tag 'a' already exists in the 'x' repository and cannot be overwritten \
+                     because the tag is immutable.";
+        assert_eq!(class(refused(taken)), Class::Transient);
+    }
+}
