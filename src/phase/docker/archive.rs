@@ -1,0 +1,149 @@
+//! The build context: a commit's files, never those that happen to lie around.
+
+use std::{
+    fs::File,
+    io::{self, Seek},
+    path::Path,
+    time::Duration,
+};
+
+use crate::{
+    fact::Commit,
+    step::{Context, Error, ErrorExt, Result},
+    tool::Command,
+};
+
+const DEADLINE: Duration = Duration::from_secs(5 * 60);
+
+/// The commit's files under the context's folder as a tar file, dated by the commit. What `.gitattributes`
+/// calls `export-ignore` is left out.
+///
+/// # Errors
+/// When git does not know the commit, or the commit has no Dockerfile.
+pub(super) async fn archive(cx: &Context, commit: &Commit) -> Result<File> {
+    let image = &cx.world.config.image;
+    let file = tempfile::NamedTempFile::new().doing("make a temporary file for the build context")?;
+    Command::new(&cx.world.tools.git)
+        // a user's umask for archives would change the image
+        .args(["-c", "tar.umask=0022", "archive", "--format=tar", "--output"])
+        .arg(file.path())
+        .arg(&commit.id)
+        .dir(&image.context)
+        .deadline(DEADLINE)
+        .run(cx)
+        .await?;
+    let archive = file.reopen().doing("open the build context")?;
+    let (archive, dockerfile) = (file.into_file().sync_data().map(|()| archive), image.dockerfile.clone());
+    let mut archive = archive.doing("write the build context")?;
+    let there = tokio::task::spawn_blocking(move || {
+        let there = holds(&mut archive, &dockerfile)?;
+        io::Result::Ok((archive, there))
+    });
+    let (archive, there) = there.await?.doing("read the build context")?;
+    if !there {
+        let (id, path) = (commit.short(), image.context.join(&image.dockerfile));
+        return Err(Error::permanent(format!("commit {id} holds no `{}`", path.display()))
+            .with_hint("commit the Dockerfile, or name the right one in `[image] dockerfile`"));
+    }
+    Ok(archive)
+}
+
+fn holds(archive: &mut File, name: &Path) -> io::Result<bool> {
+    archive.rewind()?;
+    for entry in tar::Archive::new(archive).entries_with_seek()? {
+        if entry?.path()? == name.components().as_path() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Seek, path::Path, process::Command};
+
+    use super::archive;
+    use crate::{
+        fact::Commit,
+        step::{Class, Context, World},
+        tool::{Tools, testing},
+    };
+
+    fn git(dir: &Path, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.current_dir(dir).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
+        for (name, value) in [("GIT_COMMITTER_DATE", "@1750000000 +0000"), ("GIT_CONFIG_GLOBAL", "/dev/null")]
+        {
+            command.env(name, value);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A repository with `app/Dockerfile` and `app/run.sh` committed, and a context at `app`.
+    fn repository(dir: &Path) -> (Context, Commit) {
+        fs::create_dir_all(dir.join("app")).unwrap();
+        fs::write(dir.join("README.md"), "x").unwrap();
+        fs::write(dir.join("app/Dockerfile"), "FROM scratch\n").unwrap();
+        fs::write(dir.join("app/run.sh"), "#!/bin/sh\n").unwrap();
+        git(dir, &["init", "--quiet"]);
+        git(dir, &["add", "."]);
+        git(dir, &["commit", "--quiet", "-m", "x"]);
+        let commit = Commit { id: git(dir, &["rev-parse", "HEAD"]), time: 1_750_000_000 };
+        let (cx, _events) = testing::context(dir);
+        let mut config = cx.world.config.clone();
+        config.image.context = dir.join("app");
+        let tools = Tools::on_path(&std::env::var_os("PATH").unwrap());
+        let (aws, state, allow_replace) = (cx.world.aws.clone(), cx.world.state.clone(), Vec::new());
+        let world = World { config, aws, tools, state, allow_replace };
+        (Context { world: world.into(), ..cx }, commit)
+    }
+
+    #[tokio::test]
+    async fn an_archive_holds_what_the_commit_holds_and_is_dated_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cx, commit) = repository(dir.path());
+        fs::write(dir.path().join("app/stray"), "not committed").unwrap();
+        fs::write(dir.path().join("app/Dockerfile"), "changed").unwrap();
+        let mut file = archive(&cx, &commit).await.unwrap();
+        file.rewind().unwrap();
+        let mut seen = Vec::new();
+        for entry in tar::Archive::new(file).entries().unwrap() {
+            let entry = entry.unwrap();
+            if entry.header().entry_type().is_file() {
+                let (path, size) = (entry.path().unwrap().display().to_string(), entry.size());
+                seen.push((path, size, entry.header().mtime().unwrap(), entry.header().mode().unwrap()));
+            }
+        }
+        let time = 1_750_000_000;
+        assert_eq!(
+            seen,
+            [("Dockerfile".to_owned(), 13, time, 0o644), ("run.sh".to_owned(), 10, time, 0o644)]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dockerfile_that_is_not_committed_is_missed_before_the_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cx, _) = repository(dir.path());
+        git(dir.path(), &["rm", "--quiet", "--cached", "app/Dockerfile"]);
+        git(dir.path(), &["commit", "--quiet", "-m", "y"]);
+        let commit = Commit { id: git(dir.path(), &["rev-parse", "HEAD"]), time: 1 };
+        let error = archive(&cx, &commit).await.unwrap_err();
+        assert_eq!(error.class, Class::Permanent);
+        let (told, id) = (error.to_string(), commit.short());
+        assert!(
+            told.starts_with(&format!("commit {id} holds no `")) && told.ends_with("app/Dockerfile`"),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_git_does_not_know_is_told_in_its_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cx, _) = repository(dir.path());
+        let error = archive(&cx, &Commit { id: "0".repeat(40), time: 1 }).await.unwrap_err();
+        assert!(error.to_string().contains("not a"), "{error}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The step `docker/build`: find the commit's image, or make it.
+
+use std::time::Duration;
+
+use super::{
+    archive::archive,
+    lookup::{Place, Places, everywhere},
+    recipe::recipe,
+    short, tag,
+};
+use crate::{
+    aws::registry::Registry,
+    config::Config,
+    container::{self, Engine},
+    fact::{self, Built, Commit, ImageSource},
+    step::{Check, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
+};
+
+/// What an image is asked for when it is tried.
+const TRIAL: [&str; 1] = ["--version"];
+
+/// One image for all regions.
+pub struct Build {
+    aws_regions: Vec<String>,
+    /// The image's name in the local engine.
+    local: String,
+}
+
+/// The step for all regions of a configuration.
+pub fn build(config: &Config) -> Build {
+    let aws_regions = config.rollout.iter().map(|name| config.regions[name].aws_region.clone()).collect();
+    Build { aws_regions, local: config.image.repository.clone() }
+}
+
+impl Build {
+    async fn places(&self, cx: &Context, (preflight, foundations): &<Self as Step>::Input) -> Result<Places> {
+        // one stack makes them all: their names do not differ
+        let repository =
+            foundations.first().map_or(&self.local, |foundation| &foundation.ecr_repository_name);
+        everywhere(&cx.world.aws, &self.aws_regions, repository, tag(&preflight.commit)).await
+    }
+
+    /// The commit's image in the local engine. Its name there is given only after it has been tried.
+    async fn local(&self, commit: &Commit) -> Result<Option<Built>> {
+        let tag = tag(commit);
+        let image = Engine::from_env().await?.image(&format!("{}:{tag}", self.local)).await?;
+        let image = image.filter(|image| image.revision.as_ref() == Some(&commit.id));
+        Ok(image.map(|image| Built { tag: tag.to_owned(), at: ImageSource::Engine { id: image.id } }))
+    }
+}
+
+/// The regions' image as other steps take it.
+async fn in_registry(
+    cx: &Context,
+    places: &[Place],
+    (preflight, foundations): &<Build as Step>::Input,
+) -> Result<Option<Built>> {
+    let (Some(place), Some(foundation)) = (places.first(), foundations.first()) else { return Ok(None) };
+    let registry = Registry::new(&cx.world.aws, &place.aws_region);
+    let Some(repository) = registry.url(&foundation.ecr_repository_name).await? else { return Ok(None) };
+    let Place { aws_region, digest } = place.clone();
+    let tag = tag(&preflight.commit).to_owned();
+    Ok(Some(Built { tag, at: ImageSource::Registry { aws_region, repository, digest } }))
+}
+
+fn whereabouts(places: &[Place]) -> String {
+    let regions: Vec<&str> = places.iter().map(|place| place.aws_region.as_str()).collect();
+    let digest = places.first().map_or("", |place| short(&place.digest));
+    format!("{digest} in {}", regions.join(", "))
+}
+
+impl Step for Build {
+    /// What is released; the networks, and with them the registries, of those regions that have one.
+    type Input = (fact::Preflight, Vec<fact::Foundation>);
+    type Fact = Built;
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        StepId::global(Phase::Docker, "build")
+    }
+
+    fn resource(&self) -> Resource {
+        Resource::Cpu
+    }
+
+    fn estimate(&self) -> Duration {
+        Duration::from_secs(4 * 60)
+    }
+
+    async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Built>> {
+        let found = self.places(cx, input).await?.found;
+        if let Some(built) = in_registry(cx, &found, input).await? {
+            return Ok(Seen::ok(built, whereabouts(&found)));
+        }
+        Ok(match self.local(&input.0.commit).await {
+            Ok(Some(built)) => Seen::ok(built, "built, in no registry yet"),
+            Ok(None) => Seen::absent(format!("no image of {}", input.0.commit.short())),
+            // only who builds needs an engine
+            Err(error) => Seen::absent(format!("in no registry; {error}")),
+        })
+    }
+
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<()>> {
+        let Places { found, silent } = self.places(cx, input).await?;
+        if !found.is_empty() {
+            return Ok(Check::Clean(whereabouts(&found)));
+        }
+        let commit = &input.0.commit;
+        if let Ok(Some(_)) = self.local(commit).await {
+            return Ok(Check::Clean("built, in no registry yet".to_owned()));
+        }
+        let dockerfile = cx.world.config.image.dockerfile.display();
+        let mut lines = vec![format!("build {}:{} from `{dockerfile}`", self.local, commit.short())];
+        lines.extend(silent.iter().map(|why| format!("without having looked in {why}")));
+        Ok(Check::Change { lines, change: () })
+    }
+
+    async fn apply(&self, cx: &Context, (preflight, _): &Self::Input, (): ()) -> Result<()> {
+        let commit = &preflight.commit;
+        let engine = Engine::from_env().await?;
+        let context = archive(cx, commit).await?;
+        let image = container::build(cx, &engine, &recipe(&cx.world.config, commit), context).await?;
+        if let Err(error) = container::smoke(cx, &engine, &image, &TRIAL).await {
+            engine.discard(&image).await;
+            return Err(hinted(error));
+        }
+        engine.name(&image, &self.local, tag(commit)).await
+    }
+
+    /// An image is no cost, and its repository goes with the stack that made it.
+    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+fn hinted(error: Error) -> Error {
+    match error.hint {
+        Some(_) => error,
+        None => error.with_hint("every image must start with `--version` and end with exit code 0"),
+    }
+}

@@ -1,0 +1,145 @@
+//! Which regions' registries have a commit's image.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use futures::future::join_all;
+
+use super::short;
+use crate::{
+    aws::{Aws, registry::Registry},
+    fact::ImageDigest,
+    step::{Class, Error, Result},
+};
+
+/// An image in a region's registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub aws_region: String,
+    pub digest: ImageDigest,
+}
+
+/// What all regions said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    pub found: Vec<Place>,
+    /// Regions that could not be asked, and why: their own steps fail for it, not those of others.
+    pub silent: Vec<String>,
+}
+
+/// Asks all regions at once.
+///
+/// # Errors
+/// When regions have different images under the tag; when no region could be asked.
+pub(super) async fn everywhere(
+    aws: &Aws,
+    aws_regions: &[String],
+    repository: &str,
+    tag: &str,
+) -> Result<Places> {
+    let said = aws_regions.iter().map(|aws_region| async move {
+        let registry = Registry::new(aws, aws_region);
+        // a region is taken for silent only when it is: what it has decides what all regions get
+        let said = (|| registry.digest(repository, tag))
+            .retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(3))
+            .when(|error: &Error| error.class == Class::Transient);
+        (aws_region.clone(), said.await)
+    });
+    settle(tag, join_all(said).await)
+}
+
+fn settle(tag: &str, said: Vec<(String, Result<Option<ImageDigest>>)>) -> Result<Places> {
+    let mut places = Places::default();
+    let mut failed = None;
+    let regions = said.len();
+    for (aws_region, said) in said {
+        match said {
+            Ok(Some(digest)) => places.found.push(Place { aws_region, digest }),
+            Ok(None) => {}
+            Err(error) => {
+                places.silent.push(format!("`{aws_region}`: {error}"));
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = failed.filter(|_| places.silent.len() == regions) {
+        return Err(error);
+    }
+    if let Some((one, other)) = disagreement(&places.found) {
+        return Err(conflict(tag, one, other));
+    }
+    Ok(places)
+}
+
+fn disagreement(found: &[Place]) -> Option<(&Place, &Place)> {
+    let first = found.first()?;
+    found.iter().find(|place| place.digest != first.digest).map(|other| (first, other))
+}
+
+/// A tag that names two images: nobody but the user knows which is meant.
+pub(super) fn conflict(tag: &str, one: &Place, other: &Place) -> Error {
+    Error::permanent(format!(
+        "the tag `{tag}` names {} in `{}` and {} in `{}`",
+        short(&one.digest),
+        one.aws_region,
+        short(&other.digest),
+        other.aws_region
+    ))
+    .with_hint(format!(
+        "delete the wrong one (`aws ecr batch-delete-image --region REGION --repository-name NAME --image-ids imageTag={tag}`), then run the same command again"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settle;
+    use crate::{
+        fact::ImageDigest,
+        step::{Class, Error, Result},
+    };
+
+    fn digest(byte: &str) -> ImageDigest {
+        ImageDigest(format!("sha256:{}", byte.repeat(32)))
+    }
+
+    fn said<const N: usize>(
+        all: [(&str, Result<Option<ImageDigest>>); N],
+    ) -> Vec<(String, Result<Option<ImageDigest>>)> {
+        all.into_iter().map(|(region, said)| (region.to_owned(), said)).collect()
+    }
+
+    #[test]
+    fn the_image_is_where_it_is_found() {
+        let places = said([("eu-south-2", Ok(None)), ("us-east-1", Ok(Some(digest("aa"))))]);
+        let places = settle("t", places).unwrap();
+        assert_eq!((places.found.len(), places.found[0].aws_region.as_str()), (1, "us-east-1"));
+        assert!(places.silent.is_empty());
+    }
+
+    #[test]
+    fn two_images_under_one_tag_are_told_with_the_remedy() {
+        let places = said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", Ok(Some(digest("bb"))))]);
+        let error = settle("0123", places).unwrap_err();
+        assert_eq!(error.class, Class::Permanent);
+        assert_eq!(
+            error.to_string(),
+            "the tag `0123` names sha256:aaaaaaaaaaaa in `eu-south-2` and sha256:bbbbbbbbbbbb in `us-east-1`"
+        );
+        assert!(error.hint.unwrap().contains("imageTag=0123"));
+    }
+
+    #[test]
+    fn a_silent_region_stops_nobody_else() {
+        let down = || Err(Error::transient("dispatch failure"));
+        let places = settle("t", said([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
+        assert_eq!(
+            (places.found.len(), places.silent),
+            (0, vec!["`us-east-1`: dispatch failure".to_owned()])
+        );
+        let places =
+            settle("t", said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", down())])).unwrap();
+        assert_eq!(places.found.len(), 1);
+        let error = settle("t", said([("eu-south-2", down()), ("us-east-1", down())])).unwrap_err();
+        assert_eq!(error.class, Class::Transient);
+    }
+}

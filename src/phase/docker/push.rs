@@ -1,0 +1,185 @@
+//! The step `docker/REGION`: the image in the region's own registry.
+
+use std::time::Duration;
+
+use super::{
+    lookup::{Place, conflict},
+    short,
+};
+use crate::{
+    aws::registry::Registry,
+    config::{Config, Region},
+    container::{
+        self, Engine, Repository,
+        distribution::{self, Remote},
+        with_login,
+    },
+    fact::{Built, Foundation, Image, ImageDigest, ImageSource},
+    step::{Check, Context, Error, Phase, Poll, Result, Seen, Step, StepId},
+};
+
+/// How long ECR may take to list what has just been pushed.
+const LISTED: Duration = Duration::from_secs(60);
+
+/// The image in one region.
+pub struct Push {
+    region: Region,
+}
+
+/// The step of a region.
+pub fn region(_config: &Config, region: &Region) -> Push {
+    Push { region: region.clone() }
+}
+
+impl Push {
+    fn registry(&self, cx: &Context) -> Registry {
+        Registry::new(&cx.world.aws, &self.region.aws_region)
+    }
+
+    async fn digest(
+        &self,
+        cx: &Context,
+        built: &Built,
+        foundation: &Foundation,
+    ) -> Result<Option<ImageDigest>> {
+        self.registry(cx).digest(&foundation.ecr_repository_name, &built.tag).await
+    }
+
+    fn place(&self, digest: &ImageDigest) -> Place {
+        Place { aws_region: self.region.aws_region.clone(), digest: digest.clone() }
+    }
+
+    /// Whether the region's image is the one that the local engine has: somebody else may have pushed another
+    /// one meanwhile, or this step has, and did not live to tell.
+    async fn is_local(
+        &self,
+        cx: &Context,
+        foundation: &Foundation,
+        digest: &ImageDigest,
+        id: &str,
+    ) -> Result<bool> {
+        let repository: Repository = foundation.ecr_repository_url.parse()?;
+        let (registry, http) = (self.registry(cx), distribution::http()?);
+        let ask = |login| {
+            let remote = Remote::new(http.clone(), &repository, login);
+            async move { remote?.manifest(digest).await }
+        };
+        Ok(with_login(|| registry.login(), ask).await?.is(id))
+    }
+
+    async fn push(&self, cx: &Context, built: &Built, id: &str, target: &Repository) -> Result<ImageDigest> {
+        let (engine, registry) = (Engine::from_env().await?, self.registry(cx));
+        let push = |login| container::push(cx, &engine, id, target, &built.tag, login);
+        with_login(|| registry.login(), push).await
+    }
+
+    async fn copy(&self, cx: &Context, tag: &str, source: &Source<'_>, target: &Repository) -> Result<()> {
+        let http = distribution::http()?;
+        let (theirs, ours) = (Registry::new(&cx.world.aws, source.aws_region), self.registry(cx));
+        let repository: Repository = source.repository.parse()?;
+        let login = || async { tokio::try_join!(theirs.login(), ours.login()) };
+        let copy = |(theirs, ours)| {
+            let from = Remote::new(http.clone(), &repository, theirs);
+            let to = Remote::new(http.clone(), target, ours);
+            async move { distribution::copy(cx, &from?, &to?, source.digest, tag).await }
+        };
+        with_login(login, copy).await
+    }
+
+    /// What counts is what ECR knows, not what a push has said.
+    async fn confirm(
+        &self,
+        cx: &Context,
+        (built, foundation): &<Self as Step>::Input,
+        pushed: &ImageDigest,
+    ) -> Result<()> {
+        let what = format!("`{}` to list the image", self.region.aws_region);
+        let look = || async {
+            Ok(match self.digest(cx, built, foundation).await? {
+                Some(digest) => Poll::Ready(digest),
+                None => Poll::Pending(format!("no tag `{}` yet", built.tag)),
+            })
+        };
+        let listed = cx.wait(&what, Duration::from_secs(1), LISTED, look).await?;
+        if listed == *pushed {
+            return Ok(());
+        }
+        let region = &self.region.aws_region;
+        Err(Error::permanent(format!("{pushed} was pushed to `{region}`, and ECR lists {listed} there"))
+            .with_hint("somebody else pushed the same tag: run the same command again to compare"))
+    }
+}
+
+/// An image of another region.
+struct Source<'a> {
+    aws_region: &'a str,
+    repository: &'a str,
+    digest: &'a ImageDigest,
+}
+
+impl Step for Push {
+    type Input = (Built, Foundation);
+    type Fact = Image;
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        StepId::of(Phase::Docker, &self.region.name)
+    }
+
+    fn estimate(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    async fn read(&self, cx: &Context, (built, foundation): &Self::Input) -> Result<Seen<Image>> {
+        let Some(digest) = self.digest(cx, built, foundation).await? else {
+            return Ok(Seen::absent("not pushed"));
+        };
+        let detail = short(&digest).to_owned();
+        let differs = matches!(&built.at, ImageSource::Registry { digest: wanted, .. } if *wanted != digest);
+        let image = Image { repository: foundation.ecr_repository_url.clone(), digest };
+        Ok(if differs { Seen::differs(image, detail) } else { Seen::ok(image, detail) })
+    }
+
+    async fn check(&self, cx: &Context, (built, foundation): &Self::Input) -> Result<Check<()>> {
+        let there = self.digest(cx, built, foundation).await?;
+        let lines = |line: String| Ok(Check::Change { lines: vec![line], change: () });
+        match (there, &built.at) {
+            (None, ImageSource::Engine { .. }) => lines(format!("push to {}", foundation.ecr_repository_url)),
+            (None, ImageSource::Registry { aws_region, digest, .. }) => {
+                lines(format!("copy {} from {aws_region}", short(digest)))
+            }
+            (Some(here), ImageSource::Registry { aws_region, digest, .. }) if here != *digest => {
+                let there = Place { aws_region: aws_region.clone(), digest: digest.clone() };
+                Err(conflict(&built.tag, &self.place(&here), &there))
+            }
+            (Some(here), ImageSource::Engine { id }) if !self.is_local(cx, foundation, &here, id).await? => {
+                Err(Error::permanent(format!(
+                    "`{}` has another image under the tag `{}` than the one built here",
+                    self.region.aws_region, built.tag
+                ))
+                .with_hint(
+                    "somebody else has released this commit: run the same command again to use their image",
+                ))
+            }
+            (Some(here), _) => Ok(Check::Clean(short(&here).to_owned())),
+        }
+    }
+
+    async fn apply(&self, cx: &Context, input: &Self::Input, (): ()) -> Result<()> {
+        let (built, foundation) = input;
+        let target: Repository = foundation.ecr_repository_url.parse()?;
+        let pushed = match &built.at {
+            ImageSource::Engine { id } => self.push(cx, built, id, &target).await?,
+            ImageSource::Registry { aws_region, repository, digest } => {
+                self.copy(cx, &built.tag, &Source { aws_region, repository, digest }, &target).await?;
+                digest.clone()
+            }
+        };
+        self.confirm(cx, input, &pushed).await
+    }
+
+    /// The repository goes, with all images, when the stack does that made it.
+    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
