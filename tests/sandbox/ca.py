@@ -1,4 +1,5 @@
 """The sandbox's certificate authority, and the certificates of what listens on the host side."""
+
 from __future__ import annotations
 
 import shutil

@@ -3,6 +3,7 @@
 
 Exit status: 0 done, or up; 1 failed, or broken; 2 wrong use; 3 not up.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -87,7 +88,10 @@ def ask(method: str, page: str, body: Any = None) -> Any:
 def faults(options: argparse.Namespace) -> int:
     if options.action == "add":
         if not options.rules:
-            raise Failure("`faults add` needs a rule in JSON, for instance " + '\'{"service": "eks", "action": "CreateCluster", "settle": 60}\'')
+            raise Failure(
+                "`faults add` needs a rule in JSON, for instance "
+                + '\'{"service": "eks", "action": "CreateCluster", "settle": 60}\''
+            )
         listed = ask("POST", "faults", [rule for text in options.rules for rule in _rules(text)])
     else:
         listed = ask("DELETE" if options.action == "clear" else "GET", "faults")
@@ -110,7 +114,10 @@ def inventory(options: argparse.Namespace) -> int:
         return 0
     for thing in things:
         more = {key: value for key, value in thing.items() if key not in ("service", "region", "type", "id") and value}
-        print(f"{thing['service']:15} {thing['region']:11} {thing['type']:18} {thing['id']}", *(f"{k}={v}" for k, v in more.items()))
+        print(
+            f"{thing['service']:15} {thing['region']:11} {thing['type']:18} {thing['id']}",
+            *(f"{k}={v}" for k, v in more.items()),
+        )
     return 0
 
 
@@ -130,11 +137,15 @@ def kubectl(options: argparse.Namespace) -> int:
     kubeconfig = places.state() / options.region / "admin.kubeconfig"
     if not kubeconfig.exists():
         raise Failure(f"region `{options.region}` has no cluster now")
-    return subprocess.run([str(places.tools() / "bin" / "kubectl"), "--kubeconfig", str(kubeconfig), *options.words]).returncode
+    return subprocess.run(
+        [str(places.tools() / "bin" / "kubectl"), "--kubeconfig", str(kubeconfig), *options.words]
+    ).returncode
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="sandbox", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="sandbox", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function, text: str) -> argparse.ArgumentParser:
@@ -143,11 +154,15 @@ def parse() -> argparse.Namespace:
         return added
 
     started = command("up", up, "start everything; an account without anything in it but a hosted zone")
-    started.add_argument("--no-image", action="store_true", help="go on without the payment API's binary in the workspace")
-    started.add_argument("--no-clusters", action="store_true", help="EKS clusters are simulated: active at once, nothing answers there")
+    started.add_argument(
+        "--no-image", action="store_true", help="go on without the payment API's binary in the workspace"
+    )
+    started.add_argument(
+        "--no-clusters", action="store_true", help="EKS clusters are simulated: active at once, nothing answers there"
+    )
     command("down", down, "end everything and leave nothing")
     command("status", status, "say what runs; the exit status says whether all does")
-    command("env", environment, "print exports for the program under test: eval \"$(sandbox env)\"")
+    command("env", environment, 'print exports for the program under test: eval "$(sandbox env)"')
     faulty = command("faults", faults, "list, add or clear fault rules")
     faulty.add_argument("action", nargs="?", choices=("list", "add", "clear"), default="list")
     faulty.add_argument("rules", nargs="*", metavar="JSON")

@@ -1,4 +1,5 @@
 """The container engine: the machine's own if one answers, else a dockerd of the sandbox without network or firewall rules."""
+
 from __future__ import annotations
 
 import http.client
@@ -48,7 +49,11 @@ class _Unix(http.client.HTTPConnection):
 
 def answers(address: str) -> bool:
     url = urlsplit(address)
-    connection = _Unix(url.path) if url.scheme == "unix" else http.client.HTTPConnection(url.hostname or "", url.port or 2375, timeout=3)
+    connection = (
+        _Unix(url.path)
+        if url.scheme == "unix"
+        else http.client.HTTPConnection(url.hostname or "", url.port or 2375, timeout=3)
+    )
     try:
         connection.request("GET", "/_ping")
         return connection.getresponse().status == 200
@@ -103,7 +108,9 @@ def _start_own() -> None:
 def _outside() -> list[Path]:
     """What dockerd makes at fixed places: its groups under each hierarchy, a folder for plugins."""
     patterns = ("docker", "*/docker", "*/system.slice/docker-*", "system.slice/docker-*")
-    return [path for path in (PLUGINS, PLUGINS.parent) if path.exists()] + [path for pattern in patterns for path in CGROUPS.glob(pattern)]
+    return [path for path in (PLUGINS, PLUGINS.parent) if path.exists()] + [
+        path for pattern in patterns for path in CGROUPS.glob(pattern)
+    ]
 
 
 def clean() -> None:

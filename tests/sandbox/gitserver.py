@@ -1,4 +1,5 @@
 """The team's Git repository: a bare one, served to the clusters by git's own daemon."""
+
 from __future__ import annotations
 
 import os
@@ -21,9 +22,20 @@ def repository() -> Path:
 
 def git(*words: str, directory: Path, environment: dict[str, str] | None = None, stdin: bytes | None = None) -> bytes:
     """Runs git, blind to the caller's configuration and repository."""
-    clean = {**processes.plain_environment(), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+    clean = {
+        **processes.plain_environment(),
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
     source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    done = subprocess.run(["git", "-c", "safe.directory=*", *words], cwd=directory, env={**clean, **(environment or {})}, capture_output=True, **source)
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", *words],
+        cwd=directory,
+        env={**clean, **(environment or {})},
+        capture_output=True,
+        **source,
+    )
     if done.returncode:
         raise Failure(f"`git {words[0]}` in `{directory}` failed: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

@@ -1,4 +1,5 @@
 """A region's database server: PostgreSQL as RDS offers it, and pgbouncer as its proxy. RDS's part of it is in aws/."""
+
 from __future__ import annotations
 
 import os
@@ -88,8 +89,30 @@ def initialize(region: places.Region) -> None:
     (folder / "run").mkdir(parents=True)
     for path in (folder, folder / "run"):
         _own(path, 0o700)
-    argv = [str(_programs() / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "peer", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", env=processes.plain_environment(), user=USER, group=USER, extra_groups=[])
+    argv = [
+        str(_programs() / "initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        USER,
+        "-A",
+        "peer",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+        "--no-instructions",
+    ]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=processes.plain_environment(),
+        user=USER,
+        group=USER,
+        extra_groups=[],
+    )
     if done.returncode:
         raise Failure(f"initdb of {region.name} failed: {done.stderr.strip()[-500:]}")
     domain = f"{places.rds_suffix(region.aws)}.{region.aws}.rds.amazonaws.com"
@@ -114,7 +137,11 @@ def start(region: places.Region) -> None:
         stop_signal=signal.SIGQUIT,
     )
     socket_file = folder / "run" / f".s.PGSQL.{places.POSTGRES_PORT}"
-    processes.ready(server, lambda: _connects(socket.AF_UNIX, str(socket_file)) and _accepts(region), f"PostgreSQL of {region.name} accepts connections")
+    processes.ready(
+        server,
+        lambda: _connects(socket.AF_UNIX, str(socket_file)) and _accepts(region),
+        f"PostgreSQL of {region.name} accepts connections",
+    )
     password = secrets.token_hex(24)
     _sql(region, f"CREATE ROLE rdsadmin LOGIN SUPERUSER PASSWORD '{password}';")
     users = folder / "userlist.txt"
@@ -122,7 +149,11 @@ def start(region: places.Region) -> None:
     users.write_text(f'"rdsadmin" "{password}"\n')
     _own(users, 0o600)
     proxy = processes.spawn(f"pgbouncer-{region.name}", ["pgbouncer", "-q", str(folder / "pgbouncer.ini")], user=USER)
-    processes.ready(proxy, lambda: _connects(socket.AF_INET, (region.proxy, places.POSTGRES_PORT)), f"pgbouncer of {region.name} listens")
+    processes.ready(
+        proxy,
+        lambda: _connects(socket.AF_INET, (region.proxy, places.POSTGRES_PORT)),
+        f"pgbouncer of {region.name} listens",
+    )
 
 
 def _connects(family: int, address) -> bool:
@@ -137,12 +168,37 @@ def _connects(family: int, address) -> bool:
 
 def _accepts(region: places.Region) -> bool:
     argv = [str(_programs() / "pg_isready"), "-q", "-h", str(home(region) / "run"), "-p", str(places.POSTGRES_PORT)]
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, user=USER, group=USER, extra_groups=[], cwd="/").returncode == 0
+    return (
+        subprocess.run(argv, stdin=subprocess.DEVNULL, user=USER, group=USER, extra_groups=[], cwd="/").returncode == 0
+    )
 
 
 def _sql(region: places.Region, statement: str) -> None:
     """On standard input: a statement may hold a password."""
-    argv = [str(_programs() / "psql"), "-h", str(home(region) / "run"), "-p", str(places.POSTGRES_PORT), "-U", USER, "-d", "postgres", "-Xq", "-v", "ON_ERROR_STOP=1"]
-    done = subprocess.run(argv, input=statement, text=True, capture_output=True, user=USER, group=USER, extra_groups=[], cwd="/", env={"PATH": os.environ["PATH"]})
+    argv = [
+        str(_programs() / "psql"),
+        "-h",
+        str(home(region) / "run"),
+        "-p",
+        str(places.POSTGRES_PORT),
+        "-U",
+        USER,
+        "-d",
+        "postgres",
+        "-Xq",
+        "-v",
+        "ON_ERROR_STOP=1",
+    ]
+    done = subprocess.run(
+        argv,
+        input=statement,
+        text=True,
+        capture_output=True,
+        user=USER,
+        group=USER,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+    )
     if done.returncode:
         raise Failure(f"PostgreSQL of {region.name}: {done.stderr.strip().splitlines()[0]}")

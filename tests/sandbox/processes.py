@@ -1,4 +1,5 @@
 """The sandbox's long-running programs: started in sessions of their own, recorded by process number and start time."""
+
 from __future__ import annotations
 
 import json

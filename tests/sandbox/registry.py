@@ -1,4 +1,5 @@
 """Image registries: one a region for ECR, and one with the add-ons' images and charts."""
+
 from __future__ import annotations
 
 import json
@@ -14,7 +15,9 @@ import places
 import processes
 
 
-def _serve(name: str, folder: Path, storage: Path, address: str, *, htpasswd: Path | None = None, read_only: bool = False) -> None:
+def _serve(
+    name: str, folder: Path, storage: Path, address: str, *, htpasswd: Path | None = None, read_only: bool = False
+) -> None:
     """Starts a registry over a folder and waits until it answers over TLS."""
     folder.mkdir(parents=True, exist_ok=True)
     host, _ = address.rsplit(":", 1)
@@ -60,7 +63,13 @@ def _answers(address: str, status: int) -> bool:
 def addons() -> None:
     """The tool folder's images and charts, for anybody to read."""
     folder = places.state() / "addon-registry"
-    _serve("addon-registry", folder, places.tools() / "registry", f"{places.HOST}:{places.ADDON_REGISTRY_PORT}", read_only=True)
+    _serve(
+        "addon-registry",
+        folder,
+        places.tools() / "registry",
+        f"{places.HOST}:{places.ADDON_REGISTRY_PORT}",
+        read_only=True,
+    )
 
 
 def password(region: places.Region) -> Path:

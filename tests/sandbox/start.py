@@ -1,4 +1,5 @@
 """`sandbox up`: everything at once, each part as soon as what it needs is there."""
+
 from __future__ import annotations
 
 import os
@@ -102,7 +103,12 @@ def _start(image: bool) -> None:
     parts.add("git", gitserver.start, "host", "workspace")
     for region in places.REGIONS:
         parts.add(f"ecr {region.name}", lambda region=region: registry.ecr(region), f"network {region.name}")
-        parts.add(f"postgres {region.name}", lambda region=region: postgres.start(region), f"initdb {region.name}", f"network {region.name}")
+        parts.add(
+            f"postgres {region.name}",
+            lambda region=region: postgres.start(region),
+            f"initdb {region.name}",
+            f"network {region.name}",
+        )
     if not simulated:
         parts.add("irsa", _irsa, "host")
     parts.finish()
@@ -119,14 +125,29 @@ def _network(region: places.Region, simulated: bool) -> None:
 
 
 def tool(argv: list[str], *, seconds: float) -> None:
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, env=processes.plain_environment())
+    done = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env=processes.plain_environment(),
+    )
     if done.returncode:
         raise Failure(f"`{' '.join(argv[1:])}` failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _aws(simulated: bool) -> None:
     ca.aws()
-    argv = [sys.executable, "-m", "aws", "--state", str(places.state()), "--tls", f"{places.HOST}:{places.AWS_TLS_PORT}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "aws",
+        "--state",
+        str(places.state()),
+        "--tls",
+        f"{places.HOST}:{places.AWS_TLS_PORT}",
+    ]
     argv += ["--simulate", "clusters"] if simulated else []
     environment = {"PYTHONPATH": str(places.SANDBOX), "PYTHONDONTWRITEBYTECODE": "1"}
     process = processes.spawn("aws", argv, environment=environment)

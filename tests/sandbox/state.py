@@ -1,4 +1,5 @@
-"""Whether the sandbox runs: by its records and by the processes that they name. And the lock: one a machine, one call at a time."""
+"""Whether the sandbox runs, by its records and the processes they name; and the lock: one a machine, one call at a time."""
+
 from __future__ import annotations
 
 import contextlib
@@ -20,7 +21,9 @@ def _complete() -> Path:
 
 
 def note_complete(**facts) -> None:
-    _complete().write_text(json.dumps({"boot": processes.boot(), "parts": [one.name for one in processes.recorded()], **facts}))
+    _complete().write_text(
+        json.dumps({"boot": processes.boot(), "parts": [one.name for one in processes.recorded()], **facts})
+    )
 
 
 def look() -> tuple[int, list[str]]:
@@ -28,7 +31,10 @@ def look() -> tuple[int, list[str]]:
     if not places.state().exists():
         return NOT_UP, [f"not up (`{places.state()}` does not exist)"]
     running = {process.name: process for process in processes.recorded()}
-    lines = [f"{'running' if process.alive else 'ENDED':8} {name:22} process {process.pid:8} log {processes.log_of(name)}" for name, process in running.items()]
+    lines = [
+        f"{'running' if process.alive else 'ENDED':8} {name:22} process {process.pid:8} log {processes.log_of(name)}"
+        for name, process in running.items()
+    ]
     if not _complete().exists():
         return BROKEN, [*lines, "not complete: an `up` is under way or was killed; `sandbox up` begins anew"]
     facts = json.loads(_complete().read_text())
@@ -46,7 +52,9 @@ def alone() -> Iterator[None]:
     with locked(places.LOCK.with_suffix(".busy"), seconds=120):
         owner = places.LOCK.read_text().strip() if places.LOCK.exists() else ""
         if owner and owner != str(places.state()) and Path(owner).exists():
-            raise Failure(f"this machine has a sandbox in `{owner}`: PAYDEPLOY_SANDBOX={owner} tests/sandbox/sandbox down")
+            raise Failure(
+                f"this machine has a sandbox in `{owner}`: PAYDEPLOY_SANDBOX={owner} tests/sandbox/sandbox down"
+            )
         yield
 
 

@@ -1,4 +1,5 @@
 """`sandbox down`: ends what runs and takes away what it left, whole or half-made, of this boot or of one before."""
+
 from __future__ import annotations
 
 import shutil
@@ -53,7 +54,9 @@ def _release(region: places.Region) -> None:
         return
     places.state().mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, str(places.SANDBOX / "cluster.py"), "release", region.name]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=processes.plain_environment())
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=processes.plain_environment()
+    )
     if done.returncode:
         raise Failure(f"`cluster.py release {region.name}` failed: {done.stderr.strip()}")
 

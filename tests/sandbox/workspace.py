@@ -1,4 +1,5 @@
 """The folder where a user of the sandbox stands: this checkout as a team's repository would hold it, plus the overlay."""
+
 from __future__ import annotations
 
 import os

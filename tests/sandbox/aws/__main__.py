@@ -16,7 +16,9 @@ import places
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="aws", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="aws", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--listen", default=f"{places.HOST}:{places.AWS_HTTP_PORT}", help="address and port for HTTP")
     parser.add_argument("--tls", help="address and port for *.amazonaws.com over TLS; needs --state")
     parser.add_argument("--state", type=Path, help="the sandbox's state folder")

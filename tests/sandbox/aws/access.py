@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moto.core.utils import utcnow
-from moto.eks.exceptions import InvalidParameterException, InvalidRequestException, ResourceInUseException, ResourceNotFoundException
+from moto.eks.exceptions import (
+    InvalidParameterException,
+    InvalidRequestException,
+    ResourceInUseException,
+    ResourceNotFoundException,
+)
 from moto.eks.models import Cluster
 from moto.iam.models import iam_backends
 
@@ -51,7 +56,11 @@ class Entry:
             name = POLICY.fullmatch(arn)[1]  # type: ignore[index]
             scope = policy["accessScope"]
             if scope.get("type") == "namespace":
-                groups += [f"{POLICIES[name]}:{namespace}" for namespace in scope.get("namespaces", []) if name != ADMINISTRATOR]
+                groups += [
+                    f"{POLICIES[name]}:{namespace}"
+                    for namespace in scope.get("namespaces", [])
+                    if name != ADMINISTRATOR
+                ]
             else:
                 groups.append(POLICIES[name])
         return groups
@@ -85,13 +94,20 @@ def get(cluster: Cluster, principal: str) -> Entry:
     entry = _entries(cluster).get(principal)
     if not entry:
         raise ResourceNotFoundException(
-            message="The specified principalArn could not be found. You can view your available access entries with 'list-access-entries'."
+            message="The specified principalArn could not be found. "
+            "You can view your available access entries with 'list-access-entries'."
         )
     return entry
 
 
 def create(
-    cluster: Cluster, principal: str, *, groups: list[str] | None, username: str | None, type_: str | None, tags: dict[str, str] | None
+    cluster: Cluster,
+    principal: str,
+    *,
+    groups: list[str] | None,
+    username: str | None,
+    type_: str | None,
+    tags: dict[str, str] | None,
 ) -> Entry:
     """Makes an entry for a principal that IAM has."""
     entries, account = _entries(cluster), cluster.arn.split(":")[4]
@@ -108,7 +124,8 @@ def create(
         username = assumed + "/{{SessionName}}" if ":role/" in principal else principal
     if kind != "STANDARD":
         username, groups = "system:node:{{EC2PrivateDNSName}}", ["system:nodes"]
-    arn = f"{cluster.arn.replace(':cluster/', ':access-entry/')}/{principal.split(':')[5].split('/')[0]}/{account}/{principal.split('/')[-1]}/{found[-12:]}"
+    sort, name = principal.split(":")[5].split("/")[0], principal.split("/")[-1]
+    arn = f"{cluster.arn.replace(':cluster/', ':access-entry/')}/{sort}/{account}/{name}/{found[-12:]}"
     entries[principal] = Entry(cluster.name, principal, groups or [], username, kind, tags or {}, arn, found)
     return entries[principal]
 
@@ -119,7 +136,12 @@ def associate(entry: Entry, policy: str, scope: dict[str, Any]) -> dict[str, Any
         raise InvalidParameterException(message="The policyArn parameter format is not valid")
     if entry.type != "STANDARD":
         raise InvalidRequestException(message="The specified access entry type does not allow associating policies.")
-    entry.policies[policy] = {"policyArn": policy, "accessScope": scope, "associatedAt": utcnow(), "modifiedAt": utcnow()}
+    entry.policies[policy] = {
+        "policyArn": policy,
+        "accessScope": scope,
+        "associatedAt": utcnow(),
+        "modifiedAt": utcnow(),
+    }
     return entry.policies[policy]
 
 

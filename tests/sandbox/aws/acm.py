@@ -26,7 +26,11 @@ class ResourceInUse(JsonRESTError):
 def _validation(account: str, domain: str) -> dict[str, str]:
     """The record that proves a domain; the same for every certificate of an account, as ACM has it."""
     name, value = (hashlib.md5(f"{kind}/{account}/{domain}".encode()).hexdigest() for kind in ("name", "value"))
-    return {"Name": f"_{name}.{domain.removeprefix('*.')}.", "Type": "CNAME", "Value": f"_{value}.xlfgrmvvlj.acm-validations.aws."}
+    return {
+        "Name": f"_{name}.{domain.removeprefix('*.')}.",
+        "Type": "CNAME",
+        "Value": f"_{value}.xlfgrmvvlj.acm-validations.aws.",
+    }
 
 
 def _present(account: str, record: dict[str, str]) -> bool:

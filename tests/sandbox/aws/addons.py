@@ -29,13 +29,20 @@ def describe_versions(name: str | None, kubernetes: str | None) -> list[dict[str
             for cluster in KUBERNETES
             if kubernetes in (None, cluster)
         ]
-        return {"addonVersion": text, "architecture": ["amd64", "arm64"], "compatibilities": compatible, "requiresConfiguration": False}
+        return {
+            "addonVersion": text,
+            "architecture": ["amd64", "arm64"],
+            "compatibilities": compatible,
+            "requiresConfiguration": False,
+        }
 
     return [
         {
             "addonName": addon,
             "type": "networking" if addon in ("vpc-cni", "coredns", "kube-proxy") else "observability",
-            "addonVersions": [version(text, text == versions[0]) for text in versions] if kubernetes in (None, *KUBERNETES) else [],
+            "addonVersions": [version(text, text == versions[0]) for text in versions]
+            if kubernetes in (None, *KUBERNETES)
+            else [],
             "publisher": "eks",
             "owner": "aws",
         }
@@ -46,7 +53,9 @@ def describe_versions(name: str | None, kubernetes: str | None) -> list[dict[str
 
 def get(cluster: Cluster, name: str) -> dict[str, Any]:
     if name not in cluster.addons:
-        raise ResourceNotFoundException(clusterName=cluster.name, addonName=name, message=f"No addon: {name} found in cluster: {cluster.name}")
+        raise ResourceNotFoundException(
+            clusterName=cluster.name, addonName=name, message=f"No addon: {name} found in cluster: {cluster.name}"
+        )
     return cluster.addons[name]
 
 
@@ -54,11 +63,15 @@ def _version(name: str, wanted: str | None) -> str:
     if name not in VERSIONS:
         raise InvalidParameterException(addonName=name, message=f"Addon {name} specified is not supported")
     if wanted and not VERSION.fullmatch(wanted):
-        raise InvalidParameterException(addonName=name, message=f"Addon version specified is not supported, AddonName: {name}, Version: {wanted}")
+        raise InvalidParameterException(
+            addonName=name, message=f"Addon version specified is not supported, AddonName: {name}, Version: {wanted}"
+        )
     return wanted or VERSIONS[name][0]
 
 
-def create(cluster: Cluster, name: str, version: str | None, settings: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
+def create(
+    cluster: Cluster, name: str, version: str | None, settings: dict[str, Any], tags: dict[str, str]
+) -> dict[str, Any]:
     if name in cluster.addons:
         raise ResourceInUseException(clusterName=cluster.name, addonName=name, message="Addon already exists.")
     number = len(cluster.addons)

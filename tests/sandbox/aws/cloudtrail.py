@@ -30,7 +30,11 @@ class CloudTrail(CloudTrailResponse):
     def describe_trails(self) -> str:
         wanted = self._get_param("trailNameList") or []
         trails = self.cloudtrail_backend.describe_trails(self._get_bool_param("includeShadowTrails", True))
-        found = [t.description(include_region=True) for t in trails if not wanted or t.arn in wanted or t.trail_name in wanted]
+        found = [
+            t.description(include_region=True)
+            for t in trails
+            if not wanted or t.arn in wanted or t.trail_name in wanted
+        ]
         return json.dumps({"trailList": found})
 
 

@@ -66,7 +66,9 @@ def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes
     status = "200 OK"
     try:
         body = json.loads(calling.body(environ) or b"null")
-        query = {key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()}
+        query = {
+            key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).items()
+        }
         result = _page(environ["PATH_INFO"].split("/")[2:], environ["REQUEST_METHOD"], query, body)
     except Missing as missing:
         status, result = "404 Not Found", {"error": f"no page {missing}; there are {sorted(PAGES)} and token-review"}

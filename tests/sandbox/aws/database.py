@@ -31,7 +31,20 @@ def _literal(text: str) -> str:
 def _run(region: places.Region, script: str, database: str = "postgres") -> str:
     """Runs SQL; it travels on standard input, for it may hold a password."""
     done = subprocess.run(
-        ["psql", "-h", str(_home(region) / "run"), "-U", "postgres", "-d", database, "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"],
+        [
+            "psql",
+            "-h",
+            str(_home(region) / "run"),
+            "-U",
+            "postgres",
+            "-d",
+            database,
+            "-XqAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            "-",
+        ],
         input=script,
         capture_output=True,
         text=True,
@@ -62,16 +75,22 @@ def open_instance(region: places.Region, *, user: str, password: str, database: 
 
 
 def set_password(region: places.Region, user: str, password: str) -> None:
-    _run(region, f"SET password_encryption = 'scram-sha-256'; ALTER ROLE {_quoted(user)} PASSWORD {_literal(password)};")
+    _run(
+        region, f"SET password_encryption = 'scram-sha-256'; ALTER ROLE {_quoted(user)} PASSWORD {_literal(password)};"
+    )
 
 
 def close_instance(region: places.Region) -> None:
     """Takes away everything that the instance held, roles that its users made included."""
-    databases = _run(region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres';").split()
+    databases = _run(
+        region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres';"
+    ).split()
     for database in databases:
         _run(region, f"DROP DATABASE {_quoted(database)} WITH (FORCE);")
     own = ", ".join(_literal(role) for role in OWN_ROLES)
-    roles = _run(region, f"SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname NOT IN ({own});").splitlines()
+    roles = _run(
+        region, f"SELECT rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' AND rolname NOT IN ({own});"
+    ).splitlines()
     for role in roles:
         _run(region, f"DROP OWNED BY {_quoted(role)} CASCADE; DROP ROLE {_quoted(role)};")
 
@@ -79,7 +98,9 @@ def close_instance(region: places.Region) -> None:
 def open_proxy(region: places.Region) -> None:
     """Lets pgbouncer pass connections on to the instance's databases."""
     # Names that its configuration takes as they are.
-    names = _run(region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname ~ '^[A-Za-z0-9_-]+$';").splitlines()
+    names = _run(
+        region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname ~ '^[A-Za-z0-9_-]+$';"
+    ).splitlines()
     server = f"host={_home(region) / 'run'} port={places.POSTGRES_PORT} auth_user=rdsadmin"
     _databases(region, "".join(f"{name} = {server}\n" for name in names))
 

@@ -35,20 +35,34 @@ def tenants(account: str, region: str) -> Iterator[Tenant]:
         subnets = frozenset(subnet.id for subnet in group._subnets) if group else frozenset()
         yield Tenant(f"database {instance.db_instance_identifier}", subnets, frozenset(instance.vpc_security_group_ids))
     for proxy in list(rds_backends[account][region].db_proxies.values()):
-        yield Tenant(f"database proxy {proxy.db_proxy_name}", frozenset(proxy.vpc_subnet_ids), frozenset(proxy.vpc_security_group_ids))
+        yield Tenant(
+            f"database proxy {proxy.db_proxy_name}",
+            frozenset(proxy.vpc_subnet_ids),
+            frozenset(proxy.vpc_security_group_ids),
+        )
     for cluster in list(eks_backends[account][region].clusters.values()):
         config = cluster.resources_vpc_config
         groups = frozenset([*config.get("securityGroupIds", ()), config["clusterSecurityGroupId"]])
         yield Tenant(f"cluster {cluster.name}", frozenset(config["subnetIds"]), groups)
         for group in list(cluster.nodegroups.values()):
-            yield Tenant(f"node group {group.nodegroup_name}", frozenset(group.subnets), frozenset([config["clusterSecurityGroupId"]]))
+            yield Tenant(
+                f"node group {group.nodegroup_name}",
+                frozenset(group.subnets),
+                frozenset([config["clusterSecurityGroupId"]]),
+            )
     ec2 = ec2_backends[account][region]
     for endpoint in list(ec2.vpc_end_points.values()):
         if endpoint.state != "deleted":
-            yield Tenant(f"endpoint {endpoint.id}", frozenset(endpoint.subnet_ids or ()), frozenset(endpoint.security_group_ids or ()))
+            yield Tenant(
+                f"endpoint {endpoint.id}",
+                frozenset(endpoint.subnet_ids or ()),
+                frozenset(endpoint.security_group_ids or ()),
+            )
     for interface in list(ec2.enis.values()):
         groups = frozenset(group.id for group in interface.group_set)
-        yield Tenant(f"network interface {interface.id}", frozenset([_id(interface.subnet)]), groups, bool(interface.public_ip))
+        yield Tenant(
+            f"network interface {interface.id}", frozenset([_id(interface.subnet)]), groups, bool(interface.public_ip)
+        )
 
 
 def of_subnet(account: str, region: str, subnet: str) -> list[str]:
@@ -71,10 +85,16 @@ def of_vpc(account: str, region: str, vpc: str) -> list[str]:
     """What DeleteVpc does not take along: all but the default group, the main route table and the default ACL."""
     ec2 = ec2_backends[account][region]
     held = [gateway.id for gateway in ec2.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc]
-    held += [gateway.id for gateway in ec2.nat_gateways.values() if gateway.vpc_id == vpc and gateway.state != "deleted"]
+    held += [
+        gateway.id for gateway in ec2.nat_gateways.values() if gateway.vpc_id == vpc and gateway.state != "deleted"
+    ]
     held += [group.id for group in ec2.groups.get(vpc, {}).values() if group.name != "default"]
     held += [acl.id for acl in ec2.network_acls.values() if acl.vpc_id == vpc and not acl.default]
-    held += [endpoint.id for endpoint in ec2.vpc_end_points.values() if endpoint.vpc_id == vpc and endpoint.state != "deleted"]
+    held += [
+        endpoint.id
+        for endpoint in ec2.vpc_end_points.values()
+        if endpoint.vpc_id == vpc and endpoint.state != "deleted"
+    ]
     return held
 
 

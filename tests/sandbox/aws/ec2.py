@@ -18,7 +18,9 @@ from . import background, dependencies, wiring
 def _refuse(what: str, name: str, held: list[str]) -> None:
     if held:
         # AWS does not say by what; a reader of the sandbox's log is glad to know.
-        raise DependencyViolationError(f"The {what} '{name}' has dependencies and cannot be deleted. ({', '.join(held[:5])})")
+        raise DependencyViolationError(
+            f"The {what} '{name}' has dependencies and cannot be deleted. ({', '.join(held[:5])})"
+        )
 
 
 class Backend(EC2Backend):
@@ -47,13 +49,16 @@ class Backend(EC2Backend):
         held = dependencies.public_in(self.account_id, self.region_name, vpc_id)
         if held:
             raise DependencyViolationError(
-                f"Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway. ({', '.join(held[:5])})"
+                f"Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) "
+                f"before detaching the gateway. ({', '.join(held[:5])})"
             )
         super().detach_internet_gateway(internet_gateway_id, vpc_id)
 
     def delete_network_interface(self, eni_id: str) -> None:
         interface = self.get_network_interface(eni_id)
-        if getattr(interface, "attachment_id", None) or any(eni_id == gateway._eni.id for gateway in self.nat_gateways.values()):
+        if getattr(interface, "attachment_id", None) or any(
+            eni_id == gateway._eni.id for gateway in self.nat_gateways.values()
+        ):
             raise EC2ClientError("InvalidParameterValue", f"Network interface '{eni_id}' is currently in use.")
         super().delete_network_interface(eni_id)
 

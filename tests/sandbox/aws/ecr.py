@@ -33,7 +33,9 @@ class Backend(ECRBackend):
             repository.uri = f"{self.real.ecr}/{repository.name}"
         return repository
 
-    def delete_repository(self, repository_name: str, registry_id: str | None = None, force: bool = False) -> Repository:
+    def delete_repository(
+        self, repository_name: str, registry_id: str | None = None, force: bool = False
+    ) -> Repository:
         repository = self._get_repository(repository_name, registry_id)
         if self.real:
             if not force and self.images(repository):
@@ -63,7 +65,11 @@ class Ecr(ECRResponse):
         if not real:
             return super().get_authorization_token()
         token = base64.b64encode(f"AWS:{images.password(real)}".encode()).decode()
-        data = {"authorizationToken": token, "expiresAt": time.time() + TOKEN_LIFETIME, "proxyEndpoint": f"https://{real.ecr}"}
+        data = {
+            "authorizationToken": token,
+            "expiresAt": time.time() + TOKEN_LIFETIME,
+            "proxyEndpoint": f"https://{real.ecr}",
+        }
         return ActionResult({"authorizationData": [data]})
 
     def list_images(self) -> ActionResult:
@@ -88,12 +94,17 @@ class Ecr(ECRResponse):
             for one in wanted:
                 match = images.matching(found, one)
                 if not match:
-                    named = f"{{imageDigest:'{one.get('imageDigest', 'null')}', imageTag:'{one.get('imageTag', 'null')}'}}"
+                    named = (
+                        f"{{imageDigest:'{one.get('imageDigest', 'null')}', imageTag:'{one.get('imageTag', 'null')}'}}"
+                    )
                     raise ImageNotFoundException(named, repository.name, repository.registry_id)
                 chosen += [image for image in match if image not in chosen]
             found = chosen
         hidden = ("image_tags",)
-        details = [{_camel(k): v for k, v in vars(image).items() if k != "image_manifest" and (v or k not in hidden)} for image in found]
+        details = [
+            {_camel(k): v for k, v in vars(image).items() if k != "image_manifest" and (v or k not in hidden)}
+            for image in found
+        ]
         return ActionResult({"imageDetails": details})
 
     def batch_get_image(self) -> ActionResult:
@@ -105,7 +116,9 @@ class Ecr(ECRResponse):
         for wanted in self._get_param("imageIds") or []:
             match = images.matching(found, wanted)
             if not match:
-                failures.append({"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"})
+                failures.append(
+                    {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
+                )
             for image in match:
                 got.append(
                     {
@@ -127,7 +140,9 @@ class Ecr(ECRResponse):
         for wanted in self._get_param("imageIds") or []:
             match = images.matching(found, wanted)
             if not match:
-                failures.append({"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"})
+                failures.append(
+                    {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
+                )
             for image in match:
                 tag = wanted.get("imageTag")
                 # By tag only the tag goes, until it was the last one.

@@ -61,11 +61,21 @@ class Eks(EKSResponse):
         if self._get_param("accessConfig"):
             cluster.access_config = {**cluster.access_config, **self._get_param("accessConfig")}
             changed.update(cluster.access_config)
-        for name, attribute in (("logging", "logging"), ("upgradePolicy", "upgrade_policy"), ("deletionProtection", "deletion_protection")):
+        for name, attribute in (
+            ("logging", "logging"),
+            ("upgradePolicy", "upgrade_policy"),
+            ("deletionProtection", "deletion_protection"),
+        ):
             if self._get_param(name) is not None:
                 setattr(cluster, attribute, self._get_param(name))
                 changed[name] = self._get_param(name)
-        kind = "AccessConfigUpdate" if self._get_param("accessConfig") else "EndpointAccessUpdate" if vpc else "LoggingUpdate"
+        kind = (
+            "AccessConfigUpdate"
+            if self._get_param("accessConfig")
+            else "EndpointAccessUpdate"
+            if vpc
+            else "LoggingUpdate"
+        )
         return ActionResult({"update": self.backend.new_update(cluster, kind, changed)})
 
     def update_cluster_version(self) -> ActionResult:
@@ -136,7 +146,9 @@ class Eks(EKSResponse):
     def create_addon(self) -> ActionResult:
         cluster, name = self._cluster(active=True), self._get_param("addonName")
         tags = self._get_param("tags") or {}
-        return ActionResult({"addon": addons.create(cluster, name, self._get_param("addonVersion"), self._settings(), tags)})
+        return ActionResult(
+            {"addon": addons.create(cluster, name, self._get_param("addonVersion"), self._settings(), tags)}
+        )
 
     def describe_addon(self) -> ActionResult:
         return ActionResult({"addon": addons.get(self._cluster(), self._get_param("addonName"))})
@@ -186,7 +198,9 @@ class Eks(EKSResponse):
     def list_access_entries(self) -> ActionResult:
         policy = self._get_param("associatedPolicyArn")
         found = self._cluster().access_entries.values()
-        return ActionResult({"accessEntries": sorted(e.principal_arn for e in found if not policy or policy in e.policies)})
+        return ActionResult(
+            {"accessEntries": sorted(e.principal_arn for e in found if not policy or policy in e.policies)}
+        )
 
     def associate_access_policy(self) -> ActionResult:
         entry = self._entry()

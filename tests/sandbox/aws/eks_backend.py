@@ -33,7 +33,9 @@ class ResourceLimitExceededException(EKSError):
 
 def _tool(region: places.Region, *words: str) -> None:
     assert current.state
-    background.run([sys.executable, str(CLUSTER_TOOL), *words], current.state / "logs" / f"cluster-{region.name}.log", deadline=300)
+    background.run(
+        [sys.executable, str(CLUSTER_TOOL), *words], current.state / "logs" / f"cluster-{region.name}.log", deadline=300
+    )
 
 
 class Backend(EKSBackend):
@@ -43,15 +45,20 @@ class Backend(EKSBackend):
         roles = [role for role in iam_backends[self.account_id]["aws"].get_roles() if role.arn == arn]
         if not roles or not trust.allows_service(roles[0], service):
             raise InvalidParameterException(
-                message=f"Role with arn: {arn}, could not be assumed because it does not exist or the trusted entity is not correct"
+                message=f"Role with arn: {arn}, could not be assumed because it does not exist "
+                "or the trusted entity is not correct"
             )
 
-    def open_cluster(self, options: dict[str, Any], access_config: dict[str, Any], creator: str, extra: dict[str, Any]) -> Cluster:
+    def open_cluster(
+        self, options: dict[str, Any], access_config: dict[str, Any], creator: str, extra: dict[str, Any]
+    ) -> Cluster:
         """CreateCluster: answers with CREATING; the control plane boots behind it."""
         self._role(options["role_arn"], "eks.amazonaws.com")
         region = current.region_with("clusters", self.region_name)
         if region and self.clusters and options["name"] not in self.clusters:
-            raise ResourceLimitExceededException(message=f"the sandbox has one cluster a region; `{next(iter(self.clusters))}` is there")
+            raise ResourceLimitExceededException(
+                message=f"the sandbox has one cluster a region; `{next(iter(self.clusters))}` is there"
+            )
         subnets = self._subnets(options["resources_vpc_config"])
         cluster = super().create_cluster(**options)
         self._complete(cluster, subnets)
@@ -62,9 +69,15 @@ class Backend(EKSBackend):
             setattr(cluster, name, value)
         if bootstrap and cluster.access_config["authenticationMode"] != "CONFIG_MAP":
             entry = access.create(cluster, creator, groups=None, username=None, type_=None, tags=None)
-            access.associate(entry, f"arn:aws:eks::aws:cluster-access-policy/{access.ADMINISTRATOR}", {"type": "cluster"})
+            access.associate(
+                entry, f"arn:aws:eks::aws:cluster-access-policy/{access.ADMINISTRATOR}", {"type": "cluster"}
+            )
         issuer = cluster.identity["oidc"]["issuer"]
-        job = (lambda: _tool(region, "create", region.name, "--name", cluster.name, "--issuer", issuer)) if region else None
+        job = (
+            (lambda: _tool(region, "create", region.name, "--name", cluster.name, "--issuer", issuer))
+            if region
+            else None
+        )
         background.start(job, lambda failure: self._opened(cluster, region, failure))
         return cluster
 
@@ -74,7 +87,9 @@ class Backend(EKSBackend):
         wanted = vpc_config.get("subnetIds") or []
         missing = [subnet for subnet in wanted if subnet not in known]
         if missing:
-            raise InvalidParameterException(message=f"The subnet ID '{missing[0]}' does not exist (Service: Ec2, Status Code: 400)")
+            raise InvalidParameterException(
+                message=f"The subnet ID '{missing[0]}' does not exist (Service: Ec2, Status Code: 400)"
+            )
         if len({known[subnet].availability_zone for subnet in wanted}) < 2:
             raise InvalidParameterException(message="Subnets specified must be in at least two different AZs")
         return [known[subnet] for subnet in wanted]
@@ -85,7 +100,8 @@ class Backend(EKSBackend):
         vpc = subnets[0].vpc_id
         group = ec2.create_security_group(
             f"eks-cluster-sg-{cluster.name}-{secrets.randbelow(10**9)}",
-            "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes, as well as any managed workloads.",
+            "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes, "
+            "as well as any managed workloads.",
             vpc_id=vpc,
             tags={f"kubernetes.io/cluster/{cluster.name}": "owned", "aws:eks:cluster-name": cluster.name},
             force=True,
@@ -93,14 +109,21 @@ class Backend(EKSBackend):
         config = {"endpointPublicAccess": True, "endpointPrivateAccess": False, **cluster.resources_vpc_config}
         if config["endpointPublicAccess"]:
             config.setdefault("publicAccessCidrs", ["0.0.0.0/0"])
-        cluster.resources_vpc_config = {"securityGroupIds": [], **config, "vpcId": vpc, "clusterSecurityGroupId": group.id}
+        cluster.resources_vpc_config = {
+            "securityGroupIds": [],
+            **config,
+            "vpcId": vpc,
+            "clusterSecurityGroupId": group.id,
+        }
         cluster.kubernetes_network_config = {
             "ipFamily": "ipv4",
             "serviceIpv4Cidr": "172.20.0.0/16",
             "elasticLoadBalancing": {"enabled": False},
             **(cluster.kubernetes_network_config or {}),
         }
-        cluster.identity = {"oidc": {"issuer": f"https://oidc.eks.{self.region_name}.amazonaws.com/id/{secrets.token_hex(16).upper()}"}}
+        cluster.identity = {
+            "oidc": {"issuer": f"https://oidc.eks.{self.region_name}.amazonaws.com/id/{secrets.token_hex(16).upper()}"}
+        }
         cluster.addons, cluster.access_entries, cluster.updates = {}, {}, {}
         cluster.health = {"issues": []}
         cluster.platformVersion = "eks.1"
@@ -113,7 +136,11 @@ class Backend(EKSBackend):
             sys.stderr.write(f"cluster {cluster.name} failed: {failure}\n")
             return
         authority = Path(current.state or "/", region.name, "pki", "ca.crt") if region else None
-        text = authority.read_bytes() if authority else b"-----BEGIN CERTIFICATE-----\nc2ltdWxhdGVk\n-----END CERTIFICATE-----\n"
+        text = (
+            authority.read_bytes()
+            if authority
+            else b"-----BEGIN CERTIFICATE-----\nc2ltdWxhdGVk\n-----END CERTIFICATE-----\n"
+        )
         cluster.certificate_authority = {"data": base64.b64encode(text).decode()}
         unreal = f"https://{secrets.token_hex(16).upper()}.gr7.{self.region_name}.eks.amazonaws.com"
         cluster.endpoint = region.kubernetes if region else unreal
@@ -132,12 +159,19 @@ class Backend(EKSBackend):
         if cluster.status == "CREATING":
             raise ResourceInUseException(clusterName=name, message=f"Cluster is in creating state: {name}")
         if cluster.nodegroups:
-            raise ResourceInUseException(clusterName=name, nodegroupName=",".join(cluster.nodegroups), message="Cluster has nodegroups attached")
+            raise ResourceInUseException(
+                clusterName=name, nodegroupName=",".join(cluster.nodegroups), message="Cluster has nodegroups attached"
+            )
         if getattr(cluster, "deletion_protection", False):
-            raise InvalidRequestException(clusterName=name, message="Cluster deletion protection is enabled, disable it first")
+            raise InvalidRequestException(
+                clusterName=name, message="Cluster deletion protection is enabled, disable it first"
+            )
         cluster.status = "DELETING"
         region = current.region_with("clusters", self.region_name)
-        background.start((lambda: _tool(region, "delete", region.name)) if region else None, lambda failure: self._closed(cluster, failure))
+        background.start(
+            (lambda: _tool(region, "delete", region.name)) if region else None,
+            lambda failure: self._closed(cluster, failure),
+        )
         return cluster
 
     def _closed(self, cluster: Cluster, failure: str | None) -> None:
@@ -175,21 +209,27 @@ class Backend(EKSBackend):
         if mode != "CONFIG_MAP" and options["node_role"] not in cluster.access_entries:
             access.create(cluster, options["node_role"], groups=None, username=None, type_="EC2_LINUX", tags=None)
         region = current.region_with("clusters", self.region_name)
-        background.start((lambda: _tool(region, *_node(region, group))) if region else None, lambda failure: _settled(group, failure))
+        background.start(
+            (lambda: _tool(region, *_node(region, group))) if region else None, lambda failure: _settled(group, failure)
+        )
         return group
 
     def delete_nodegroup(self, cluster_name: str, nodegroup_name: str) -> Nodegroup:
         group = self.describe_nodegroup(cluster_name, nodegroup_name)
         cluster = self.clusters[cluster_name]
         if group.status == "DELETING":
-            raise ResourceInUseException(nodegroupName=nodegroup_name, message=f"Nodegroup {nodegroup_name} is being deleted")
+            raise ResourceInUseException(
+                nodegroupName=nodegroup_name, message=f"Nodegroup {nodegroup_name} is being deleted"
+            )
         group.status = "DELETING"
         region = current.region_with("clusters", self.region_name)
 
         def done(failure: str | None) -> None:
             if failure:
                 group.status = "DELETE_FAILED"
-                group.health = {"issues": [{"code": "InternalFailure", "message": failure, "resourceIds": [nodegroup_name]}]}
+                group.health = {
+                    "issues": [{"code": "InternalFailure", "message": failure, "resourceIds": [nodegroup_name]}]
+                }
                 return
             cluster.nodegroups.pop(nodegroup_name, None)
             cluster.nodegroup_count = len(cluster.nodegroups)
@@ -231,8 +271,18 @@ class EKSNotFound(EKSError):
 
 
 def _node(region: places.Region, group: Nodegroup) -> list[str]:
-    labels = {**group.labels, "eks.amazonaws.com/nodegroup": group.nodegroup_name, "eks.amazonaws.com/capacityType": group.capacity_type}
-    words = ["node-add", region.name, group.nodegroup_name, "--labels", ",".join(f"{key}={value}" for key, value in labels.items())]
+    labels = {
+        **group.labels,
+        "eks.amazonaws.com/nodegroup": group.nodegroup_name,
+        "eks.amazonaws.com/capacityType": group.capacity_type,
+    }
+    words = [
+        "node-add",
+        region.name,
+        group.nodegroup_name,
+        "--labels",
+        ",".join(f"{key}={value}" for key, value in labels.items()),
+    ]
     taints = [f"{taint['key']}={taint.get('value', '')}:{EFFECTS[taint['effect']]}" for taint in group.taints]
     return [*words, "--taints", ",".join(taints)] if taints else words
 
@@ -240,4 +290,6 @@ def _node(region: places.Region, group: Nodegroup) -> list[str]:
 def _settled(group: Nodegroup, failure: str | None) -> None:
     group.status = "CREATE_FAILED" if failure else "ACTIVE"
     if failure:
-        group.health = {"issues": [{"code": "NodeCreationFailure", "message": failure, "resourceIds": [group.nodegroup_name]}]}
+        group.health = {
+            "issues": [{"code": "NodeCreationFailure", "message": failure, "resourceIds": [group.nodegroup_name]}]
+        }

@@ -31,16 +31,20 @@ class Refusal:
             text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
         elif protocol == "ec2":
             kind = "text/xml"
-            text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
+            error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            text = f"<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
         else:
             kind = "text/xml"
             side = "Sender" if self.status < 500 else "Receiver"
-            text = f"<ErrorResponse><Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+            error = f"<Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            text = f"<ErrorResponse>{error}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
         headers = [("Content-Type", kind), ("x-amzn-ErrorType", self.code), ("x-amzn-RequestId", REQUEST_ID)]
         return self.status, headers, text.encode()
 
 
-def _by(service: str, *, ec2: tuple[int, str], s3: tuple[int, str], json_: tuple[int, str], query: tuple[int, str]) -> tuple[int, str]:
+def _by(
+    service: str, *, ec2: tuple[int, str], s3: tuple[int, str], json_: tuple[int, str], query: tuple[int, str]
+) -> tuple[int, str]:
     if service == "s3":
         return s3
     protocol = operations.protocol(service)

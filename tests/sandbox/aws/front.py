@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import call as calling
-from . import calls, control, errors, faults, identity, operations, regions, sigv4
+from . import calls, control, errors, faults, identity, regions, sigv4
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -40,7 +40,9 @@ class Front:
         if call.changes:
             calls.record(call, status)
         took = time.monotonic() - began
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {call.service} {call.action} {call.region} {status} {took:.3f}s {call.resource}\n")
+        sys.stderr.write(
+            f"{time.strftime('%H:%M:%S')} {call.service} {call.action} {call.region} {status} {took:.3f}s {call.resource}\n"
+        )
         start(f"{status} {'OK' if status < 400 else 'Refused'}", headers)
         return chunks
 
@@ -57,7 +59,9 @@ class Front:
             return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
         if call.presigned and call.service == "sts":
             # moto finds the caller in this header only
-            environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential={call.access_key}/x/{call.region}/sts/aws4_request, SignedHeaders=host, Signature=0"
+            environ["HTTP_AUTHORIZATION"] = (
+                f"AWS4-HMAC-SHA256 Credential={call.access_key}/x/{call.region}/sts/aws4_request, SignedHeaders=host, Signature=0"
+            )
         try:
             if call.service == "s3" and call.changes:
                 calling.body(environ)
@@ -65,13 +69,17 @@ class Front:
                     answer = self._moto(environ)
             else:
                 answer = self._moto(environ)
-        except Exception as error:  # moto raises for what it does not know: an answer says more than a dropped connection
+        except (
+            Exception
+        ) as error:  # moto raises for what it does not know: an answer says more than a dropped connection
             sys.stderr.write(f"{call.service} {call.action}: {type(error).__name__}: {error}\n")
             if not isinstance(error, NotImplementedError):
                 import traceback
 
                 traceback.print_exc()
-            answer = errors.Refusal(501, "NotImplemented", f"the sandbox's AWS has no {call.service}:{call.action}: {error}").render(call.service)
+            answer = errors.Refusal(
+                501, "NotImplemented", f"the sandbox's AWS has no {call.service}:{call.action}: {error}"
+            ).render(call.service)
             return _whole(environ, answer)
         if failing:
             return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
@@ -108,7 +116,9 @@ class Front:
         return seen[0], seen[1], chunks
 
 
-def _whole(environ: Environ, answer: tuple[int, list[tuple[str, str]], bytes]) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
+def _whole(
+    environ: Environ, answer: tuple[int, list[tuple[str, str]], bytes]
+) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
     status, headers, text = answer
     body = b"" if environ["REQUEST_METHOD"] == "HEAD" else text
     return status, [*headers, ("Content-Length", str(len(body)))], [body]

@@ -41,7 +41,9 @@ def of(access_key: str, session_token: str | None = None) -> Identity:
                     raise Unknown(access_key)
                 if role.expiration <= utcnow():
                     raise Expired(access_key)
-                return Identity(account, role.arn, role.role_arn, role.user_id, role.secret_access_key, role.session_name)
+                return Identity(
+                    account, role.arn, role.role_arn, role.user_id, role.secret_access_key, role.session_name
+                )
     for account, partitions in list(iam_backends.items()):
         user = partitions["aws"].get_user_from_access_key_id(access_key)
         if user:

@@ -59,7 +59,9 @@ def _request(region: places.Region, method: str, path: str) -> tuple[dict[str, s
     assert current.state
     basic = base64.b64encode(f"AWS:{password(region)}".encode()).decode()
     request = urllib.request.Request(
-        f"https://{region.ecr}/v2/{path}", method=method, headers={"Authorization": f"Basic {basic}", "Accept": MANIFESTS}
+        f"https://{region.ecr}/v2/{path}",
+        method=method,
+        headers={"Authorization": f"Basic {basic}", "Accept": MANIFESTS},
     )
     context = ssl.create_default_context(cafile=str(current.state / "ca" / "ca.crt"))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))

@@ -89,6 +89,11 @@ def _routes(service: str) -> list[Route]:
 def named(service: str, method: str, path: str, query: set[str], environ: dict[str, Any]) -> str:
     """The operation's name, or nothing where the model has none."""
     for route in _routes(service):
-        if route.method == method and route.query <= query and route.headers <= environ.keys() and route.path.fullmatch(path):
+        if (
+            route.method == method
+            and route.query <= query
+            and route.headers <= environ.keys()
+            and route.path.fullmatch(path)
+        ):
             return route.name
     return ""

@@ -127,11 +127,18 @@ class Backend(RDSBackend):
     ) -> DBInstance:
         instance = self.databases.get(db_instance_identifier)
         if instance and instance.status in ("creating", "deleting"):
-            raise InvalidState("InvalidDBInstanceState", f"Instance {db_instance_identifier} is currently {instance.status}")
+            raise InvalidState(
+                "InvalidDBInstanceState", f"Instance {db_instance_identifier} is currently {instance.status}"
+            )
         if instance and not skip_final_snapshot and not final_db_snapshot_identifier:
-            raise InvalidState("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+            raise InvalidState(
+                "InvalidParameterCombination",
+                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
+            )
         region = _real(instance) if instance else None
-        gone = super().delete_db_instance(db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups)
+        gone = super().delete_db_instance(
+            db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups
+        )
         # It stays to be seen while it goes.
         self.databases[db_instance_identifier] = gone
 
@@ -145,13 +152,22 @@ class Backend(RDSBackend):
         return gone
 
     def delete_subnet_group(self, subnet_name: str) -> Any:
-        if any(getattr(one, "db_subnet_group", None) and one.db_subnet_group.name == subnet_name.lower() for one in self.databases.values()):
-            raise InvalidState("InvalidDBSubnetGroupStateFault", f"Cannot delete the subnet group '{subnet_name}' because at least one database instance is still using it.")
+        if any(
+            getattr(one, "db_subnet_group", None) and one.db_subnet_group.name == subnet_name.lower()
+            for one in self.databases.values()
+        ):
+            raise InvalidState(
+                "InvalidDBSubnetGroupStateFault",
+                f"Cannot delete the subnet group '{subnet_name}' because at least one database instance is still using it.",
+            )
         return super().delete_subnet_group(subnet_name)
 
     def delete_db_parameter_group(self, db_parameter_group_name: str) -> Any:
         if any(one.db_parameter_group_name == db_parameter_group_name for one in self.databases.values()):
-            raise InvalidState("InvalidDBParameterGroupState", "One or more database instances are still members of this parameter group, so the group cannot be deleted")
+            raise InvalidState(
+                "InvalidDBParameterGroupState",
+                "One or more database instances are still members of this parameter group, so the group cannot be deleted",
+            )
         return super().delete_db_parameter_group(db_parameter_group_name)
 
     def modify_db_parameter_group(self, db_parameter_group_name: str, db_parameter_group_parameters: Any) -> Any:
@@ -167,12 +183,20 @@ class Backend(RDSBackend):
         background.start(None, lambda _failure: setattr(proxy, "status", "available"))
         return proxy
 
-    def register_db_proxy_targets(self, db_proxy_name: str, target_group_name: str, db_cluster_identifiers: list[str], db_instance_identifiers: list[str]) -> Any:
+    def register_db_proxy_targets(
+        self,
+        db_proxy_name: str,
+        target_group_name: str,
+        db_cluster_identifiers: list[str],
+        db_instance_identifiers: list[str],
+    ) -> Any:
         for name in db_instance_identifiers:
             if name not in self.databases or self.databases[name].status != "available":
                 raise InvalidState("InvalidDBInstanceState", f"DB instance {name} is not in the available state")
-        targets = super().register_db_proxy_targets(db_proxy_name, target_group_name, db_cluster_identifiers, db_instance_identifiers)
-        for target, name in zip(targets, db_instance_identifiers):
+        targets = super().register_db_proxy_targets(
+            db_proxy_name, target_group_name, db_cluster_identifiers, db_instance_identifiers
+        )
+        for target, name in zip(targets, db_instance_identifiers, strict=False):
             target.endpoint = self.databases[name].address
             region = _real(self.databases[name])
             if region:

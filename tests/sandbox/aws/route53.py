@@ -10,6 +10,12 @@ import places
 def make_zone(name: str = places.HOSTED_ZONE) -> str:
     """Makes the public zone that a company has before it deploys anything; its id."""
     zone = route53_backends[places.ACCOUNT]["aws"].create_hosted_zone(
-        name=f"{name}.", private_zone=False, caller_reference="given", comment="given to the sandbox", delegation_set_id=None, vpcid=None, vpcregion=None
+        name=f"{name}.",
+        private_zone=False,
+        caller_reference="given",
+        comment="given to the sandbox",
+        delegation_set_id=None,
+        vpcid=None,
+        vpcregion=None,
     )
     return zone.id

@@ -30,14 +30,24 @@ def canonical_query(query: str) -> str:
 
 
 def signature(
-    *, secret: str, scope: str, date: str, method: str, path: str, query: str, headers: list[tuple[str, str]], payload: str
+    *,
+    secret: str,
+    scope: str,
+    date: str,
+    method: str,
+    path: str,
+    query: str,
+    headers: list[tuple[str, str]],
+    payload: str,
 ) -> str:
     """The signature that `secret` gives: `scope` is date/region/service/aws4_request, `headers` the signed ones in order."""
     day, region, service, _ = scope.split("/")
     # Every service but S3 encodes the path once more than the request does.
     uri = path if service == "s3" else quote(path, safe="/" + SAFE)
     listed = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in headers)
-    request = "\n".join([method, uri or "/", canonical_query(query), listed, ";".join(name for name, _ in headers), payload])
+    request = "\n".join(
+        [method, uri or "/", canonical_query(query), listed, ";".join(name for name, _ in headers), payload]
+    )
     text = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(request.encode()).hexdigest()])
     key = _hmac(_hmac(_hmac(_hmac(b"AWS4" + secret.encode(), day), region), service), "aws4_request")
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
@@ -63,7 +73,9 @@ def _given(environ: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     header, query = environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")
     values = {unquote(k): unquote(v) for k, _, v in (pair.partition("=") for pair in query.split("&"))}
     parts = dict(re.findall(r"(Credential|SignedHeaders|Signature)=([^,\s]+)", header))
-    return parts or {name: values.get(f"X-Amz-{name}", "") for name in ("Credential", "SignedHeaders", "Signature")}, values
+    return parts or {
+        name: values.get(f"X-Amz-{name}", "") for name in ("Credential", "SignedHeaders", "Signature")
+    }, values
 
 
 def check(environ: dict[str, Any], path: str, body: bytes | None, secret: str, *, window: float = 900) -> None:

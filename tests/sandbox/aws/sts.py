@@ -41,7 +41,9 @@ class Sts(TokenResponse):
         if not role or not webidentity.allowed(role, claims):
             raise AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
         result = super().assume_role_with_web_identity().result
-        result.update(SubjectFromWebIdentityToken=claims["sub"], Audience=claims["audience"], Provider=claims["provider"])  # type: ignore[attr-defined]
+        result.update(
+            SubjectFromWebIdentityToken=claims["sub"], Audience=claims["audience"], Provider=claims["provider"]
+        )  # type: ignore[attr-defined]
         return ActionResult(result)
 
 

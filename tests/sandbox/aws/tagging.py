@@ -32,7 +32,11 @@ class Backend(ResourceGroupsTaggingAPIBackend):
     ) -> Iterator[dict[str, Any]]:
         yield from super()._get_resources_generator(tag_filters, resource_type_filters)
         for kind, arn, tags in self._more():
-            wanted = not resource_type_filters or kind in resource_type_filters or kind.split(":")[0] in resource_type_filters
+            wanted = (
+                not resource_type_filters
+                or kind in resource_type_filters
+                or kind.split(":")[0] in resource_type_filters
+            )
             if wanted and tags and _fits(tags, tag_filters or []):
                 yield {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 

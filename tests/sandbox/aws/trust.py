@@ -51,13 +51,17 @@ def allows(role: Any, action: str, kind: str, named: Callable[[str], bool], fact
     matching = [
         statement["Effect"]
         for statement in statements(role)
-        if _does(statement, action) and any(p == "*" or named(p) for p in _principals(statement, kind)) and _holds(statement, facts)
+        if _does(statement, action)
+        and any(p == "*" or named(p) for p in _principals(statement, kind))
+        and _holds(statement, facts)
     ]
     return "Allow" in matching and "Deny" not in matching
 
 
 def allows_service(role: Any, service: str) -> bool:
-    return allows(role, "sts:AssumeRole", "Service", lambda given: given == service, {"aws:SourceAccount": [role.account_id]})
+    return allows(
+        role, "sts:AssumeRole", "Service", lambda given: given == service, {"aws:SourceAccount": [role.account_id]}
+    )
 
 
 def allows_caller(role: Any, caller: Any) -> bool:
