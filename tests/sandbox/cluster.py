@@ -46,8 +46,6 @@ def prepare(region: Region, options: argparse.Namespace) -> None:
 
 
 def release(region: Region, options: argparse.Namespace) -> None:
-    if not places.state().exists():
-        return
     inside = region_namespace(region)
     # whoever works on the region holds its lock: without the region they fail, and give it up at once
     inside.kill()

@@ -93,23 +93,39 @@ class Namespace:
 
     def kill(self, seconds: float = 20) -> None:
         """Ends the supervisor and thereby everything in its namespaces; returns when the last process is gone."""
+        process = self._process()
+        if process is not None:
+            try:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                ended, _, _ = select.select([process], [], [], seconds)
+            except ProcessLookupError:
+                ended = [process]
+            finally:
+                os.close(process)
+            if not ended:
+                raise Failure(f"the processes behind `{self.path}` did not end within {seconds:g} s")
+        self.path.unlink(missing_ok=True)
+
+    def _process(self) -> int | None:
+        """A descriptor of the supervisor, which stays that process's even if its number is given to another."""
         try:
             with self._connect() as connection:
-                process = os.pidfd_open(peer(connection))
+                return os.pidfd_open(peer(connection))
         except (FileNotFoundError, ConnectionRefusedError, ProcessLookupError):
-            self.path.unlink(missing_ok=True)
-            return
-        try:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            ended, _, _ = select.select([process], [], [], seconds)
-        finally:
+            return self._lost_process()
+
+    def _lost_process(self) -> int | None:
+        """The same for a supervisor whose socket was deleted: somebody removed the state folder under a running sandbox."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                process = os.pidfd_open(int(entry.name))
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if os.fsencode(self.path) in words and os.fsencode(SUPERVISOR) in words:
+                return process
             os.close(process)
-        if not ended:
-            raise Failure(f"the processes behind `{self.path}` did not end within {seconds:g} s")
-        self.path.unlink(missing_ok=True)
+        return None
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
