@@ -1,7 +1,13 @@
 //! The phase `terraform`: a state bucket and four stacks a region, and the certificate's wait.
 
 mod certificate;
+mod command;
+mod diagnosis;
+mod folder;
+mod judge;
 mod kind;
+mod message;
+mod progress;
 mod stack;
 mod state_bucket;
 

@@ -1,11 +1,22 @@
-//! One stack in one region.
+//! One stack in one region: looked at in its state, planned, judged, applied.
 
 use std::{marker::PhantomData, time::Duration};
 
-use super::kind::Kind;
+use serde_json::{Map, Value};
+use tempfile::TempPath;
+
+use super::{
+    command::{Backend, Terraform},
+    diagnosis,
+    folder::Folder,
+    judge::judge,
+    kind::Kind,
+    progress::Progress,
+};
 use crate::{
+    aws::state_file::{self, StateFile},
     config::Region,
-    step::{Check, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
+    step::{Check, Context, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId},
 };
 
 pub struct Stack<K> {
@@ -13,16 +24,118 @@ pub struct Stack<K> {
     kind: PhantomData<fn() -> K>,
 }
 
+/// A plan that was judged, and is applied as it is.
+#[derive(Debug)]
+pub struct Planned {
+    file: TempPath,
+    operations: u32,
+}
+
 impl<K: Kind> Stack<K> {
     pub(super) fn new(region: &Region) -> Self {
         Self { region: region.clone(), kind: PhantomData }
+    }
+
+    fn backend(&self, cx: &Context) -> Backend {
+        let config = &cx.world.config;
+        Backend {
+            bucket: config.state_bucket(&self.region),
+            key: config.state_key(&self.region.name, K::NAME),
+            aws_region: self.region.aws_region.clone(),
+        }
+    }
+
+    fn folder(&self, cx: &Context) -> Result<Folder> {
+        let place = cx.world.state.join("terraform").join(self.region.name.as_str());
+        Folder::lay(&place, &cx.world.config.terraform.stacks, K::NAME)
+    }
+
+    /// The state, unless there is nothing in it.
+    async fn state(&self, cx: &Context, backend: &Backend) -> Result<Option<StateFile>> {
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let state = state_file::state(&aws, &backend.bucket, &backend.key).await?;
+        Ok(state.filter(|state| state.resources > 0))
+    }
+
+    /// `-var-file` for the region's own file and, after it, for what this program knows better.
+    fn variables(&self, cx: &Context, folder: &Folder, input: Option<&K::Input>) -> Result<[String; 2]> {
+        let config = &cx.world.config;
+        let region = &self.region;
+        let common = [
+            ("project", config.project.as_str()),
+            ("profile", config.profile.as_str()),
+            ("region_name", region.name.as_str()),
+            ("aws_region", &region.aws_region),
+            ("role", region.role.as_str()),
+            ("domain", &region.domain),
+            ("state_bucket", &config.state_bucket(region)),
+        ];
+        let mut variables: Map<String, Value> =
+            common.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        variables.extend(K::variables(input, &config.account));
+        let ours = folder.write_variables(variables)?;
+        let theirs = std::path::absolute(&region.var_file)?;
+        Ok([format!("-var-file={}", theirs.display()), format!("-var-file={}", ours.display())])
+    }
+
+    async fn plan(&self, terraform: &Terraform<'_>, variables: &[String]) -> Result<Check<Planned>> {
+        let cx = terraform.cx;
+        terraform.prepare().await?;
+        let file = terraform.folder.plan_file()?;
+        let args = ["plan", "-json", "-input=false", "-detailed-exitcode"];
+        let command =
+            terraform.command(args)?.arg(format!("-out={}", file.display())).args(variables).codes(&[0, 2]);
+        cx.progress("plans");
+        let mut said = terraform.run(command.clone(), |_| {}).await?;
+        if diagnosis::wants_init(&said.diagnostics) {
+            terraform.init().await?;
+            cx.progress("plans");
+            said = terraform.run(command, |_| {}).await?;
+        }
+        said.check(terraform).await?;
+        if said.exit.code() == Some(0) {
+            return self.clean(terraform).await;
+        }
+        cx.progress("reads the plan");
+        // the plan's JSON may hold secrets: it goes through memory only
+        let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+        let judged = judge(&shown, &cx.world.allow_replace)?;
+        judged.check()?;
+        if judged.lines.is_empty() {
+            return self.clean(terraform).await;
+        }
+        let change = Planned { file, operations: judged.operations };
+        Ok(Check::Change { lines: judged.lines, change })
+    }
+
+    async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
+        let state = self.state(terraform.cx, terraform.backend).await?;
+        let count = state.map_or(0, |state| state.resources);
+        Ok(Check::Clean(format!("{count} resources as configured")))
+    }
+
+    async fn take_down(&self, terraform: &Terraform<'_>, input: Option<&K::Input>) -> Result<Option<String>> {
+        let Terraform { cx, folder, backend } = terraform;
+        if folder.unsaved_state().is_some() {
+            terraform.prepare().await?;
+        }
+        let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
+        terraform.prepare().await?;
+        let variables = self.variables(cx, folder, input)?;
+        let args = ["destroy", "-json", "-input=false", "-auto-approve"];
+        run(terraform, terraform.command(args)?.args(variables), Progress::default()).await?;
+        Ok(Some(format!("{} resources", state.resources)))
+    }
+
+    fn named(&self) -> String {
+        format!("stack `{}` in region `{}`", K::NAME, self.region.name)
     }
 }
 
 impl<K: Kind> Step for Stack<K> {
     type Input = K::Input;
     type Fact = K::Fact;
-    type Change = ();
+    type Change = Planned;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Terraform, &self.region.name, K::NAME)
@@ -36,19 +149,66 @@ impl<K: Kind> Step for Stack<K> {
         K::ESTIMATE
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let backend = self.backend(cx);
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let (state, lock) = tokio::try_join!(
+            self.state(cx, &backend),
+            state_file::lock(&aws, &backend.bucket, &backend.key),
+        )?;
+        let locked = lock.map(|lock| format!(", locked by {}", lock.who)).unwrap_or_default();
+        let Some(state) = state else {
+            return Ok(Seen::absent(format!("not there{locked}")));
+        };
+        let StateFile { resources, tainted, .. } = state;
+        let fact = match state.outputs() {
+            Ok(fact) => fact,
+            // outputs are written last
+            Err(missing) => {
+                let detail = format!("{resources} resources, unfinished: {missing}{locked}");
+                return Ok(Seen { fact: None, state: State::Differs, detail });
+            }
+        };
+        Ok(match tainted {
+            0 => Seen::ok(fact, format!("{resources} resources{locked}")),
+            _ => Seen::differs(fact, format!("{resources} resources, {tainted} unfinished{locked}")),
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
+        let (folder, backend) = (self.folder(cx)?, self.backend(cx));
+        let terraform = Terraform { cx, folder: &folder, backend: &backend };
+        let variables = self.variables(cx, &folder, Some(input))?;
+        self.plan(&terraform, &variables).await.doing(format!("plan {}", self.named()))
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, _input: &Self::Input, change: Self::Change) -> Result<()> {
+        let (folder, backend) = (self.folder(cx)?, self.backend(cx));
+        let terraform = Terraform { cx, folder: &folder, backend: &backend };
+        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*change.file);
+        let progress = Progress::of(change.operations);
+        run(&terraform, command, progress).await.doing(format!("apply {}", self.named()))
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let (folder, backend) = (self.folder(cx)?, self.backend(cx));
+        let terraform = Terraform { cx, folder: &folder, backend: &backend };
+        self.take_down(&terraform, input).await.doing(format!("destroy {}", self.named()))
     }
+}
+
+/// Runs a command that changes things, and tells how far it is.
+async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progress: Progress) -> Result<()> {
+    let cx = terraform.cx;
+    let show = |progress: &Progress| match progress.total {
+        0 => cx.progress(progress.text()),
+        total => cx.count(progress.done, total, progress.text()),
+    };
+    show(&progress);
+    let said = terraform.run(command, |message| {
+        if progress.take(message) {
+            show(&progress);
+        }
+    });
+    said.await?.check(terraform).await
 }

@@ -1,0 +1,198 @@
+//! Terraform in a stack's work folder: initialised where it must be, read by its messages.
+
+use std::{ffi::OsString, path::Path};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use super::{
+    diagnosis,
+    folder::Folder,
+    message::{Diagnostic, Message},
+};
+use crate::{
+    aws::state_file,
+    step::{Class, Context, Error, ErrorExt, Result},
+    tool::{Command, Exit},
+};
+
+/// Terraform's cache of providers takes no two at once (hashicorp/terraform#32028).
+static INIT: Mutex<()> = Mutex::const_new(());
+
+/// What the last `init` was for, beside the data that it made.
+const STAMP: &str = ".terraform/paydeploy-init";
+
+/// Where a stack's state lies.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    pub bucket: String,
+    pub key: String,
+    pub aws_region: String,
+}
+
+/// Terraform on one stack.
+pub struct Terraform<'a> {
+    pub cx: &'a Context,
+    pub folder: &'a Folder,
+    pub backend: &'a Backend,
+}
+
+/// How a command ended and what it said.
+pub struct Said {
+    pub exit: Exit,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Terraform<'_> {
+    /// Makes the folder ready: initialised, and with no state left unsaved.
+    pub async fn prepare(&self) -> Result<()> {
+        if std::fs::read_to_string(self.folder.path.join(STAMP)).ok() != Some(self.stamp()) {
+            self.init().await?;
+        }
+        self.save_state().await
+    }
+
+    pub async fn init(&self) -> Result<()> {
+        self.cx.progress("waits for its turn to initialise");
+        let _turn = tokio::select! {
+            turn = INIT.lock() => turn,
+            () = self.cx.cancel.soft.cancelled() => return Err(Error::cancelled()),
+        };
+        self.cx.progress("initialises");
+        let Backend { bucket, key, aws_region } = self.backend;
+        let init = ["init", "-json", "-input=false", "-lockfile=readonly", "-reconfigure"];
+        let config = [
+            format!("-backend-config=bucket={bucket}"),
+            format!("-backend-config=key={key}"),
+            format!("-backend-config=region={aws_region}"),
+            "-backend-config=encrypt=true".to_owned(),
+            "-backend-config=use_lockfile=true".to_owned(),
+        ];
+        self.run(self.command(init)?.args(config), |_| {}).await?.check(self).await?;
+        self.check_backend()?;
+        let stamp = self.folder.path.join(STAMP);
+        std::fs::write(&stamp, self.stamp()).doing(format!("write `{}`", stamp.display()))
+    }
+
+    /// Without a backend block terraform keeps the state in a local file, and says so only in a warning.
+    fn check_backend(&self) -> Result<()> {
+        let path = self.folder.path.join(".terraform/terraform.tfstate");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let chosen: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if chosen["backend"]["type"] == "s3" {
+            return Ok(());
+        }
+        Err(Error::permanent("the stack does not keep its state in S3")
+            .with_hint("add `backend \"s3\" {}` to its `terraform` block"))
+    }
+
+    /// What an `init` depends on, apart from the modules: terraform itself notices those.
+    fn stamp(&self) -> String {
+        let Backend { bucket, key, aws_region } = self.backend;
+        let mut hash = Sha256::new();
+        for part in [bucket.as_bytes(), key.as_bytes(), aws_region.as_bytes(), &self.folder.lock_file()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hex::encode(hash.finalize())
+    }
+
+    /// Saves the state that an earlier run could not save, before anything else is done with it.
+    async fn save_state(&self) -> Result<()> {
+        let Some(unsaved) = self.folder.unsaved_state() else { return Ok(()) };
+        self.cx.progress("saves the state that an earlier run could not save");
+        let push = self.command(["state", "push"])?.arg(&unsaved);
+        push.run(self.cx).await.doing(format!("save `{}`", unsaved.display())).hint(format!(
+            "it describes what an earlier run made and could not write to `s3://{}/{}`: compare the two, and \
+             remove the file when the newer one is there",
+            self.backend.bucket, self.backend.key
+        ))?;
+        std::fs::remove_file(&unsaved).doing(format!("remove `{}`", unsaved.display()))
+    }
+
+    /// Terraform in the folder, with these arguments.
+    pub fn command<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Result<Command> {
+        let cache = self.cx.world.state.join("terraform/plugins");
+        let cache = std::path::absolute(cache)?;
+        std::fs::create_dir_all(&cache).doing(format!("make `{}`", cache.display()))?;
+        let mut chdir = OsString::from("-chdir=");
+        chdir.push(&self.folder.path);
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        Ok(Command::new(&self.cx.world.tools.terraform)
+            .arg(chdir)
+            .args(args)
+            .env("TF_IN_AUTOMATION", "1")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_PLUGIN_CACHE_DIR", &cache)
+            .pass_env("TF_PLUGIN_CACHE_DIR")
+            .pass_env("TF_CLI_CONFIG_FILE")
+            // the stack names its region itself
+            .without_env("AWS_REGION")
+            .without_env("AWS_DEFAULT_REGION"))
+    }
+
+    /// Runs a command that prints messages.
+    pub async fn run(&self, command: Command, mut on_message: impl FnMut(&Message) + Send) -> Result<Said> {
+        let mut diagnostics = Vec::new();
+        let mut foreign = None;
+        let root = &self.cx.world.config.root;
+        let follow = command.follow(self.cx, |line| {
+            let Some(message) = Message::parse(line) else { return };
+            foreign = foreign.take().or(message.foreign_version().map(str::to_owned));
+            on_message(&message);
+            if let Message::Diagnostic { mut diagnostic } = message {
+                if let Some(range) = &mut diagnostic.range {
+                    range.filename = self.folder.place(&range.filename, root);
+                }
+                diagnostics.push(diagnostic);
+            }
+        });
+        let exit = follow.await?;
+        if let Some(version) = foreign {
+            return Err(Error::permanent(format!("terraform speaks version {version} of its messages"))
+                .with_hint("use a newer `paydeploy`, or an older terraform"));
+        }
+        Ok(Said { exit, diagnostics })
+    }
+}
+
+impl Said {
+    /// # Errors
+    /// When the command failed: what terraform said, and of which class that is.
+    pub async fn check(&self, terraform: &Terraform<'_>) -> Result<()> {
+        if self.exit.is_good() {
+            return Ok(());
+        }
+        if diagnosis::is_locked(&self.diagnostics) {
+            return Err(locked(terraform).await);
+        }
+        match diagnosis::judge(&self.diagnostics) {
+            Some(error) => Err(error),
+            None => self.exit.check(),
+        }
+    }
+}
+
+/// Who holds the lock, from the lock itself.
+async fn locked(terraform: &Terraform<'_>) -> Error {
+    let Backend { bucket, key, aws_region } = terraform.backend;
+    let aws = terraform.cx.world.aws.in_region(aws_region);
+    match state_file::lock(&aws, bucket, key).await {
+        Ok(Some(lock)) => {
+            let state_file::Lock { id, who, operation, created } = &lock;
+            let message = format!("the state is locked by {who} since {created} ({operation}, lock {id})");
+            let folder = shown(&terraform.folder.path);
+            Error::msg(Class::Conflict, message).with_hint(format!(
+                "if that run is alive, wait for it; if it is dead: `terraform -chdir={folder} force-unlock {id}`"
+            ))
+        }
+        Ok(None) => Error::transient("the state was locked, and is no longer"),
+        Err(error) => error,
+    }
+}
+
+/// A path, as short as it can be typed from here.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,206 @@
+//! What terraform's complaints mean for the run.
+
+use super::message::Diagnostic;
+use crate::step::{Class, Error};
+
+/// Words of AWS, of its provider and of the network that say "later". Compared in lower case.
+const LATER: [&str; 44] = [
+    ": eof",
+    "api error internalerror",
+    "api error internalfailure",
+    "api error internalserver",
+    "bad gateway",
+    "broken pipe",
+    "cannot be assumed by",
+    "client connection lost",
+    "concurrent update",
+    "concurrentmodification",
+    "concurrentupdate",
+    "connection refused",
+    "connection reset",
+    "connection timed out",
+    "could not be assumed because it does not exist",
+    "dependencyviolation",
+    "failed to persist state",
+    "failed to save state",
+    "gateway timeout",
+    "i/o timeout",
+    "invalid principal",
+    "invalidgroup.notfound",
+    "invalidinternetgatewayid.notfound",
+    "invalidroutetableid.notfound",
+    "invalidsubnetid.notfound",
+    "invalidvpcid.notfound",
+    "no such host",
+    "operationaborted",
+    "plugin did not respond",
+    "priorrequestnotcomplete",
+    "rate exceeded",
+    "request send failed",
+    "requestlimitexceeded",
+    "requesttimeout",
+    "saved plan is stale",
+    "service unavailable",
+    "serviceunavailable",
+    "slowdown",
+    "statuscode: 50",
+    "throttl",
+    "timeout while waiting for",
+    "tls handshake timeout",
+    "toomanyrequests",
+    "unexpected eof",
+];
+
+/// Words that say "it is there already".
+const THERE: [&str; 6] = [
+    "alreadyexists",
+    "already exists",
+    "bucketalreadyownedbyyou",
+    "duplicate",
+    "entityalreadyexists",
+    "resourceinuseexception",
+];
+
+const EXPIRED: [&str; 4] = [
+    "expiredtoken",
+    "invalidclienttokenid",
+    "no valid credential sources",
+    "security token included in the request is",
+];
+
+/// The summary of a failure to lock the state.
+const LOCKED: &str = "error acquiring the state lock";
+
+fn says(diagnostic: &Diagnostic, words: &[&str]) -> bool {
+    let text = format!("{} {}", diagnostic.summary, diagnostic.detail).to_lowercase();
+    words.iter().any(|word| text.contains(word))
+}
+
+/// Whether somebody else holds the state's lock.
+pub fn is_locked(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| says(diagnostic, &[LOCKED]) && !says(diagnostic, &LATER))
+}
+
+/// Whether the working folder is not, or no longer, as `terraform init` leaves it.
+pub fn wants_init(diagnostics: &[Diagnostic]) -> bool {
+    let words = [
+        "backend initialization required",
+        "inconsistent dependency lock file",
+        "module not installed",
+        "module source has changed",
+        "required plugins are not installed",
+    ];
+    diagnostics.iter().any(|diagnostic| says(diagnostic, &words))
+}
+
+/// Errors of one terraform command as the step's error; `None` if there is none.
+pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+    if errors.is_empty() {
+        return None;
+    }
+    let class = if errors.iter().all(|error| says(error, &LATER)) {
+        Class::Transient
+    } else if errors.iter().all(|error| says(error, &LATER) || says(error, &THERE)) {
+        Class::Conflict
+    } else {
+        Class::Permanent
+    };
+    let mut texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.dedup();
+    let error = Error::msg(class, texts.join("\n"));
+    Some(match hint(&errors) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
+}
+
+fn hint(errors: &[&Diagnostic]) -> Option<String> {
+    if errors.iter().any(|error| says(error, &EXPIRED)) {
+        return Some("get fresh AWS credentials, then run the same command again".to_owned());
+    }
+    let there = errors.iter().find(|error| says(error, &THERE) && !says(error, &LATER))?;
+    let address = there.address.as_deref().unwrap_or("ADDRESS");
+    Some(format!(
+        "it exists, but not in the state (a run that was killed leaves such things): remove it, or take it \
+         over with `terraform import '{address}' ID`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_locked, judge, wants_init};
+    use crate::{phase::terraform::message::Diagnostic, step::Class};
+
+    fn error(summary: &str, detail: &str) -> Diagnostic {
+        Diagnostic {
+            severity: "error".to_owned(),
+            summary: summary.to_owned(),
+            detail: detail.to_owned(),
+            address: Some("aws_vpc.this".to_owned()),
+            range: None,
+        }
+    }
+
+    #[test]
+    fn throttling_time_outs_and_eventual_consistency_may_be_tried_again() {
+        for summary in [
+            "creating EC2 VPC: operation error EC2: CreateVpc, api error RequestLimitExceeded: Request limit exceeded.",
+            "waiting for EKS Cluster (x) create: timeout while waiting for state to become 'ACTIVE'",
+            "deleting EC2 Subnet (subnet-1): api error DependencyViolation: has dependencies",
+            "creating EKS Cluster (x): api error InvalidParameterException: Role with arn: r, could not be assumed because it does not exist or the trusted entity is not correct",
+            "Post \"https://eks.eu-south-2.amazonaws.com/\": dial tcp: lookup eks: no such host",
+            "https response error StatusCode: 503, RequestID: 1, api error ServiceUnavailable",
+            "Saved plan is stale",
+        ] {
+            assert_eq!(judge(&[error(summary, "")]).unwrap().class, Class::Transient, "{summary}");
+        }
+    }
+
+    #[test]
+    fn one_lasting_error_makes_the_failure_lasting() {
+        let errors = [
+            error("api error Throttling: Rate exceeded", ""),
+            error("api error UnauthorizedOperation: not allowed", ""),
+        ];
+        let error = judge(&errors).unwrap();
+        assert_eq!(error.class, Class::Permanent);
+        assert_eq!(
+            error.to_string(),
+            "aws_vpc.this: api error Throttling: Rate exceeded\n\
+             aws_vpc.this: api error UnauthorizedOperation: not allowed"
+        );
+    }
+
+    #[test]
+    fn what_is_there_already_is_a_conflict_with_the_way_out() {
+        let error = judge(&[error(
+            "creating IAM Role (x): api error EntityAlreadyExists: Role x already exists.",
+            "",
+        )]);
+        let error = error.unwrap();
+        assert_eq!(error.class, Class::Conflict);
+        assert!(error.hint.unwrap().contains("terraform import 'aws_vpc.this' ID"));
+    }
+
+    #[test]
+    fn warnings_are_no_failure() {
+        let warning = Diagnostic { severity: "warning".to_owned(), ..error("Deprecated", "") };
+        assert!(judge(&[warning]).is_none());
+    }
+
+    #[test]
+    fn a_lock_of_somebody_else_is_told_from_a_lock_that_could_not_be_reached() {
+        let held = "operation error S3: PutObject, https response error StatusCode: 412, PreconditionFailed";
+        assert!(is_locked(&[error("Error acquiring the state lock", held)]));
+        let down = "operation error S3: PutObject, dial tcp 192.0.2.1:443: connection refused";
+        assert!(!is_locked(&[error("Error acquiring the state lock", down)]));
+    }
+
+    #[test]
+    fn a_folder_that_lost_its_initialisation_is_recognised() {
+        assert!(wants_init(&[error("Backend initialization required, please run \"terraform init\"", "")]));
+        assert!(wants_init(&[error("Module not installed", "This module is not yet installed.")]));
+        assert!(!wants_init(&[error("Invalid value for variable", "")]));
+    }
+}

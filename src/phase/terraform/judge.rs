@@ -1,0 +1,354 @@
+//! A plan, read and judged: what it would do, and what must not go without a word from the user.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::step::{Class, Error, ErrorExt, Result};
+
+/// The major version of the plan's JSON that is understood.
+const FORMAT: &str = "1.";
+
+/// Types whose loss is the loss of data, of access or of everything that stands on them.
+const PROTECTED: [&str; 22] = [
+    "aws_cloudtrail_event_data_store",
+    "aws_db_instance",
+    "aws_docdb_cluster",
+    "aws_dynamodb_table",
+    "aws_ecr_repository",
+    "aws_efs_file_system",
+    "aws_eks_cluster",
+    "aws_elasticache_replication_group",
+    "aws_kms_external_key",
+    "aws_kms_key",
+    "aws_kms_replica_key",
+    "aws_msk_cluster",
+    "aws_neptune_cluster",
+    "aws_opensearch_domain",
+    "aws_rds_cluster",
+    "aws_rds_cluster_instance",
+    "aws_rds_global_cluster",
+    "aws_route53_zone",
+    "aws_s3_bucket",
+    "aws_s3_directory_bucket",
+    "aws_secretsmanager_secret",
+    "aws_vpc",
+];
+
+/// What a plan would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// A line each.
+    pub lines: Vec<String>,
+    /// What an apply counts: a replacement is two.
+    pub operations: u32,
+    pub refused: Vec<Refusal>,
+}
+
+/// A deletion or replacement of something protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub address: String,
+    pub replace: bool,
+    pub reason: String,
+}
+
+impl Judged {
+    /// # Errors
+    /// When something protected would go: what, why, and the flag that allows it.
+    pub fn check(&self) -> Result<()> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = self
+            .refused
+            .iter()
+            .map(|one| {
+                let what = if one.replace { "replace" } else { "delete" };
+                format!("would {what} `{}`: {}", one.address, one.reason)
+            })
+            .collect();
+        let flags: Vec<String> =
+            self.refused.iter().map(|one| format!("--allow-replace '{}'", one.address)).collect();
+        let hint = format!("if all that it holds may be lost: the same command with {}", flags.join(" "));
+        Err(Error::msg(Class::Refused, lines.join("\n")).with_hint(hint))
+    }
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    format_version: String,
+    #[serde(default)]
+    resource_changes: Vec<ResourceChange>,
+    #[serde(default)]
+    output_changes: BTreeMap<String, Change>,
+}
+
+#[derive(Deserialize)]
+struct ResourceChange {
+    address: String,
+    previous_address: Option<String>,
+    mode: String,
+    #[serde(rename = "type")]
+    kind: String,
+    change: Change,
+    action_reason: Option<String>,
+    deposed: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    actions: Vec<Action>,
+    #[serde(default)]
+    replace_paths: Vec<Vec<Value>>,
+    importing: Option<Value>,
+    /// Sensitive values among them: only looked into, never shown.
+    #[serde(default)]
+    before: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    NoOp,
+    Create,
+    Read,
+    Update,
+    Delete,
+    Forget,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Judges the text of `terraform show -json PLAN`, with what the user has allowed to go.
+pub fn judge(plan: &str, allowed: &[String]) -> Result<Judged> {
+    let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
+    if !plan.format_version.starts_with(FORMAT) {
+        let version = plan.format_version;
+        return Err(Error::permanent(format!("terraform's plan has format {version}, not {FORMAT}x"))
+            .with_hint("use a newer `paydeploy`, or an older terraform"));
+    }
+    let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
+    for one in plan.resource_changes.iter().filter(|one| one.mode == "managed") {
+        let Some(line) = one.line() else { continue };
+        judged.lines.push(line);
+        judged.operations += one.operations();
+        if one.loses_something() && !allowed.contains(&one.address) {
+            let replace = one.change.actions.len() > 1;
+            judged.refused.push(Refusal { address: one.address.clone(), replace, reason: one.reason() });
+        }
+    }
+    for (name, change) in &plan.output_changes {
+        if change.actions != [Action::NoOp] {
+            judged.lines.push(format!("{} output {name}", change.sign()));
+        }
+    }
+    Ok(judged)
+}
+
+impl Change {
+    fn sign(&self) -> &'static str {
+        match self.actions[..] {
+            [Action::Create] => "+",
+            [Action::Delete] => "-",
+            [Action::Delete, Action::Create] => "-/+",
+            [Action::Create, Action::Delete] => "+/-",
+            [Action::Forget] => "forget",
+            _ => "~",
+        }
+    }
+}
+
+impl ResourceChange {
+    /// `None` where nothing happens.
+    fn line(&self) -> Option<String> {
+        let Self { address, change, .. } = self;
+        match (&change.actions[..], &self.previous_address, &change.importing) {
+            ([Action::NoOp], Some(old), _) => Some(format!("moved {old} -> {address}")),
+            ([Action::NoOp], None, Some(_)) => Some(format!("import {address}")),
+            ([Action::NoOp | Action::Read], ..) => None,
+            _ => {
+                let why = if self.change.actions.len() > 1 {
+                    format!(" ({})", self.reason())
+                } else {
+                    String::new()
+                };
+                Some(format!("{} {address}{why}", change.sign()))
+            }
+        }
+    }
+
+    fn operations(&self) -> u32 {
+        let works = |action: &&Action| matches!(action, Action::Create | Action::Update | Action::Delete);
+        u32::try_from(self.change.actions.iter().filter(works).count()).unwrap_or(u32::MAX)
+    }
+
+    fn loses_something(&self) -> bool {
+        PROTECTED.contains(&self.kind.as_str())
+            && self.change.actions.contains(&Action::Delete)
+            && !self.was_never_finished()
+    }
+
+    /// Whether its creation was cut off: it is tainted, and even its ARN was not written down. Nobody has
+    /// been told of it, so nothing stands on it.
+    fn was_never_finished(&self) -> bool {
+        self.action_reason.as_deref() == Some("replace_because_tainted")
+            && self.change.before.get("arn").and_then(Value::as_str).is_none_or(str::is_empty)
+    }
+
+    fn reason(&self) -> String {
+        if self.deposed.is_some() {
+            return "an earlier replacement left it".to_owned();
+        }
+        match self.action_reason.as_deref() {
+            Some("replace_because_cannot_update") => {
+                let paths: Vec<String> =
+                    self.change.replace_paths.iter().map(|path| format!("`{}`", dotted(path))).collect();
+                format!("{} cannot be changed in place", paths.join(", "))
+            }
+            Some("replace_because_tainted") if self.was_never_finished() => {
+                "its creation was not finished".to_owned()
+            }
+            Some("replace_because_tainted") => "it is marked as tainted".to_owned(),
+            Some("replace_by_request") => "its replacement was asked for".to_owned(),
+            Some("replace_by_triggers") => "something that it goes with is replaced".to_owned(),
+            Some("delete_because_no_resource_config" | "delete_because_no_module") => {
+                "it is no longer in the configuration".to_owned()
+            }
+            Some(
+                "delete_because_wrong_repetition" | "delete_because_count_index" | "delete_because_each_key",
+            ) => "its index or key is no longer in the configuration".to_owned(),
+            Some("delete_because_no_move_target") => "it was moved to where nothing is".to_owned(),
+            Some(other) => other.replace('_', " "),
+            None => "the configuration says so".to_owned(),
+        }
+    }
+}
+
+fn dotted(path: &[Value]) -> String {
+    let pieces: Vec<String> =
+        path.iter().map(|piece| piece.as_str().map_or_else(|| piece.to_string(), str::to_owned)).collect();
+    pieces.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Judged, judge};
+    use crate::step::Class;
+
+    fn change(address: &str, actions: &[&str], more: &Value) -> Value {
+        let kind = address.rsplit_once('.').map(|(kind, _)| kind.rsplit('.').next().unwrap_or(kind));
+        let mut one = json!({
+            "address": address, "mode": "managed", "type": kind, "name": "this",
+            "change": { "actions": actions, "before": { "arn": "arn:aws:x" }, "after": {}, "after_unknown": {} },
+        });
+        for (key, value) in more.as_object().unwrap() {
+            match key.as_str() {
+                "replace_paths" | "before" | "importing" => one["change"][key] = value.clone(),
+                _ => one[key] = value.clone(),
+            }
+        }
+        one
+    }
+
+    fn judged(changes: &[Value], allowed: &[&str]) -> Judged {
+        let plan = json!({ "format_version": "1.2", "new_key": 1, "resource_changes": changes });
+        let allowed: Vec<String> = allowed.iter().map(|&address| address.to_owned()).collect();
+        judge(&plan.to_string(), &allowed).unwrap()
+    }
+
+    #[test]
+    fn a_plan_reads_as_a_line_a_change() {
+        let none = json!({});
+        let changes = [
+            change("module.network.aws_vpc.this", &["create"], &none),
+            change("aws_iam_role.node", &["update"], &none),
+            change("aws_route.nat", &["delete"], &none),
+            change("aws_eip.nat", &["no-op"], &none),
+            change("aws_eip.new", &["no-op"], &json!({ "previous_address": "aws_eip.old" })),
+            change(
+                "aws_subnet.a",
+                &["delete", "create"],
+                &json!({
+                    "action_reason": "replace_because_cannot_update", "replace_paths": [["cidr_block"], ["tags", "Name"]],
+                }),
+            ),
+        ];
+        let judged = judged(&changes, &[]);
+        assert_eq!(
+            judged.lines,
+            [
+                "+ module.network.aws_vpc.this",
+                "~ aws_iam_role.node",
+                "- aws_route.nat",
+                "moved aws_eip.old -> aws_eip.new",
+                "-/+ aws_subnet.a (`cidr_block`, `tags.Name` cannot be changed in place)",
+            ]
+        );
+        assert_eq!(judged.operations, 5);
+        judged.check().unwrap();
+    }
+
+    #[test]
+    fn replacing_a_database_is_refused_until_its_address_is_allowed() {
+        let replace = json!({
+            "action_reason": "replace_because_cannot_update", "replace_paths": [["storage_encrypted"]],
+        });
+        let changes = [change("module.database.aws_db_instance.this", &["delete", "create"], &replace)];
+        let error = judged(&changes, &[]).check().unwrap_err();
+        assert_eq!(error.class, Class::Refused);
+        assert_eq!(
+            error.to_string(),
+            "would replace `module.database.aws_db_instance.this`: `storage_encrypted` cannot be changed in place"
+        );
+        assert!(error.hint.unwrap().contains("--allow-replace 'module.database.aws_db_instance.this'"));
+        judged(&changes, &["module.database.aws_db_instance.this"]).check().unwrap();
+    }
+
+    #[test]
+    fn deleting_a_key_by_taking_it_out_of_the_configuration_is_refused() {
+        let gone = json!({ "action_reason": "delete_because_no_resource_config" });
+        let judged = judged(&[change("aws_kms_key.this", &["delete"], &gone)], &[]);
+        let error = judged.check().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "would delete `aws_kms_key.this`: it is no longer in the configuration"
+        );
+    }
+
+    #[test]
+    fn what_hangs_on_a_protected_thing_is_not_itself_protected() {
+        let judged = judged(&[change("aws_s3_bucket_policy.this", &["delete"], &json!({}))], &[]);
+        judged.check().unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_off_while_it_was_made_may_be_made_again() {
+        let tainted = |arn: Value| {
+            let more = json!({ "action_reason": "replace_because_tainted", "before": { "id": "vpc-1", "arn": arn } });
+            judged(&[change("aws_vpc.this", &["delete", "create"], &more)], &[])
+        };
+        let cut = tainted(Value::Null);
+        cut.check().unwrap();
+        assert_eq!(cut.lines, ["-/+ aws_vpc.this (its creation was not finished)"]);
+        assert!(tainted("arn:aws:ec2:x".into()).check().is_err());
+    }
+
+    #[test]
+    fn a_change_of_outputs_alone_is_a_change() {
+        let plan = json!({
+            "format_version": "1.2",
+            "output_changes": { "vpc_id": { "actions": ["create"] }, "same": { "actions": ["no-op"] } },
+        });
+        let judged = judge(&plan.to_string(), &[]).unwrap();
+        assert_eq!((judged.lines, judged.operations), (vec!["+ output vpc_id".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_plan_of_another_format_is_refused() {
+        assert!(judge(r#"{"format_version": "2.0"}"#, &[]).is_err());
+    }
+}
