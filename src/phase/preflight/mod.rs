@@ -1,4 +1,9 @@
-//! The look at the world that comes before all phases.
+//! The look at the world that comes before all phases: account, regions, zones, tools, commit, variables.
+
+mod account;
+mod git;
+mod problems;
+mod variables;
 
 use crate::{
     config::Config,
@@ -6,7 +11,7 @@ use crate::{
     step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
 };
 
-/// Who runs this, and what is released.
+/// Who runs this, and what is released. Changes nothing.
 pub struct Preflight;
 
 pub fn look(_config: &Config) -> Preflight {
@@ -22,12 +27,28 @@ impl Step for Preflight {
         StepId::global(Phase::Preflight, "account")
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let (deployer, commit) = tokio::join!(account::deployer(cx), git::head(cx));
+        let (deployer_arn, commit) = match (deployer, commit) {
+            (Ok(deployer), Ok(commit)) => (deployer, commit),
+            (deployer, commit) => {
+                let problems = deployer.err().into_iter().chain(commit.err()).collect();
+                return Err(problems::together(problems).expect("one of the two failed"));
+            }
+        };
+        let detail = format!("account {}, commit {}", cx.world.config.account, commit.short());
+        Ok(Seen::ok(fact::Preflight { deployer_arn, commit }, detail))
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
+        let (mut found, account, commit) = tokio::join!(unfit_tools(cx), account(cx), commit(cx));
+        found.extend(account);
+        found.extend(commit);
+        found.extend(variables::problems(&cx.world.config));
+        match problems::together(found) {
+            Some(error) => Err(error),
+            None => Ok(Check::Clean(format!("account {}", cx.world.config.account))),
+        }
     }
 
     async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
@@ -37,4 +58,29 @@ impl Step for Preflight {
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
     }
+}
+
+async fn unfit_tools(cx: &Context) -> Vec<Error> {
+    let unfit = cx.world.tools.unfit().await;
+    unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.remedy)).collect()
+}
+
+async fn account(cx: &Context) -> Vec<Error> {
+    // without the right credentials every other question would fail for the same reason
+    if let Err(error) = account::deployer(cx).await {
+        return vec![error];
+    }
+    let (mut found, zones) = tokio::join!(account::regions(cx), account::zones(cx));
+    found.extend(zones);
+    found
+}
+
+async fn commit(cx: &Context) -> Vec<Error> {
+    let commit = match git::head(cx).await {
+        Ok(commit) => commit,
+        Err(error) => return vec![error],
+    };
+    // one after the other: they share the step's log
+    let checks = [git::clean(cx).await, git::has_chart(cx, &commit).await, git::is_pushed(cx, &commit).await];
+    checks.into_iter().filter_map(Result::err).collect()
 }

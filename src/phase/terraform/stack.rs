@@ -205,10 +205,18 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
         total => cx.count(progress.done, total, progress.text()),
     };
     show(&progress);
-    let said = terraform.run(command, |message| {
-        if progress.take(message) {
-            show(&progress);
-        }
-    });
-    said.await?.check(terraform).await
+    let mut attempt = async |command| {
+        let said = terraform.run(command, |message| {
+            if progress.take(message) {
+                show(&progress);
+            }
+        });
+        said.await
+    };
+    let mut said = attempt(command.clone()).await?;
+    if diagnosis::wants_init(&said.diagnostics) {
+        terraform.init().await?;
+        said = attempt(command).await?;
+    }
+    said.check(terraform).await
 }

@@ -1,0 +1,196 @@
+//! What is released: a commit that Argo CD can read too.
+
+use std::time::Duration;
+
+use crate::{
+    config::Gitops,
+    fact::Commit,
+    step::{Context, Error, ErrorExt, Result},
+    tool::Command,
+};
+
+/// How long the Git repository may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many files of a dirty tree are named.
+const NAMED: usize = 10;
+/// Our own folder is no part of the application, whether or not it is ignored.
+const OURS: &str = ".paydeploy";
+
+fn git<const N: usize>(cx: &Context, args: [&str; N]) -> Command {
+    let command = Command::new(&cx.world.tools.git)
+        .args(args)
+        .dir(&cx.world.config.root)
+        // no lock on the index, no question that nobody can answer
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .deadline(PATIENCE);
+    match std::env::var_os("GIT_SSH_COMMAND") {
+        Some(_) => command,
+        None => command.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+    }
+}
+
+/// The commit that the work tree is at.
+pub async fn head(cx: &Context) -> Result<Commit> {
+    let log = git(cx, ["-c", "log.showSignature=false", "log", "-1", "--format=%H %ct"]);
+    let text = log.output(cx).await;
+    let root = cx.world.config.root.display().to_string();
+    let text = text.doing(format!("find the commit of `{root}`")).hint(
+        "paydeploy releases a commit: run it in a clone of the application's repository with at least one",
+    )?;
+    let (id, time) = text.trim().split_once(' ').unwrap_or_default();
+    let time = time.parse().doing(format!("read the commit's date `{time}`"))?;
+    Ok(Commit { id: id.to_owned(), time })
+}
+
+/// # Errors
+/// When something in the work tree is not in the commit: the release would not be what is looked at.
+pub async fn clean(cx: &Context) -> Result<()> {
+    let text = git(cx, ["status", "--porcelain=v1", "-z", "--no-renames"]).output(cx).await?;
+    let dirty = dirty(&text);
+    if dirty.is_empty() {
+        return Ok(());
+    }
+    let mut named = dirty.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if dirty.len() > NAMED {
+        named.push_str(&format!(" and {} more", dirty.len() - NAMED));
+    }
+    Err(Error::permanent(format!("the work tree is not what its commit says: {named}"))
+        .with_hint("commit or stash it (what is released is a commit), or add it to .gitignore"))
+}
+
+fn dirty(status: &str) -> Vec<&str> {
+    let ours = |path: &&str| path.split('/').any(|piece| piece == OURS);
+    status.split('\0').filter_map(|entry| entry.get(3..)).filter(|path| !ours(path)).collect()
+}
+
+/// # Errors
+/// When the commit has no chart where Argo CD will look for it.
+pub async fn has_chart(cx: &Context, commit: &Commit) -> Result<()> {
+    let chart = &cx.world.config.gitops.chart;
+    let path = format!("{}:./{}", commit.id, chart.join("Chart.yaml").display());
+    if git(cx, ["cat-file", "-e", &path]).exit(cx).await?.is_good() {
+        return Ok(());
+    }
+    let message = format!("commit {} has no chart in `{}`", commit.short(), chart.display());
+    Err(Error::permanent(message).with_hint("set `gitops.chart` in paydeploy.toml to the chart's folder"))
+}
+
+/// # Errors
+/// When the repository that Argo CD reads from does not hold the commit.
+pub async fn is_pushed(cx: &Context, commit: &Commit) -> Result<()> {
+    let Gitops { repository, .. } = &cx.world.config.gitops;
+    let tips = git(cx, ["ls-remote", "--quiet", repository]).output(cx).await;
+    let tips = tips.doing(format!("list the branches of `{repository}`")).hint(
+        "check `gitops.repository` in paydeploy.toml, the network and your access to it (`git ls-remote` must work)",
+    )?;
+    let contains = format!("--contains={}", commit.id);
+    let local = git(cx, ["for-each-ref", &contains, "--format=%(objectname)"]).output(cx).await?;
+    if holds(&tips, &local, &commit.id) || can_fetch(cx, repository, commit).await? {
+        return Ok(());
+    }
+    let message = format!("`{repository}` does not hold commit {}", commit.short());
+    Err(Error::permanent(message).with_hint("push it first: Argo CD deploys what it finds there"))
+}
+
+/// Whether one of the remote's tips is the commit or, as far as is known here, stands on it.
+fn holds(tips: &str, local: &str, commit: &str) -> bool {
+    let mut tips = tips.lines().filter_map(|line| line.split_whitespace().next());
+    tips.any(|tip| tip == commit || local.lines().any(|known| known == tip))
+}
+
+/// Whether the commit alone can be had: a branch may have moved on to commits that are not known here.
+async fn can_fetch(cx: &Context, repository: &str, commit: &Commit) -> Result<bool> {
+    let empty = tempfile::tempdir().doing("make a temporary folder")?;
+    git(cx, ["init", "--quiet", "--bare", "."]).dir(empty.path()).run(cx).await?;
+    let fetch = ["fetch", "--quiet", "--depth=1", "--filter=tree:0", repository, &commit.id];
+    Ok(git(cx, fetch).dir(empty.path()).exit(cx).await?.is_good())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{clean, dirty, has_chart, head, holds, is_pushed};
+    use crate::{step::Context, tool::testing};
+
+    #[test]
+    fn a_dirty_tree_is_told_by_its_files_without_our_own() {
+        let status = " M src/main.rs\0?? notes.md\0?? .paydeploy/\0?? deploy/.paydeploy/runs/1\0";
+        assert_eq!(dirty(status), ["src/main.rs", "notes.md"]);
+        assert!(dirty("").is_empty());
+    }
+
+    #[test]
+    fn a_tip_counts_when_it_is_the_commit_or_is_known_to_stand_on_it() {
+        let tips = "aaa\tHEAD\naaa\trefs/heads/main\nbbb\trefs/heads/old\n";
+        assert!(holds(tips, "", "bbb"));
+        assert!(holds(tips, "ccc\naaa\n", "ccc"));
+        assert!(!holds(tips, "ccc\n", "ccc"));
+    }
+
+    fn run(dir: &Path, args: &[&str]) {
+        let identity =
+            ["-c", "user.name=t", "-c", "user.email=t@payments.example", "-c", "commit.gpgSign=false"];
+        let git = std::process::Command::new("git").args(identity).args(args).current_dir(dir).output();
+        let git = git.unwrap();
+        assert!(git.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&git.stderr));
+    }
+
+    /// A work tree and the repository that it is pushed to.
+    fn repository(dir: &Path) -> Context {
+        let (mut cx, _) = testing::context(&dir.join("work"));
+        let world = std::sync::Arc::get_mut(&mut cx.world).unwrap();
+        world.tools.git = "git".into();
+        world.config.gitops.repository = dir.join("remote").display().to_string();
+        std::fs::create_dir_all(dir.join("work/charts/payment-latency-api")).unwrap();
+        std::fs::write(dir.join("work/charts/payment-latency-api/Chart.yaml"), "name: x").unwrap();
+        std::fs::write(dir.join("work/.gitignore"), "runs/\n").unwrap();
+        run(dir, &["init", "--quiet", "--bare", "--initial-branch=main", "remote"]);
+        run(dir, &["init", "--quiet", "--initial-branch=main", "work"]);
+        run(&dir.join("work"), &["add", "."]);
+        run(&dir.join("work"), &["commit", "--quiet", "-m", "one"]);
+        cx
+    }
+
+    #[tokio::test]
+    async fn a_commit_must_be_clean_pushed_and_hold_the_chart() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = repository(dir.path());
+        let work = dir.path().join("work");
+        let commit = head(&cx).await.unwrap();
+        assert_eq!(commit.id.len(), 40);
+        clean(&cx).await.unwrap();
+        has_chart(&cx, &commit).await.unwrap();
+
+        let error = is_pushed(&cx, &commit).await.unwrap_err();
+        assert!(error.to_string().contains("does not hold commit"), "{error}");
+        run(&work, &["push", "--quiet", "../remote", "main"]);
+        is_pushed(&cx, &commit).await.unwrap();
+
+        std::fs::write(work.join("new"), "").unwrap();
+        assert!(clean(&cx).await.unwrap_err().to_string().ends_with(": new"));
+    }
+
+    #[tokio::test]
+    async fn a_commit_below_tips_that_are_not_known_here_counts_as_pushed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cx = repository(dir.path());
+        let commit = head(&cx).await.unwrap();
+        run(&dir.path().join("work"), &["push", "--quiet", "../remote", "main"]);
+        run(dir.path(), &["clone", "--quiet", "remote", "other"]);
+        run(&dir.path().join("other"), &["commit", "--quiet", "--allow-empty", "-m", "two"]);
+        run(&dir.path().join("other"), &["push", "--quiet", "origin", "HEAD:main"]);
+        is_pushed(&cx, &commit).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_a_commit_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut cx, _events) = testing::context(dir.path());
+        std::sync::Arc::get_mut(&mut cx.world).unwrap().tools.git = "git".into();
+        let error = head(&cx).await.unwrap_err();
+        assert!(error.to_string().starts_with("failed to find the commit of"), "{error}");
+        assert!(error.hint.unwrap().contains("in a clone"));
+    }
+}

@@ -1,0 +1,50 @@
+//! Many problems as one error.
+
+use crate::step::{Class, Error};
+
+/// All of them, each with its remedy; `None` where there is none.
+pub fn together(mut problems: Vec<Error>) -> Option<Error> {
+    if problems.len() < 2 {
+        return problems.pop();
+    }
+    // to try again helps only if it helps all of them
+    let passing = problems.iter().all(|problem| problem.class == Class::Transient);
+    let class = if passing { Class::Transient } else { Class::Permanent };
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| match &problem.hint {
+            Some(hint) => format!("{problem}\n  remedy: {hint}"),
+            None => problem.to_string(),
+        })
+        .collect();
+    let count = problems.len();
+    let error = anyhow::anyhow!(lines.join("\n")).context(format!("{count} things are not ready"));
+    Some(Error::new(class, error).with_hint("mend these, then run the same command again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+    use crate::step::{Class, Error};
+
+    #[test]
+    fn all_problems_are_told_at_once_each_with_its_remedy() {
+        let problems = vec![
+            Error::permanent("no helm").with_hint("install helm"),
+            Error::transient("no answer from AWS"),
+        ];
+        let error = together(problems).unwrap();
+        assert_eq!(error.class, Class::Permanent);
+        assert_eq!(
+            error.chain(),
+            ["2 things are not ready", "no helm\n  remedy: install helm\nno answer from AWS"]
+        );
+    }
+
+    #[test]
+    fn a_single_problem_stays_as_it_is() {
+        let error = together(vec![Error::transient("no answer").with_hint("wait")]).unwrap();
+        assert_eq!((error.class, error.hint.as_deref()), (Class::Transient, Some("wait")));
+        assert!(together(Vec::new()).is_none());
+    }
+}
