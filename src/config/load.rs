@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Addon, Config, Gitops, Image, Region, Role, Terraform, network, raw,
+    Addon, Config, Gitops, Image, Region, Role, Terraform, network,
     problem::{Problem, Problems, line_of},
+    raw,
     shape::{self, Places},
 };
 use crate::step::RegionName;
@@ -15,7 +16,9 @@ use crate::step::RegionName;
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    #[error("no `paydeploy.toml` in `{0}` or any folder above it: run paydeploy beside one, or name it with `--config FILE`")]
+    #[error(
+        "no `paydeploy.toml` in `{0}` or any folder above it: run paydeploy beside one, or name it with `--config FILE`"
+    )]
     Missing(PathBuf),
     #[error("failed to read `{0}`")]
     Read(PathBuf, #[source] std::io::Error),
@@ -135,7 +138,9 @@ impl Check<'_> {
             let path = context.join(&image.dockerfile);
             self.problem("image.dockerfile", format!("there is no file `{}`", path.display()));
         }
-        if let Some(network) = image.network.as_deref().filter(|name| !["default", "host", "none"].contains(name)) {
+        if let Some(network) =
+            image.network.as_deref().filter(|name| !["default", "host", "none"].contains(name))
+        {
             self.problem("image.network", format!("`{network}` is not one of `default`, `host`, `none`"));
         }
         Image {
@@ -183,7 +188,10 @@ impl Check<'_> {
         }
         for needed in ["aws-load-balancer-controller", "external-secrets", "argo-cd"] {
             if !checked.contains_key(needed) {
-                self.problem("addons", format!("`[addons.{needed}]` is missing: the application can't run without it"));
+                self.problem(
+                    "addons",
+                    format!("`[addons.{needed}]` is missing: the application can't run without it"),
+                );
             }
         }
         checked
@@ -211,7 +219,10 @@ impl Check<'_> {
                 self.problem(&format!("{key}.aws_region"), message);
             }
             if !region.domain.contains('.') {
-                self.problem(&format!("{key}.domain"), "give the full host name, such as `api-es.payments.example`");
+                self.problem(
+                    &format!("{key}.domain"),
+                    "give the full host name, such as `api-es.payments.example`",
+                );
             }
             let var_file = self.path(&format!("{key}.var_file"), &region.var_file, false);
             let variables = network::Variables::read(&var_file).unwrap_or_else(|error| {
@@ -222,7 +233,10 @@ impl Check<'_> {
             });
             let (aws_region, role, domain) = (region.aws_region, region.role, region.domain);
             let network::Variables { vpc_cidr, hosted_zone_name: hosted_zone } = variables;
-            checked.insert(name.clone(), Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone });
+            checked.insert(
+                name.clone(),
+                Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone },
+            );
         }
         self.one_hub(&checked);
         for (one, other) in network::overlaps(checked.values()) {
@@ -241,7 +255,9 @@ impl Check<'_> {
     fn one_hub(&mut self, regions: &BTreeMap<RegionName, Region>) {
         let hubs: Vec<&Region> = regions.values().filter(|region| region.role == Role::Hub).collect();
         match hubs.as_slice() {
-            [] if !regions.is_empty() => self.problem("regions", "no region has the role `hub`: Argo CD needs one"),
+            [] if !regions.is_empty() => {
+                self.problem("regions", "no region has the role `hub`: Argo CD needs one")
+            }
             [_, more @ ..] => {
                 for hub in more {
                     let message = format!("`{}` is the hub already; there is one hub", hubs[0].name);
@@ -252,7 +268,11 @@ impl Check<'_> {
         }
     }
 
-    fn rollout(&mut self, rollout: Option<raw::Rollout>, regions: &BTreeMap<RegionName, Region>) -> Vec<RegionName> {
+    fn rollout(
+        &mut self,
+        rollout: Option<raw::Rollout>,
+        regions: &BTreeMap<RegionName, Region>,
+    ) -> Vec<RegionName> {
         let Some(rollout) = rollout else {
             // the hub first, then by name
             let mut all: Vec<&Region> = regions.values().collect();

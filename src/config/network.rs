@@ -23,7 +23,8 @@ impl Variables {
         let variables: Self = hcl::from_str(&text)
             .map_err(|error| anyhow::anyhow!("`{}` is not readable as HCL: {error}", file.display()))?;
         if let Some(cidr) = &variables.vpc_cidr {
-            range(cidr).ok_or_else(|| anyhow::anyhow!("`{}`: `vpc_cidr` `{cidr}` is no network", file.display()))?;
+            range(cidr)
+                .ok_or_else(|| anyhow::anyhow!("`{}`: `vpc_cidr` `{cidr}` is no network", file.display()))?;
         }
         Ok(variables)
     }

@@ -69,8 +69,11 @@ impl Walk<'_> {
             let line = line_of(self.text, &name.span());
             self.places.0.insert(key.clone(), line);
             let known = schema["properties"].get(name.get_ref().as_ref());
-            let Some(expected) = known.or_else(|| schema.get("additionalProperties").filter(|s| s.is_object())) else {
-                let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+            let Some(expected) =
+                known.or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()))
+            else {
+                let names =
+                    schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
                 let message = unknown(names.collect());
                 self.problem(&name.span(), &key, message);
                 continue;
@@ -94,13 +97,16 @@ impl Walk<'_> {
         let choices = choices(&schema);
         if !choices.is_empty() {
             if !value.as_str().is_some_and(|given| choices.iter().any(|choice| choice == given)) {
-                let given = value.as_str().map_or_else(|| value.type_str().to_owned(), |text| format!("`{text}`"));
+                let given =
+                    value.as_str().map_or_else(|| value.type_str().to_owned(), |text| format!("`{text}`"));
                 self.problem(&span, key, format!("{given} is not one of `{}`", choices.join("`, `")));
             }
             return;
         }
         let types: Vec<&str> = match &schema["type"] {
-            Value::Array(types) => types.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect(),
+            Value::Array(types) => {
+                types.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect()
+            }
             Value::String(name) => vec![name],
             _ => Vec::new(),
         };
@@ -117,7 +123,11 @@ impl Walk<'_> {
             | (None, _) => {}
             (Some(wanted), found) => {
                 let wanted = if wanted == "object" { "table" } else { wanted };
-                self.problem(&span, key, format!("expected {}, found {}", article(wanted), article(found.type_str())));
+                self.problem(
+                    &span,
+                    key,
+                    format!("expected {}, found {}", article(wanted), article(found.type_str())),
+                );
             }
         }
     }
@@ -125,7 +135,8 @@ impl Walk<'_> {
 
 fn choices(schema: &Value) -> Vec<String> {
     let plain = schema["enum"].as_array().into_iter().flatten();
-    let documented = schema["oneOf"].as_array().into_iter().flatten().filter_map(|option| option.get("const"));
+    let documented =
+        schema["oneOf"].as_array().into_iter().flatten().filter_map(|option| option.get("const"));
     plain.chain(documented).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 

@@ -1,0 +1,17 @@
+use clap::Args;
+use clap_complete::Shell;
+
+use super::{Exit, Failure};
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+pub struct Completions {
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self, command: &mut clap::Command) -> Result<Exit, Failure> {
+        clap_complete::generate(self.shell, command, "paydeploy", &mut std::io::stdout());
+        Ok(Exit::Ok)
+    }
+}

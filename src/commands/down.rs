@@ -1,0 +1,104 @@
+use clap::Args;
+
+use super::{Common, Exit, Failure, confirm, exit, session::Session};
+use crate::{
+    config::{Profile, Role},
+    plan::{self, Shape},
+    report::{self, Output},
+    step::{Action, Phase, StepId, Verdict},
+};
+
+/// Take everything down, in the order in which nothing is left behind
+///
+/// Names what goes and what stays, and asks for the project's name. Run again after a failure it goes on;
+/// where nothing is left it says so.
+#[derive(Debug, Args)]
+pub struct Down {
+    #[command(flatten)]
+    common: Common,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Down {
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let session = Session::open(&self.common, Vec::new()).await?;
+        let _lock = session.lock().await?;
+        let plan = plan::build(session.config(), Shape::default());
+        self.refuse_a_hub_with_spokes(&session)?;
+
+        let seen = session.look(&plan.graph).await?;
+        if seen.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
+            eprint!("{}", session.failures("down", &seen));
+            let message = "what is there could not be read, so nothing was taken down";
+            return Err(Failure::new(Exit::Unknown, message));
+        }
+        let goes: Vec<(&StepId, &str)> = seen
+            .verdicts
+            .iter()
+            .filter(|(step, _)| session.is_chosen(step) && step.phase != Phase::Preflight)
+            .filter_map(|(step, verdict)| match verdict {
+                Verdict::Unchanged { summary } | Verdict::Differs { summary, .. } => {
+                    Some((step, summary.as_str()))
+                }
+                _ => None,
+            })
+            .collect();
+        for (step, summary) in &goes {
+            eprintln!("  goes: {step}   {summary}");
+        }
+        eprintln!("  stays: {}", stays(session.config().profile));
+        if !self.yes {
+            confirm::by_name(&session.config().project)?;
+        }
+
+        let actions = session.actions(&plan.graph, Action::Destroy);
+        let orders = session.orders(
+            actions
+                .into_iter()
+                .filter(|(step, action)| *action == Action::Destroy && step.phase != Phase::Preflight)
+                .collect(),
+        );
+        let began = std::time::Instant::now();
+        let outcome = session.run("down", &plan.graph, &orders, seen.facts).await?;
+        eprint!("{}", session.failures("down", &outcome));
+        if session.output != Output::Json {
+            println!("{}", report::summary(&outcome.verdicts, began.elapsed()));
+            println!("stays: {}", stays(session.config().profile));
+        }
+        Ok(exit::of_changes(outcome.verdicts.iter()))
+    }
+
+    fn refuse_a_hub_with_spokes(&self, session: &Session) -> Result<(), Failure> {
+        if self.common.region.is_empty() {
+            return Ok(());
+        }
+        let config = super::session::configuration(&self.common)?;
+        let hub = &config.hub().name;
+        let left: Vec<String> = config
+            .regions
+            .values()
+            .filter(|region| region.role == Role::Spoke && !session.chosen.contains(&region.name))
+            .map(|region| region.name.to_string())
+            .collect();
+        if session.chosen.contains(hub) && !left.is_empty() {
+            let message = format!("`{hub}` is the hub of `{}`: they go first", left.join("`, `"));
+            return Err(
+                Failure::new(Exit::Refused, message).hint(format!("paydeploy down --region {}", left[0]))
+            );
+        }
+        Ok(())
+    }
+}
+
+fn stays(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Staging => {
+            "the state bucket of each region; KMS keys until their deletion window has passed"
+        }
+        Profile::Production => {
+            "the state bucket of each region; KMS keys and secrets until their windows have passed; final snapshots"
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use clap::Args;
+
+use super::{Common, Exit, Failure, exit, session::Session};
+use crate::{
+    engine::{Facts, Outcome},
+    plan::{self, Shape},
+    report::Output,
+    step::{Action, StepId, Verdict},
+};
+
+/// Show the graph and what each step would do; change nothing
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    common: Common,
+    /// End with 3 where something would change
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+impl Plan {
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let session = Session::open(&self.common, Vec::new()).await?;
+        let _lock = session.lock().await?;
+        let plan = plan::build(session.config(), Shape::default());
+        let orders = session.orders(session.actions(&plan.graph, Action::Check));
+        let outcome = session.run("plan", &plan.graph, &orders, Facts::default()).await?;
+        eprint!("{}", session.failures("plan", &outcome));
+        if session.output != Output::Json {
+            print!("{}", text(&session, &plan, &outcome));
+        }
+        let chosen = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step));
+        Ok(match exit::of_look(chosen) {
+            Exit::Differs if !self.detailed_exitcode => Exit::Ok,
+            Exit::Unknown => exit::of_changes(outcome.verdicts.iter()),
+            other => other,
+        })
+    }
+}
+
+fn text(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for (step, verdict) in outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)) {
+        let (sign, lines): (&str, Vec<String>) = match verdict {
+            Verdict::Unchanged { summary } | Verdict::Done { summary } => (" ", vec![summary.clone()]),
+            Verdict::Absent { summary } => ("+", vec![summary.clone()]),
+            Verdict::Differs { changes, .. } => ("~", changes.clone()),
+            Verdict::Skipped { because } => ("?", vec![format!("unknown until {because} has run")]),
+            Verdict::Failed { chain, .. } => ("✗", vec![chain.join(": ")]),
+            Verdict::Cancelled => ("-", vec!["interrupted".to_owned()]),
+        };
+        let after: Vec<String> = plan.graph.needs(step).iter().map(StepId::to_string).collect();
+        let after = if after.is_empty() { String::new() } else { format!("   after {}", after.join(", ")) };
+        out.push_str(&format!("{sign} {step}{after}\n"));
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            out.push_str(&format!("      {line}\n"));
+        }
+    }
+    out
+}

@@ -1,0 +1,46 @@
+use clap::Args;
+
+use super::{Common, Exit, Failure, exit, session::Session, table};
+use crate::{
+    engine::Facts,
+    plan::{self, Shape},
+    report::Output,
+    step::Action,
+};
+
+/// Look at what is there, live
+///
+/// Cheap look-ups only; `--drift` also plans with Terraform and compares every add-on, and takes as long.
+/// Ends with 3 where something is not as configured, with 7 where something does not answer.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    common: Common,
+    /// Also look for changes made by hand
+    #[arg(long)]
+    drift: bool,
+}
+
+impl Status {
+    pub async fn run(self) -> Result<Exit, Failure> {
+        let session = Session::open(&self.common, Vec::new()).await?;
+        let plan = plan::build(session.config(), Shape::default());
+        let outcome = if self.drift {
+            let _lock = session.lock().await?;
+            let orders = session.orders(session.actions(&plan.graph, Action::Check));
+            session.run("status --drift", &plan.graph, &orders, Facts::default()).await?
+        } else {
+            session.look(&plan.graph).await?
+        };
+        let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
+        let exit = exit::of_look(chosen.iter().copied());
+        match session.output {
+            Output::Json => println!("{}", table::json(&chosen)?),
+            _ => print!("{}", table::text(&chosen, &session.chosen)),
+        }
+        if exit == Exit::Differs {
+            eprintln!("not as configured (exit 3); paydeploy up makes it so");
+        }
+        Ok(exit)
+    }
+}

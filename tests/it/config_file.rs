@@ -1,0 +1,105 @@
+//! A wrong `paydeploy.toml` is refused with the place and the remedy of every problem, and nothing is touched.
+
+use std::fs;
+
+use crate::support::{CONFIG, Workspace, stderr};
+
+/// What `status` says of a configuration; it must refuse it with exit code 2.
+fn refused(config: &str) -> String {
+    let workspace = Workspace::with(config);
+    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    assert!(!workspace.path().join(".paydeploy").exists(), "a refused configuration leaves nothing behind");
+    told.replace(&format!("{}/", workspace.path().display()), "")
+}
+
+fn changed(from: &str, to: &str) -> String {
+    assert!(CONFIG.contains(from), "{from}");
+    refused(&CONFIG.replacen(from, to, 1))
+}
+
+#[test]
+fn all_problems_of_a_file_are_told_together_each_with_its_line() {
+    let config = CONFIG
+        .replace("profile = \"staging\"", "profile = \"prod\"\ncolour = \"red\"")
+        .replace("role = \"spoke\"", "role = 7");
+    insta::assert_snapshot!(refused(&config), @r"
+    error: 3 problems in `paydeploy.toml`
+      line 3: `profile`: `prod` is not one of `staging`, `production`
+      line 4: `colour`: unknown key; known here: `account`, `addons`, `gitops`, `image`, `profile`, `project`, `regions`, `rollout`, `terraform`
+      line 42: `regions.mexico.role`: integer is not one of `hub`, `spoke`
+    ");
+}
+
+#[test]
+fn a_missing_key_is_told_with_what_it_is_for() {
+    let told = changed("repository = \"https://git.example/payments.git\"\n", "");
+    assert!(told.contains("`gitops.repository`: missing (The URL that Argo CD reads the chart from"), "{told}");
+}
+
+#[test]
+fn there_is_exactly_one_hub() {
+    let none = changed("role = \"hub\"", "role = \"spoke\"");
+    assert!(none.contains("no region has the role `hub`"), "{none}");
+    let two = changed("role = \"spoke\"", "role = \"hub\"");
+    assert!(two.contains("`regions.spain.role`: `mexico` is the hub already"), "{two}");
+}
+
+#[test]
+fn networks_that_overlap_are_refused() {
+    let workspace = Workspace::new();
+    fs::write(workspace.path().join("mexico.tfvars"), "vpc_cidr = \"10.10.128.0/17\"\n").unwrap();
+    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    assert!(told.contains("10.10.0.0/16 of `spain` overlaps 10.10.128.0/17 of `mexico`"), "{told}");
+}
+
+#[test]
+fn names_that_aws_or_kubernetes_would_refuse_are_refused_here() {
+    let project = changed("project = \"payments\"", "project = \"Payments API\"");
+    assert!(project.contains("line 1: `project`: use 3 to 32 lower-case letters"), "{project}");
+    let account = changed("123456789012", "1234");
+    assert!(account.contains("line 2: `account`: an AWS account has 12 digits"), "{account}");
+    let region = changed("[regions.mexico]", "[regions.MX]");
+    assert!(region.contains("`MX` is no region name"), "{region}");
+    let aws_region = changed("us-east-1", "virginia");
+    assert!(aws_region.contains("`regions.mexico.aws_region`"), "{aws_region}");
+}
+
+#[test]
+fn a_rollout_names_every_region_once() {
+    let told = changed("order = [\"spain\", \"mexico\"]", "order = [\"spain\", \"spain\", \"peru\"]");
+    for problem in ["`spain` is named twice", "there is no `[regions.peru]`", "`mexico` is missing"] {
+        assert!(told.contains(problem), "{told}");
+    }
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    for (from, to) in [
+        ("stacks = \"stacks\"", "stacks = \"nowhere\""),
+        ("dockerfile = \"Dockerfile\"", "dockerfile = \"nowhere\""),
+        ("chart = \"chart\"", "chart = \"nowhere\""),
+        ("var_file = \"spain.tfvars\"", "var_file = \"nowhere\""),
+    ] {
+        let told = changed(from, to);
+        assert!(told.contains("nowhere`") && told.contains("there is no"), "{told}");
+    }
+}
+
+#[test]
+fn an_add_on_without_a_pinned_version_is_refused() {
+    let told = changed("version = \"0.20.4\"", "version = \"latest\"");
+    assert!(told.contains("`addons.external-secrets.version`: give an exact version"), "{told}");
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let told = changed("account = ", "account ");
+    assert!(told.contains("line 2:"), "{told}");
+}
+
+#[test]
+fn the_example_of_this_repository_is_a_good_configuration() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml");
+    let config = paydeploy::config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.hub().name.as_str(), "spain");
+}

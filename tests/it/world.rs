@@ -1,0 +1,115 @@
+//! The sandbox seen from outside: never through the program under test.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const PAGES: &str = "http://10.89.0.1:5000/sandbox";
+
+pub struct World {
+    pub workspace: PathBuf,
+}
+
+impl World {
+    /// The sandbox that is up.
+    pub fn here() -> Self {
+        let workspace = std::env::var_os("PAYDEPLOY_WORKSPACE")
+            .expect("the journey needs the sandbox: tests/run, or tests/sandbox/sandbox up and its env");
+        Self { workspace: workspace.into() }
+    }
+
+    /// The program under test, where a user would run it.
+    pub fn paydeploy(&self, args: &[&str]) -> Command {
+        Self::paydeploy_in(&self.workspace, args)
+    }
+
+    pub fn paydeploy_in(folder: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_paydeploy"));
+        command.args(args).current_dir(folder);
+        command
+    }
+
+    /// What a Kubernetes object holds, asked with the cluster's own administrator.
+    pub fn kubectl(&self, region: &str, args: &[&str]) -> String {
+        let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/sandbox");
+        text(Command::new(sandbox).args(["kubectl", region]).args(args))
+    }
+
+    pub fn kubectl_json(&self, region: &str, args: &[&str]) -> Value {
+        serde_json::from_str(&self.kubectl(region, &[args, &["-o", "json"]].concat())).unwrap()
+    }
+
+    pub fn aws(&self, aws_region: &str, args: &[&str]) -> Value {
+        let out = text(Command::new("aws").args(["--region", aws_region, "--output", "json"]).args(args));
+        if out.trim().is_empty() { Value::Null } else { serde_json::from_str(&out).unwrap() }
+    }
+
+    /// All that exists in the account since the sandbox came up.
+    pub fn inventory(&self) -> Value {
+        page("inventory")
+    }
+
+    /// The number of the last call that changed something.
+    pub fn last_call(&self) -> u64 {
+        page("calls?since=0").as_array().and_then(|calls| calls.last()?["n"].as_u64()).unwrap_or(0)
+    }
+
+    /// Changing calls of the program and its children since a number, as `service Action`.
+    pub fn calls_since(&self, number: u64) -> Vec<String> {
+        let calls = page(&format!("calls?since={number}"));
+        let named = |call: &Value| format!("{} {} {}", text_of(&call["service"]), text_of(&call["action"]), call["resource"]);
+        calls.as_array().unwrap().iter().map(named).collect()
+    }
+
+    pub fn add_fault(&self, rule: &Value) {
+        text(Command::new("curl").args(["-sSf", "-X", "POST", "-d", &rule.to_string(), &format!("{PAGES}/faults")]));
+    }
+
+    pub fn clear_faults(&self) {
+        text(Command::new("curl").args(["-sSf", "-X", "DELETE", &format!("{PAGES}/faults")]));
+    }
+
+    /// A commit that changes the application, pushed.
+    pub fn commit(&self, message: &str) -> String {
+        let git = |args: &[&str]| text(Command::new("git").args(args).current_dir(&self.workspace));
+        git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        git(&["push", "--quiet", "origin", "main"]);
+        git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    pub fn head(&self) -> String {
+        text(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(&self.workspace)).trim().to_owned()
+    }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn page(name: &str) -> Value {
+    serde_json::from_str(&text(Command::new("curl").args(["-sSf", &format!("{PAGES}/{name}")]))).unwrap()
+}
+
+/// Standard output of a command that must succeed.
+pub fn text(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All that a command said.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Runs a command that must end with a code; what it said goes to the test's output as well.
+pub fn ends_with(code: i32, command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = said(&output);
+    println!("$ {command:?}\n{said}");
+    assert_eq!(output.status.code(), Some(code), "{command:?}");
+    said
+}
