@@ -1,44 +1,242 @@
-//! Argo CD's right to act in a region.
+//! Argo CD's right to act in a region: in the application's namespace, and nowhere else.
+//!
+//! In a spoke that is an access entry of its role, which gives a group, and a Role for the group. On the hub
+//! itself it acts by its service account, and only the namespace is made.
+//!
+//! What is proven here is that all of it is there, and that the entry is the role's of today: an entry counts
+//! for the principal it was made for, and a role made anew under the same name is another one. That the role
+//! is taken by Argo CD and allowed to list is proven by `argocd/R/register`.
 
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use super::{
+    GROUP,
+    entry::{self, Lag},
+};
 use crate::{
     config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{self, MANAGER, classify},
+    step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
+
+const LOOK: Duration = Duration::from_secs(3);
+const GONE: Duration = Duration::from_secs(5 * 60);
 
 /// The application's namespace, and who may act in it.
 pub struct Grant {
     region: Region,
+    cluster: String,
+    is_hub: bool,
+    namespace: String,
 }
 
 /// The step that lets Argo CD act in the application's namespace of a region.
-pub fn access(_config: &Config, region: &Region) -> Grant {
-    Grant { region: region.clone() }
+pub fn access(config: &Config, region: &Region) -> Grant {
+    Grant {
+        region: region.clone(),
+        cluster: config.name_in(&region.name),
+        is_hub: config.hub().name == region.name,
+        namespace: config.gitops.namespace.clone(),
+    }
+}
+
+/// What a look found.
+pub struct Change {
+    client: Client,
+    objects: Vec<Value>,
+    entry: Option<Lag>,
+}
+
+impl Grant {
+    fn objects(&self) -> Vec<Value> {
+        let name = &self.namespace;
+        let level = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), Value::from("restricted"));
+        let labels: serde_json::Map<_, _> = ["enforce", "audit", "warn"].map(level).into_iter().collect();
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
+        if self.is_hub {
+            return vec![namespace];
+        }
+        let api = "rbac.authorization.k8s.io";
+        let metadata = json!({ "name": "argocd", "namespace": name });
+        let role = json!({
+            "apiVersion": format!("{api}/v1"),
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }],
+        });
+        let binding = json!({
+            "apiVersion": format!("{api}/v1"),
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": { "apiGroup": api, "kind": "Role", "name": "argocd" },
+            "subjects": [{ "apiGroup": api, "kind": "Group", "name": GROUP }],
+        });
+        vec![namespace, role, binding]
+    }
+
+    /// The role that acts; `None` on the hub.
+    fn principal<'a>(&self, hub: &'a fact::Access) -> Result<Option<&'a str>> {
+        if self.is_hub {
+            return Ok(None);
+        }
+        let role = &hub.cluster.argocd_role_arn;
+        if role.is_empty() {
+            return Err(Error::permanent("the hub's cluster stack gives no `argocd_role_arn`")
+                .with_hint("run `paydeploy phase terraform` for the hub"));
+        }
+        Ok(Some(role))
+    }
+
+    async fn look(
+        &self,
+        cx: &Context,
+        here: &fact::Access,
+        hub: &fact::Access,
+    ) -> Result<(Change, Vec<String>)> {
+        let client = kubernetes::connect(&cx.world.aws, here).await?;
+        let objects = self.objects();
+        let mut lines = Vec::new();
+        for object in &objects {
+            lines.extend(kubernetes::difference(&client, MANAGER, object).await?);
+        }
+        let lag = match self.principal(hub)? {
+            None => None,
+            Some(role) => entry::lag(&cx.world.aws, &here.aws_region, &self.cluster, role).await?,
+        };
+        lines.extend(lag.as_ref().map(|lag| lag.to_string()));
+        Ok((Change { client, objects, entry: lag }, lines))
+    }
 }
 
 impl Step for Grant {
     /// How to reach the region, how to reach the hub, an order.
     type Input = (fact::Access, fact::Access, ());
     type Fact = fact::Granted;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.region.name, "access")
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, (here, hub, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
+        let (change, lines) = self.look(cx, here, hub).await?;
+        let fact = fact::Granted { namespace: self.namespace.clone() };
+        Ok(if lines.is_empty() {
+            Seen::ok(fact, format!("namespace {}", self.namespace))
+        } else if lines.len() == change.objects.len() + usize::from(!self.is_hub) {
+            Seen::absent(format!("no namespace {}", self.namespace))
+        } else {
+            Seen::differs(fact, lines.join(", "))
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, (here, hub, ()): &Self::Input) -> Result<Check<Change>> {
+        let (change, lines) = self.look(cx, here, hub).await?;
+        Ok(if lines.is_empty() {
+            Check::Clean(format!("namespace {}", self.namespace))
+        } else {
+            Check::Change { lines, change }
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, (here, hub, ()): &Self::Input, change: Change) -> Result<()> {
+        for object in &change.objects {
+            kubernetes::apply(&change.client, MANAGER, object).await?;
+        }
+        if let (Some(lag), Some(role)) = (change.entry, self.principal(hub)?) {
+            entry::apply(&cx.world.aws, &here.aws_region, &self.cluster, role, lag).await?;
+        }
+        Ok(())
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws = &cx.world.aws;
+        let here = match input {
+            Some((here, ..)) => Some(here.clone()),
+            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
+        };
+        let Some(here) = here else { return Ok(None) };
+        let client = kubernetes::connect(aws, &here).await?;
+        let api: Api<Namespace> = Api::all(client);
+        let mut gone = Vec::new();
+        if kubernetes::delete(&api, &self.namespace).await? {
+            self.wait_until_gone(cx, &api).await?;
+            gone.push(format!("namespace {}", self.namespace));
+        }
+        if !self.is_hub {
+            let removed = entry::remove(aws, &here.aws_region, &self.cluster).await?;
+            gone.extend(removed.iter().map(|principal| format!("access entry of {principal}")));
+        }
+        Ok((!gone.is_empty()).then(|| format!("{} removed", gone.join(", "))))
+    }
+}
+
+impl Grant {
+    /// A namespace goes when all in it has gone; what holds it, it says itself.
+    async fn wait_until_gone(&self, cx: &Context, api: &Api<Namespace>) -> Result<()> {
+        cx.wait(&format!("the end of namespace `{}`", self.namespace), LOOK, GONE, || async {
+            let found = api.get_opt(&self.namespace).await.map_err(classify)?;
+            let Some(namespace) = found else { return Ok(Poll::Ready(())) };
+            Ok(Poll::Pending(blockers(&namespace)))
+        })
+        .await
+        .hint("remove what is named; `kubectl get apiservices` shows APIs that do not answer")
+    }
+}
+
+fn blockers(namespace: &Namespace) -> String {
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let told: Vec<_> = conditions
+        .filter(|condition| condition.status == "True")
+        .filter_map(|condition| condition.message.as_deref())
+        .collect();
+    if told.is_empty() { "its objects are being deleted".to_owned() } else { told.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(is_hub: bool) -> Grant {
+        let region = Region {
+            name: "mexico".parse().unwrap(),
+            aws_region: "us-east-1".to_owned(),
+            role: crate::config::Role::Spoke,
+            var_file: "x".into(),
+            domain: String::new(),
+            vpc_cidr: None,
+            hosted_zone: None,
+        };
+        Grant { region, cluster: "payments-mexico".to_owned(), is_hub, namespace: "payment-api".to_owned() }
+    }
+
+    #[test]
+    fn in_a_spoke_the_group_may_do_all_in_one_namespace() {
+        let objects = grant(false).objects();
+        let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["Namespace", "Role", "RoleBinding"]);
+        assert_eq!(objects[2]["subjects"][0]["name"], "paydeploy:argocd");
+        assert!(objects[1..].iter().all(|object| object["metadata"]["namespace"] == "payment-api"));
+    }
+
+    #[test]
+    fn on_the_hub_only_the_namespace_is_made() {
+        let objects = grant(true).objects();
+        assert_eq!(objects.len(), 1);
+        assert_eq!(objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    }
+
+    #[test]
+    fn what_holds_a_namespace_is_told_in_its_own_words() {
+        let namespace = json!({ "metadata": {}, "status": { "conditions": [
+            { "type": "NamespaceFinalizersRemaining", "status": "True", "message": "a.b in 1 resource" },
+            { "type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all good" },
+        ] } });
+        assert_eq!(blockers(&serde_json::from_value(namespace).unwrap()), "a.b in 1 resource");
     }
 }

@@ -1,28 +1,86 @@
-//! Argo CD on the hub.
+//! Argo CD on the hub, and its way into Git.
 
 use std::time::Duration;
 
-use crate::{
-    config::{Config, Region},
-    fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams},
 };
+use serde_json::{Value, json};
+
+use super::{APPLICATION, git};
+use crate::{
+    config::{self, Config, Region},
+    fact,
+    kubernetes::{
+        self, MANAGER, classify,
+        helm::{self, Compared, Wanted},
+    },
+    step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
+};
+
+/// The add-on's name in `[addons.NAME]`.
+const ADDON: &str = "argo-cd";
+/// The release's name, and so the prefix of its objects: the IAM role trusts service accounts by name.
+const RELEASE: &str = "argocd";
 
 /// Argo CD's own release.
 pub struct Install {
     hub: Region,
+    cluster: String,
+    addon: Option<config::Addon>,
+    gitops: config::Gitops,
+    project: String,
 }
 
 /// The step that installs Argo CD on the hub.
 pub fn install(config: &Config) -> Install {
-    Install { hub: config.hub().clone() }
+    let hub = config.hub().clone();
+    Install {
+        cluster: config.name_in(&hub.name),
+        hub,
+        addon: config.addons.get(ADDON).cloned(),
+        gitops: config.gitops.clone(),
+        project: config.project.clone(),
+    }
+}
+
+/// What a look found, and what it looked for.
+pub struct Change {
+    client: Client,
+    wanted: Wanted,
+    compared: Compared,
+}
+
+impl Install {
+    fn addon(&self) -> Result<&config::Addon> {
+        self.addon.as_ref().ok_or_else(|| {
+            Error::permanent(format!("the configuration has no `[addons.{ADDON}]`"))
+                .with_hint("add it with `chart`, `version` and `values`, as for the other add-ons")
+        })
+    }
+
+    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<Change> {
+        let wanted = Wanted::new(RELEASE, self.addon()?, values(access))?;
+        let client = kubernetes::connect(&cx.world.aws, access).await?;
+        let compared = helm::compare(&client, &wanted).await?;
+        Ok(Change { client, wanted, compared })
+    }
+
+    /// The repository Secret as it should be; `None` when Git asks for no credentials.
+    async fn repository(&self, cx: &Context, namespace: &str) -> Result<Option<Value>> {
+        let Some(secret) = &self.gitops.credentials else { return Ok(None) };
+        let aws = cx.world.aws.in_region(&self.hub.aws_region);
+        let credentials = git::credentials(&aws, secret).await?;
+        Ok(Some(git::repository(&self.project, namespace, &self.gitops.repository, &credentials)))
+    }
 }
 
 impl Step for Install {
     /// How to reach the hub; an order.
     type Input = (fact::Access, ());
     type Fact = fact::ArgoCd;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.hub.name, "install")
@@ -32,19 +90,84 @@ impl Step for Install {
         Duration::from_secs(90)
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
+        let Change { wanted, compared, .. } = self.look(cx, access).await?;
+        let Some(stored) = &compared.stored else { return Ok(Seen::absent("not installed")) };
+        let version = stored.app_version.clone();
+        let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace };
+        let lines = compared.lines();
+        Ok(if lines.is_empty() {
+            Seen::ok(fact, version)
+        } else {
+            Seen::differs(fact, format!("{version}: {}", lines.join(", ")))
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<Change>> {
+        let found = self.look(cx, access).await?;
+        let mut lines = found.compared.lines();
+        if let Some(repository) = self.repository(cx, &found.wanted.namespace).await? {
+            // before the namespace is there, the release's own line says enough
+            if found.compared.stored.is_some() {
+                lines.extend(kubernetes::difference(&found.client, MANAGER, &repository).await?);
+            }
+        }
+        Ok(if lines.is_empty() {
+            Check::Clean(found.wanted.version)
+        } else {
+            Check::Change { lines, change: found }
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, (access, ()): &Self::Input, change: Change) -> Result<()> {
+        let Change { client, wanted, compared } = change;
+        helm::install(cx, &client, access, &wanted, &compared).await?;
+        if let Some(repository) = self.repository(cx, &wanted.namespace).await? {
+            kubernetes::apply(&client, MANAGER, &repository).await?;
+        }
+        Ok(())
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws = &cx.world.aws;
+        let access = match input {
+            Some((access, ())) => Some(access.clone()),
+            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
+        };
+        let (Some(access), Some(addon)) = (access, &self.addon) else { return Ok(None) };
+        let client = kubernetes::connect(aws, &access).await?;
+        let Some(stored) = helm::latest(&client, &addon.namespace, RELEASE).await? else { return Ok(None) };
+        refuse_with_applications(&client, &addon.namespace).await?;
+        helm::uninstall(cx, &access, &addon.namespace, RELEASE).await?;
+        Ok(Some(format!("{} removed", stored.app_version)))
     }
+}
+
+/// Without Argo CD, what its Applications deployed stays for ever, and so do they.
+async fn refuse_with_applications(client: &Client, namespace: &str) -> Result<()> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &APPLICATION.resource());
+    let left = match api.list(&ListParams::default()).await {
+        Ok(left) => left,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(classify(error)).doing("look for Applications"),
+    };
+    if left.items.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = left.items.iter().map(ResourceExt::name_any).collect();
+    Err(Error::permanent(format!("Argo CD still has Applications: {}", names.join(", ")))
+        .with_hint("take down their regions first (`paydeploy down --region R`), or delete them"))
+}
+
+/// Argo CD signs tokens for the spokes with one role, which the service accounts of three components have.
+fn values(access: &fact::Access) -> Value {
+    let account = json!({ "serviceAccount": { "annotations": {
+        "eks.amazonaws.com/role-arn": access.cluster.argocd_role_arn,
+    } } });
+    json!({
+        "global": { "env": [{ "name": "AWS_REGION", "value": access.aws_region }] },
+        "controller": account,
+        "server": account,
+        "applicationSet": account,
+    })
 }

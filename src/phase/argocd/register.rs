@@ -1,44 +1,234 @@
-//! A region's cluster, known to Argo CD.
+//! A region's cluster, known to Argo CD: its connection, and nothing of a release.
+//!
+//! Proven here is that Argo CD has listed in the application's namespace by this very connection (`probe`). A
+//! hash of the connection is kept as an annotation once that is proven, and so each connection is proven once.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{NAMESPACE, probe::Probe};
 use crate::{
     config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{self, MANAGER, classify},
+    step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
+
+/// How Argo CD names the cluster that it runs in.
+const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+const LISTED: &str = "paydeploy.io/listed";
 
 /// The cluster Secret of a region.
 pub struct Register {
     region: Region,
+    hub: Region,
+    /// The hub's EKS cluster.
+    hub_cluster: String,
+    namespace: String,
+    repository: String,
 }
 
 /// The step that makes a region's cluster known to Argo CD.
-pub fn register(_config: &Config, region: &Region) -> Register {
-    Register { region: region.clone() }
+pub fn register(config: &Config, region: &Region) -> Register {
+    let hub = config.hub();
+    Register {
+        region: region.clone(),
+        hub: hub.clone(),
+        hub_cluster: config.name_in(&hub.name),
+        namespace: config.gitops.namespace.clone(),
+        repository: config.gitops.repository.clone(),
+    }
+}
+
+/// The Secret as it should be once Argo CD has listed.
+pub struct Change {
+    hub: Client,
+    secret: Value,
+}
+
+impl Register {
+    fn name(&self) -> String {
+        format!("cluster-{}", self.region.name)
+    }
+
+    fn server<'a>(&self, here: &'a fact::Access) -> &'a str {
+        if self.region.name == self.hub.name { IN_CLUSTER } else { &here.cluster.cluster_endpoint }
+    }
+
+    fn secret(&self, here: &fact::Access) -> Value {
+        let tls = match self.server(here) {
+            IN_CLUSTER => json!({ "tlsClientConfig": { "insecure": false } }),
+            _ => json!({
+                "awsAuthConfig": { "clusterName": here.cluster.cluster_name },
+                "tlsClientConfig": { "insecure": false, "caData": here.cluster.cluster_ca },
+            }),
+        };
+        let config = tls.to_string();
+        let parts = [
+            ("name", self.region.name.as_str()),
+            ("server", self.server(here)),
+            ("config", &config),
+            ("namespaces", &self.namespace),
+            ("clusterResources", "false"),
+        ];
+        let mut hash = Sha256::new();
+        parts.iter().for_each(|(_, value)| hash.update(format!("{value}\n")));
+        let listed = hex::encode(&hash.finalize()[..8]);
+        let data: serde_json::Map<String, Value> = parts
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), BASE64_STANDARD.encode(value).into()))
+            .collect();
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": self.name(),
+                "namespace": NAMESPACE,
+                "labels": {
+                    "argocd.argoproj.io/secret-type": "cluster",
+                    "paydeploy.io/region": self.region.name,
+                },
+                "annotations": { LISTED: listed },
+            },
+            "data": data,
+        })
+    }
 }
 
 impl Step for Register {
     /// How to reach the region, how to reach the hub.
     type Input = (fact::Access, fact::Access, fact::Granted, fact::ArgoCd);
     type Fact = fact::Registered;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.region.name, "register")
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, (here, hub, ..): &Self::Input) -> Result<Seen<Self::Fact>> {
+        let hub = kubernetes::connect(&cx.world.aws, hub).await?;
+        let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
+        let name = self.name();
+        if api.get_metadata_opt(&name).await.map_err(classify).doing("look at the hub")?.is_none() {
+            return Ok(Seen::absent("not registered"));
+        }
+        let fact = fact::Registered { secret: name };
+        Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(here)).await? {
+            None => Seen::ok(fact, "registered"),
+            Some(line) => Seen::differs(fact, line),
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, (here, hub, ..): &Self::Input) -> Result<Check<Change>> {
+        let hub = kubernetes::connect(&cx.world.aws, hub).await?;
+        let secret = self.secret(here);
+        Ok(match kubernetes::difference(&hub, MANAGER, &secret).await? {
+            None => Check::Clean("registered".to_owned()),
+            Some(line) => Check::Change { lines: vec![line], change: Change { hub, secret } },
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(
+        &self,
+        cx: &Context,
+        (here, ..): &Self::Input,
+        Change { hub, secret }: Change,
+    ) -> Result<()> {
+        let mut unproven = secret.clone();
+        unproven["metadata"]["annotations"] = json!({});
+        kubernetes::apply(&hub, MANAGER, &unproven).await?;
+        let probe = Probe {
+            region: self.region.name.as_str(),
+            server: self.server(here),
+            namespace: &self.namespace,
+            repository: &self.repository,
+        };
+        probe.run(cx, &hub).await?;
+        kubernetes::apply(&hub, MANAGER, &secret).await?;
+        Ok(())
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws = &cx.world.aws;
+        let hub = match input {
+            Some((_, hub, ..)) => Some(hub.clone()),
+            None => kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
+        };
+        let Some(hub) = hub else { return Ok(None) };
+        let client = kubernetes::connect(aws, &hub).await?;
+        let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
+        let gone = kubernetes::delete(&api, &self.name()).await?;
+        Ok(gone.then(|| format!("{} removed", self.name())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &str, role: crate::config::Role) -> Region {
+        Region {
+            name: name.parse().unwrap(),
+            aws_region: "us-east-1".to_owned(),
+            role,
+            var_file: "x".into(),
+            domain: String::new(),
+            vpc_cidr: None,
+            hosted_zone: None,
+        }
+    }
+
+    fn secret(name: &str, endpoint: &str) -> Value {
+        use crate::config::Role::{Hub, Spoke};
+        let register = Register {
+            region: region(name, if name == "spain" { Hub } else { Spoke }),
+            hub: region("spain", Hub),
+            hub_cluster: "payments-spain".to_owned(),
+            namespace: "payment-api".to_owned(),
+            repository: String::new(),
+        };
+        let cluster = fact::Cluster {
+            cluster_name: format!("payments-{name}"),
+            cluster_endpoint: endpoint.to_owned(),
+            cluster_ca: "Q0E=".to_owned(),
+            external_secrets_role_arn: String::new(),
+            external_dns_role_arn: String::new(),
+            lb_controller_role_arn: String::new(),
+            argocd_role_arn: String::new(),
+        };
+        register.secret(&fact::Access { cluster, aws_region: "us-east-1".to_owned() })
+    }
+
+    fn data(secret: &Value, key: &str) -> String {
+        String::from_utf8(BASE64_STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_spoke_is_reached_by_argo_cds_own_role_and_in_one_namespace_only() {
+        let secret = secret("mexico", "https://mexico.example");
+        let config: Value = serde_json::from_str(&data(&secret, "config")).unwrap();
+        assert_eq!(config["awsAuthConfig"], json!({ "clusterName": "payments-mexico" }));
+        assert_eq!(config["tlsClientConfig"]["caData"], "Q0E=");
+        assert_eq!(data(&secret, "server"), "https://mexico.example");
+        assert_eq!(data(&secret, "namespaces"), "payment-api");
+        assert_eq!(data(&secret, "clusterResources"), "false");
+    }
+
+    #[test]
+    fn the_hub_is_reached_in_the_cluster_and_in_one_namespace_only() {
+        let secret = secret("spain", "https://spain.example");
+        assert_eq!(data(&secret, "server"), IN_CLUSTER);
+        assert_eq!(data(&secret, "config"), r#"{"tlsClientConfig":{"insecure":false}}"#);
+        assert_eq!(data(&secret, "namespaces"), "payment-api");
+    }
+
+    #[test]
+    fn a_connection_that_changes_is_to_be_proven_again() {
+        let proof = |endpoint: &str| secret("mexico", endpoint)["metadata"]["annotations"][LISTED].clone();
+        assert_eq!(proof("https://a"), proof("https://a"));
+        assert_ne!(proof("https://a"), proof("https://b"));
     }
 }

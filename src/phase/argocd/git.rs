@@ -1,0 +1,70 @@
+//! Argo CD's credentials for Git.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::{
+    aws,
+    step::{Error, ErrorExt, Result},
+};
+
+/// What a repository needs, by Argo CD's own names: `username` and `password`, or `sshPrivateKey`, ….
+pub(super) type Credentials = BTreeMap<String, SecretString>;
+
+/// The credentials in a secret of Secrets Manager.
+pub(super) async fn credentials(config: &aws_config::SdkConfig, secret: &str) -> Result<Credentials> {
+    let client = aws_sdk_secretsmanager::Client::new(config);
+    let doing = || format!("read the credentials for Git from secret `{secret}`");
+    let found = client.get_secret_value().secret_id(secret).send().await.map_err(aws::classify);
+    let found = found.doing(doing()).hint("`gitops.credentials` names a secret in the hub's region")?;
+    parse(found.secret_string().unwrap_or_default()).doing(doing())
+}
+
+fn parse(text: &str) -> Result<Credentials> {
+    // serde's own error would repeat a piece of the text
+    let known: BTreeMap<String, String> = serde_json::from_str(text)
+        .map_err(|_| Error::permanent("it is no JSON object of texts, as `username` and `password`"))?;
+    Ok(known.into_iter().map(|(key, value)| (key, value.into())).collect())
+}
+
+/// The Secret by which Argo CD knows the repository.
+pub(super) fn repository(project: &str, namespace: &str, url: &str, credentials: &Credentials) -> Value {
+    let encoded = |text: &str| Value::from(BASE64_STANDARD.encode(text));
+    let mut data: serde_json::Map<String, Value> =
+        credentials.iter().map(|(key, value)| (key.clone(), encoded(value.expose_secret()))).collect();
+    data.insert("type".to_owned(), encoded("git"));
+    data.insert("url".to_owned(), encoded(url));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": format!("repository-{project}"),
+            "namespace": namespace,
+            "labels": { "argocd.argoproj.io/secret-type": "repository" },
+        },
+        "data": data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_become_a_repository_secret() {
+        let credentials = parse(r#"{ "username": "bot", "password": "p" }"#).unwrap();
+        let secret = repository("payments", "argocd", "https://git.example/x.git", &credentials);
+        assert_eq!(secret["metadata"]["labels"]["argocd.argoproj.io/secret-type"], "repository");
+        assert_eq!(secret["data"]["password"], BASE64_STANDARD.encode("p"));
+        assert_eq!(secret["data"]["url"], BASE64_STANDARD.encode("https://git.example/x.git"));
+    }
+
+    #[test]
+    fn an_error_says_nothing_of_what_is_in_the_secret() {
+        let error = parse(r#"{ "password": "hunter2" "#).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
