@@ -1,42 +1,221 @@
-//! The AppProject and the ApplicationSet on the hub.
+//! The AppProject and the ApplicationSet on the hub: the shape of the application, from Git's work tree.
 
+use std::path::PathBuf;
+
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::{Value, json};
+
+use super::NAMESPACE;
 use crate::{
-    config::Config,
+    config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{self, MANAGER, classify},
+    step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
+/// What is applied first: an Application in a project that is not there is refused.
+const ORDER: [&str; 2] = ["AppProject", "ApplicationSet"];
+
 /// What Git says about the application, on the hub.
-pub struct Manifests;
+pub struct Manifests {
+    hub: Region,
+    /// The hub's EKS cluster.
+    cluster: String,
+    folder: PathBuf,
+    repository: String,
+}
 
 /// The step that applies `gitops.manifests` to the hub.
-pub fn manifests(_config: &Config) -> Manifests {
-    Manifests
+pub fn manifests(config: &Config) -> Manifests {
+    let hub = config.hub();
+    Manifests {
+        hub: hub.clone(),
+        cluster: config.name_in(&hub.name),
+        folder: config.gitops.manifests.clone(),
+        repository: config.gitops.repository.clone(),
+    }
+}
+
+/// The objects to apply.
+pub struct Change {
+    hub: Client,
+    objects: Vec<Value>,
+}
+
+impl Manifests {
+    fn objects(&self) -> Result<Vec<Value>> {
+        let doing = || format!("read the manifests in `{}`", self.folder.display());
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).doing(doing())? {
+            files.push(entry.doing(doing())?.path());
+        }
+        files.retain(|file| file.extension().is_some_and(|suffix| suffix == "yaml" || suffix == "yml"));
+        files.sort();
+        let mut objects = Vec::new();
+        for file in &files {
+            let text = std::fs::read_to_string(file).doing(doing())?;
+            objects.extend(
+                kubernetes::documents(&text).doing(format!("read the manifest `{}`", file.display()))?,
+            );
+        }
+        prepared(objects, &self.repository).doing(doing())
+    }
+
+    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<(Change, Vec<String>)> {
+        let hub = kubernetes::connect(&cx.world.aws, access).await?;
+        let objects = self.objects()?;
+        let mut lines = Vec::new();
+        for object in &objects {
+            lines.extend(kubernetes::difference(&hub, MANAGER, object).await?);
+        }
+        Ok((Change { hub, objects }, lines))
+    }
+}
+
+/// The objects in the order in which they are applied, the project allowing the repository.
+fn prepared(mut objects: Vec<Value>, repository: &str) -> Result<Vec<Value>> {
+    let place = |object: &Value| ORDER.iter().position(|kind| object["kind"] == *kind);
+    for object in &mut objects {
+        let title = kubernetes::title(object);
+        if place(object).is_none() {
+            return Err(Error::permanent(format!(
+                "`{title}` is neither an AppProject nor an ApplicationSet"
+            )));
+        }
+        if object["metadata"]["namespace"] != NAMESPACE {
+            return Err(Error::permanent(format!("`{title}` is not in the namespace `{NAMESPACE}`")));
+        }
+        if object["kind"] == "AppProject" {
+            object["spec"]["sourceRepos"] = json!([repository]);
+        }
+    }
+    objects.sort_by_key(place);
+    for kind in ORDER {
+        if !objects.iter().any(|object| object["kind"] == kind) {
+            return Err(Error::permanent(format!("there is no {kind}")));
+        }
+    }
+    Ok(objects)
 }
 
 impl Step for Manifests {
     /// How to reach the hub.
     type Input = (fact::Access, fact::ArgoCd);
     type Fact = ();
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::global(Phase::Apps, "manifests")
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, (access, _): &Self::Input) -> Result<Seen<Self::Fact>> {
+        let (change, lines) = self.look(cx, access).await?;
+        Ok(if lines.is_empty() {
+            Seen::ok((), "project and set")
+        } else if lines.len() == change.objects.len() && lines.iter().all(|line| line.ends_with("is missing"))
+        {
+            Seen::absent("not applied")
+        } else {
+            Seen::differs((), lines.join(", "))
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, (access, _): &Self::Input) -> Result<Check<Change>> {
+        let (change, lines) = self.look(cx, access).await?;
+        Ok(if lines.is_empty() {
+            Check::Clean("project and set".to_owned())
+        } else {
+            Check::Change { lines, change }
+        })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, _: &Context, _: &Self::Input, Change { hub, objects }: Change) -> Result<()> {
+        for object in &objects {
+            kubernetes::apply(&hub, MANAGER, object).await?;
+        }
+        Ok(())
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws = &cx.world.aws;
+        let access = match input {
+            Some((access, _)) => Some(access.clone()),
+            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
+        };
+        let Some(access) = access else { return Ok(None) };
+        let hub = kubernetes::connect(aws, &access).await?;
+        let mut gone = Vec::new();
+        for object in self.objects()?.iter().rev() {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let resource = kubernetes::kind("argoproj.io", "v1alpha1", kind);
+            let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
+            if kind == "AppProject" {
+                refuse_with_applications(&hub, name).await?;
+            }
+            if kubernetes::delete(&api, name).await? {
+                gone.push(kubernetes::title(object));
+            }
+        }
+        Ok((!gone.is_empty()).then(|| format!("{} removed", gone.join(", "))))
+    }
+}
+
+/// An Application whose project is gone can neither be synced nor deleted.
+async fn refuse_with_applications(hub: &Client, project: &str) -> Result<()> {
+    let resource = kubernetes::kind("argoproj.io", "v1alpha1", "Application");
+    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
+    let all = match api.list(&ListParams::default()).await {
+        Ok(all) => all.items,
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(classify(error)).doing("look for Applications"),
+    };
+    let of_project = all.into_iter().filter(|found| found.data["spec"]["project"] == project);
+    let names: Vec<_> = of_project.filter_map(|found| found.metadata.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::permanent(format!("project `{project}` still has Applications: {}", names.join(", ")))
+        .with_hint("take down their regions first (`paydeploy down --region R`), or delete them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(kind: &str, namespace: &str) -> Value {
+        json!({ "kind": kind, "metadata": { "name": "x", "namespace": namespace }, "spec": { "sourceRepos": [] } })
+    }
+
+    #[test]
+    fn the_project_comes_first_and_allows_the_repository() {
+        let objects = vec![object("ApplicationSet", "argocd"), object("AppProject", "argocd")];
+        let prepared = prepared(objects, "https://git.example/x.git").unwrap();
+        assert_eq!(prepared[0]["kind"], "AppProject");
+        assert_eq!(prepared[0]["spec"]["sourceRepos"], json!(["https://git.example/x.git"]));
+        assert_eq!(prepared[1]["spec"]["sourceRepos"], json!([]));
+    }
+
+    #[test]
+    fn what_does_not_belong_there_is_refused() {
+        let refused = |objects: Vec<Value>| prepared(objects, "x").unwrap_err().to_string();
+        let both = || vec![object("AppProject", "argocd"), object("ApplicationSet", "argocd")];
+        assert!(refused([both(), vec![object("Job", "argocd")]].concat()).contains("neither"));
+        assert!(refused([both(), vec![object("AppProject", "default")]].concat()).contains("namespace"));
+        assert!(refused(vec![object("AppProject", "argocd")]).contains("no ApplicationSet"));
+    }
+
+    #[test]
+    fn the_manifests_of_this_repository_are_fit() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd");
+        let mut objects = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            objects.extend(kubernetes::documents(&text).unwrap());
+        }
+        assert_eq!(prepared(objects, "x").unwrap().len(), 2);
     }
 }

@@ -1,7 +1,23 @@
 //! The phase `apps`: what the application in a region is meant to be, and that it is so.
 
+mod annotations;
+mod application;
+mod balancer;
+mod dns;
+mod history;
 mod manifests;
 mod release;
+mod sync;
+mod teardown;
+mod verdict;
+mod workload;
 
+pub use annotations::{LABEL, PREFIX};
+pub use history::{Outcome, Past, list as history};
 pub use manifests::{Manifests, manifests};
 pub use release::{Needs, Release, release};
+
+/// Where Argo CD lives on the hub.
+const NAMESPACE: &str = "argocd";
+/// The field manager of a release, which owns its annotations and its label and nothing else.
+const MANAGER: &str = "paydeploy-release";

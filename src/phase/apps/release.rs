@@ -1,11 +1,26 @@
 //! The release of a region.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+
+use super::{
+    MANAGER, NAMESPACE,
+    annotations::{self, Annotations, Constant, LABEL, PREFIX},
+    application::Application,
+    balancer,
+    history::{self, Outcome},
+    sync::Sync,
+    teardown::Teardown,
+    verdict::{self, Verdict, Wanted},
+    workload::{self, Count},
+};
 use crate::{
     config::{Config, Region},
     fact,
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    kubernetes::{self, classify},
+    step::{Check, Class, Context, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
 /// How to reach the region and the hub; what a release is made of; an order (the manifests, the add-ons and,
@@ -22,19 +37,123 @@ pub type Needs = (
 );
 
 /// The application in a region.
+///
+/// A release is the annotations of the region's cluster Secret on the hub, which this step alone writes, and
+/// the label that lets the ApplicationSet pick the region: the first time after the annotations, later with
+/// them, so that the region is never without it.
 pub struct Release {
     region: Region,
+    constant: Constant,
+    var_file: PathBuf,
+    /// The Application's name.
+    name: String,
+    teardown: Teardown,
 }
 
 /// The step that releases the application in a region.
-pub fn release(_config: &Config, region: &Region) -> Release {
-    Release { region: region.clone() }
+pub fn release(config: &Config, region: &Region) -> Release {
+    Release {
+        region: region.clone(),
+        constant: Constant::new(config, region),
+        var_file: region.var_file.clone(),
+        name: config.name_in(&region.name),
+        teardown: Teardown::new(config, region),
+    }
+}
+
+/// What a look found.
+pub struct Change {
+    hub: Client,
+    here: Client,
+    /// What the region runs; `None` before its first release.
+    had: Option<Annotations>,
+    wanted: Annotations,
+    /// What is not well with what it runs.
+    troubles: Vec<String>,
+    count: Count,
+}
+
+impl Change {
+    fn lines(&self) -> Vec<String> {
+        let Some(had) = &self.had else {
+            let short =
+                |key: &str| self.wanted.get(key).map(|text| annotations::short(text)).unwrap_or_default();
+            return vec![format!("first release: commit {}, image {}", short("commit"), short("digest"))];
+        };
+        [annotations::changes(had, &self.wanted), self.troubles.clone()].concat()
+    }
+
+    fn pods(&self) -> String {
+        format!("{}/{} pods", self.count.ready, self.count.pods)
+    }
+}
+
+impl Release {
+    async fn look(&self, cx: &Context, needs: &Needs) -> Result<Change> {
+        let ((here, hub), _, registered, ..) = needs;
+        let aws = &cx.world.aws;
+        let hub = kubernetes::connect(aws, hub).await?;
+        let here = kubernetes::connect(aws, here).await?;
+        let data_residency = annotations::data_residency(&self.var_file)?;
+        let constant = Constant { data_residency, ..self.constant.clone() };
+        let wanted = annotations::annotations(&constant, needs);
+        let had = released(&hub, &registered.secret).await?;
+        let mut change = Change { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
+        if let Some(had) = change.had.clone() {
+            self.judge(cx, &mut change, &had).await?;
+        }
+        Ok(change)
+    }
+
+    /// How what runs is, whether or not it is what should run.
+    async fn judge(&self, cx: &Context, change: &mut Change, had: &Annotations) -> Result<()> {
+        let text = |key: &str| had.get(key).map_or("", String::as_str);
+        let Some(application) = Application::new(&change.hub, &self.name).look().await? else {
+            change.troubles.push(format!("Application `{}` is not there", self.name));
+            return Ok(());
+        };
+        let wanted = Wanted { commit: text("commit"), digest: text("digest") };
+        match verdict::judge(&application, wanted) {
+            Verdict::Healthy => {}
+            Verdict::Progressing(why) => change.troubles.push(why),
+            Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
+            Verdict::Degraded(why) => change.troubles.push(format!("degraded: {why}")),
+        }
+        let deployments = verdict::managed(&application, "Deployment");
+        change.count = workload::count(&change.here, &deployments, wanted.digest).await?;
+        change.troubles.extend(change.count.missing.iter().cloned());
+        if change.troubles.is_empty() {
+            let ingresses = verdict::managed(&application, "Ingress");
+            if let Poll::Pending(why) = balancer::look(&self.elb(cx), &change.here, &ingresses).await? {
+                change.troubles.push(why);
+            }
+        }
+        Ok(())
+    }
+
+    fn elb(&self, cx: &Context) -> aws_sdk_elasticloadbalancingv2::Client {
+        aws_sdk_elasticloadbalancingv2::Client::new(&cx.world.aws.in_region(&self.region.aws_region))
+    }
+}
+
+/// The release that a cluster Secret carries; `None` when the ApplicationSet does not pick it.
+async fn released(hub: &Client, secret: &str) -> Result<Option<Annotations>> {
+    let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
+    let found = api.get_metadata_opt(secret).await.map_err(classify);
+    let found = found.doing(format!("read the release in Secret `{secret}` on the hub"))?;
+    let Some(found) = found.filter(|found| found.labels().contains_key(LABEL)) else { return Ok(None) };
+    // of our prefix, but not of a release
+    let ours = |(key, value): (&String, &String)| {
+        let key = key.strip_prefix(PREFIX).filter(|key| *key != "listed")?;
+        Some((key.to_owned(), value.clone()))
+    };
+    Ok(Some(found.annotations().iter().filter_map(ours).collect()))
 }
 
 impl Step for Release {
     type Input = Needs;
     type Fact = fact::Release;
-    type Change = ();
+    type Change = Change;
 
     fn id(&self) -> StepId {
         StepId::of(Phase::Apps, &self.region.name)
@@ -44,19 +163,99 @@ impl Step for Release {
         Duration::from_secs(120)
     }
 
-    async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        Err(Error::permanent("not written yet"))
+    async fn read(&self, cx: &Context, needs: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let found = self.look(cx, needs).await?;
+        let Some(had) = &found.had else { return Ok(Seen::absent("not released")) };
+        let text = |key: &str| had.get(key).cloned().unwrap_or_default();
+        let fact = fact::Release {
+            commit: text("commit"),
+            digest: fact::ImageDigest(text("digest")),
+            url: format!("https://{}", text("domain")),
+            ready_pods: found.count.ready,
+            pods: found.count.pods,
+        };
+        let lines = found.lines();
+        Ok(if lines.is_empty() {
+            Seen::ok(fact, found.pods())
+        } else {
+            Seen::differs(fact, format!("{}: {}", found.pods(), lines.join(", ")))
+        })
     }
 
-    async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        Err(Error::permanent("not written yet"))
+    async fn check(&self, cx: &Context, needs: &Self::Input) -> Result<Check<Change>> {
+        let found = self.look(cx, needs).await?;
+        let lines = found.lines();
+        Ok(if lines.is_empty() { Check::Clean(found.pods()) } else { Check::Change { lines, change: found } })
     }
 
-    async fn apply(&self, _cx: &Context, _input: &Self::Input, _change: Self::Change) -> Result<()> {
-        Err(Error::permanent("not written yet"))
+    async fn apply(&self, cx: &Context, needs: &Self::Input, change: Change) -> Result<()> {
+        let Change { hub, here, had, wanted, .. } = change;
+        let secret = &needs.2.secret;
+        let region = self.region.name.as_str();
+        let number = history::keep(&hub, region, &wanted).await?;
+        if had.as_ref() != Some(&wanted) {
+            cx.progress(format!("release {number}: {}", annotations::short(&wanted["commit"])));
+            if had.is_none() {
+                kubernetes::apply(&hub, MANAGER, &annotations::patch(secret, &wanted, false)).await?;
+            }
+            kubernetes::apply(&hub, MANAGER, &annotations::patch(secret, &wanted, true)).await?;
+        }
+        let sync = Sync {
+            cx,
+            hub: &hub,
+            here: &here,
+            elb: &self.elb(cx),
+            application: &Application::new(&hub, &self.name),
+            release: &wanted,
+        };
+        let ended = sync.run().await;
+        match &ended {
+            Ok(()) => history::note(&hub, region, number, Outcome::Healthy).await?,
+            Err(error) if error.class == Class::Permanent => {
+                // the failure is what counts; that it could not be noted is not worth hiding it
+                drop(history::note(&hub, region, number, Outcome::Failed).await);
+            }
+            Err(_) => {}
+        }
+        ended
     }
 
-    async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
-        Err(Error::permanent("not written yet"))
+    async fn destroy(&self, cx: &Context, needs: Option<&Self::Input>) -> Result<Option<String>> {
+        self.teardown.run(cx, needs).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::annotations::tests::{constant, needs};
+    use super::*;
+
+    fn client() -> Client {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        Client::try_from(config).unwrap()
+    }
+
+    fn change(had: Option<Annotations>, troubles: &[&str]) -> Change {
+        Change {
+            hub: client(),
+            here: client(),
+            had,
+            wanted: annotations::annotations(&constant(), &needs()),
+            troubles: troubles.iter().map(|trouble| (*trouble).to_owned()).collect(),
+            count: Count { pods: 2, ready: 1, missing: Vec::new() },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_release_is_told_as_one() {
+        assert_eq!(change(None, &[]).lines(), ["first release: commit 4f1c2ab, image 9d9d9d9"]);
+    }
+
+    #[tokio::test]
+    async fn a_release_that_is_as_wanted_and_well_is_clean() {
+        let wanted = annotations::annotations(&constant(), &needs());
+        assert_eq!(change(Some(wanted.clone()), &[]).lines(), Vec::<String>::new());
+        assert_eq!(change(Some(wanted), &["degraded: pod x"]).lines(), ["degraded: pod x"]);
+        assert_eq!(change(None, &[]).pods(), "1/2 pods");
     }
 }

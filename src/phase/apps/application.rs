@@ -1,0 +1,88 @@
+//! A region's Application on the hub.
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::{NAMESPACE, annotations::Annotations};
+use crate::{
+    kubernetes::{self, classify},
+    step::{ErrorExt, Result},
+};
+
+/// A region's Application, whether it is there or not.
+#[derive(Clone)]
+pub(super) struct Application {
+    hub: Client,
+    pub name: String,
+}
+
+fn resource(kind: &str) -> ApiResource {
+    kubernetes::kind("argoproj.io", "v1alpha1", kind)
+}
+
+impl Application {
+    pub fn new(hub: &Client, name: &str) -> Self {
+        Self { hub: hub.clone(), name: name.to_owned() }
+    }
+
+    pub fn api(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.hub.clone(), NAMESPACE, &resource("Application"))
+    }
+
+    /// The Application as it is; `None` also when Argo CD itself is not there.
+    pub async fn look(&self) -> Result<Option<Value>> {
+        let found = self.api().get_opt(&self.name).await.map_err(classify);
+        let found = found.doing(format!("look at Application `{}`", self.name))?;
+        found.map(|found| Ok(serde_json::to_value(found)?)).transpose()
+    }
+
+    /// Begins a sync anew: Argo CD does not do so by itself where one of the same release has failed.
+    pub async fn sync_again(&self, release: &Annotations) -> Result<()> {
+        let operation = json!({
+            "operation": {
+                "initiatedBy": { "username": "paydeploy" },
+                "info": [{ "name": "Reason", "value": "`paydeploy up` was run again" }],
+                "retry": { "limit": 2, "backoff": { "duration": "5s", "factor": 2, "maxDuration": "1m" } },
+                "sync": {
+                    "revision": release.get("commit"),
+                    "prune": true,
+                    "syncOptions": ["CreateNamespace=false", "ServerSideApply=true"],
+                },
+            },
+        });
+        let patched = self.api().patch(&self.name, &PatchParams::default(), &Patch::Merge(operation)).await;
+        patched.map_err(classify).doing(format!("begin a sync of Application `{}`", self.name))?;
+        Ok(())
+    }
+
+    /// Takes off what lets Argo CD delete what it deployed, for a cluster that is gone and took it along.
+    pub async fn forget(&self) -> Result<()> {
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        match self.api().patch(&self.name, &PatchParams::default(), &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => {
+                Err(classify(error)).doing(format!("take the finalizers off Application `{}`", self.name))
+            }
+        }
+    }
+}
+
+/// What keeps the ApplicationSets from making Applications.
+pub(super) async fn generation_error(hub: &Client) -> Result<Option<String>> {
+    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource("ApplicationSet"));
+    let sets = api.list(&kube::api::ListParams::default()).await.map_err(classify)?;
+    if sets.items.is_empty() {
+        return Ok(Some("the hub has no ApplicationSet".to_owned()));
+    }
+    let errors = sets.items.iter().filter_map(|set| {
+        let conditions = set.data["status"]["conditions"].as_array()?;
+        let error =
+            conditions.iter().find(|found| found["type"] == "ErrorOccurred" && found["status"] == "True")?;
+        error["message"].as_str().map(str::to_owned)
+    });
+    Ok(errors.reduce(|all, one| format!("{all}; {one}")))
+}

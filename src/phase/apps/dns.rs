@@ -1,0 +1,75 @@
+//! The application's records in its hosted zone, which external-dns makes and removes.
+
+use crate::{
+    aws::{self, Aws},
+    step::{ErrorExt, Result},
+};
+
+/// The zone's id by its name; `None` when the account has no such public zone.
+pub(super) async fn zone(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<String>> {
+    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
+    let wanted = name.trim_end_matches('.');
+    let found = client.list_hosted_zones_by_name().dns_name(wanted).send().await.map_err(aws::classify);
+    let found = found.doing(format!("look for the hosted zone `{wanted}`"))?;
+    let is_it = |zone: &&aws_sdk_route53::types::HostedZone| {
+        zone.name().trim_end_matches('.') == wanted
+            && zone.config().is_none_or(|config| !config.private_zone())
+    };
+    Ok(found.hosted_zones().iter().find(is_it).map(|zone| zone.id().to_owned()))
+}
+
+/// The records of a host: its own, and those in which external-dns notes that they are its.
+pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
+    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
+    let doing = || format!("look at the records of `{host}`");
+    let mut records = Vec::new();
+    let mut request = client.list_resource_record_sets().hosted_zone_id(zone);
+    loop {
+        let page = request.send().await.map_err(aws::classify).doing(doing())?;
+        let ours = page.resource_record_sets().iter().filter(|record| is_of(record.name(), host));
+        records.extend(ours.map(|record| format!("{} {}", record.r#type().as_str(), record.name())));
+        if !page.is_truncated() {
+            return Ok(records);
+        }
+        request = client
+            .list_resource_record_sets()
+            .hosted_zone_id(zone)
+            .set_start_record_name(page.next_record_name)
+            .set_start_record_type(page.next_record_type)
+            .set_start_record_identifier(page.next_record_identifier);
+    }
+}
+
+/// external-dns puts a record's type before the first label of its own notes: `cname-api.example`. What
+/// proves a certificate (`_x.api.example`) is Terraform's.
+fn is_of(record: &str, host: &str) -> bool {
+    let (record, host) = (record.trim_end_matches('.'), host.trim_end_matches('.'));
+    match record.strip_suffix(host) {
+        Some("") => true,
+        Some(prefix) => prefix.ends_with('-') && !prefix.contains('.'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of;
+
+    #[test]
+    fn the_records_of_external_dns_are_told_from_others() {
+        let host = "api-es.payments.example";
+        for ours in
+            ["api-es.payments.example.", "a-api-es.payments.example.", "cname-api-es.payments.example"]
+        {
+            assert!(is_of(ours, host), "{ours}");
+        }
+        for other in [
+            "_x.api-es.payments.example.",
+            "payments.example.",
+            "api-mx.payments.example.",
+            "x.a-api-es.payments.example",
+        ] {
+            assert!(!is_of(other, host), "{other}");
+        }
+    }
+}

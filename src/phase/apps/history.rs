@@ -1,0 +1,131 @@
+//! Every release that a region has had, on the hub: a ConfigMap each, numbered.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::{MANAGER, NAMESPACE};
+use crate::{
+    kubernetes::{self, classify},
+    step::{ErrorExt, Result},
+};
+
+const REGION: &str = "paydeploy.io/release-of";
+const NUMBER: &str = "paydeploy.io/number";
+const OUTCOME: &str = "paydeploy.io/outcome";
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Healthy,
+    Failed,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A release of then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    pub number: u32,
+    pub made: Option<jiff::Timestamp>,
+    /// `None` while it is not known yet, or when it never was.
+    pub outcome: Option<Outcome>,
+    /// The annotations that it was, their prefix left out.
+    pub release: BTreeMap<String, String>,
+}
+
+fn past(map: &ConfigMap) -> Option<Past> {
+    let outcome = map.annotations().get(OUTCOME).and_then(|outcome| match outcome.as_str() {
+        "healthy" => Some(Outcome::Healthy),
+        "failed" => Some(Outcome::Failed),
+        _ => None,
+    });
+    Some(Past {
+        number: map.labels().get(NUMBER)?.parse().ok()?,
+        made: map.creation_timestamp().map(|made| made.0),
+        outcome,
+        release: map.data.clone().unwrap_or_default(),
+    })
+}
+
+/// A region's releases, the newest first.
+pub async fn list(hub: &Client, region: &str) -> Result<Vec<Past>> {
+    let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
+    let params = ListParams::default().labels(&format!("{REGION}={region}"));
+    let found = api.list(&params).await.map_err(classify);
+    let found = found.doing(format!("read the releases of region `{region}` on the hub"))?;
+    let mut all: Vec<_> = found.items.iter().filter_map(past).collect();
+    all.sort_by_key(|past| std::cmp::Reverse(past.number));
+    Ok(all)
+}
+
+fn name(region: &str, number: u32) -> String {
+    format!("release-{region}-{number}")
+}
+
+fn record(region: &str, number: u32, release: &BTreeMap<String, String>) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name(region, number),
+            "namespace": NAMESPACE,
+            "labels": { REGION: region, NUMBER: number.to_string() },
+        },
+        "data": release,
+    })
+}
+
+/// Keeps a release, unless it is the newest one already. Returns its number.
+pub(super) async fn keep(hub: &Client, region: &str, release: &BTreeMap<String, String>) -> Result<u32> {
+    let newest = list(hub, region).await?.into_iter().next();
+    let number = match newest {
+        Some(newest) if newest.release == *release => return Ok(newest.number),
+        Some(newest) => newest.number + 1,
+        None => 1,
+    };
+    kubernetes::apply(hub, MANAGER, &record(region, number, release)).await?;
+    Ok(number)
+}
+
+/// Notes how a release ended.
+pub(super) async fn note(hub: &Client, region: &str, number: u32, outcome: Outcome) -> Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
+    let patch = json!({ "metadata": { "annotations": { OUTCOME: outcome.as_str() } } });
+    let noted = api.patch(&name(region, number), &PatchParams::default(), &Patch::Merge(patch)).await;
+    noted.map_err(classify).doing(format!("note how release {number} of region `{region}` ended"))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_that_is_kept_reads_back_as_it_was() {
+        let release = BTreeMap::from([("commit".to_owned(), "c1".to_owned())]);
+        let mut kept = record("spain", 12, &release);
+        kept["metadata"]["annotations"] = json!({ OUTCOME: "healthy" });
+        let past = past(&serde_json::from_value(kept).unwrap()).unwrap();
+        assert_eq!((past.number, past.outcome), (12, Some(Outcome::Healthy)));
+        assert_eq!(past.release, release);
+    }
+
+    #[test]
+    fn what_is_no_release_of_ours_is_left_out() {
+        let map = json!({ "metadata": { "name": "x", "labels": { REGION: "spain" } } });
+        assert_eq!(past(&serde_json::from_value(map).unwrap()), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! From the annotations to an application that answers: what `apply` waits for, and what it says when it waits
+//! in vain.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::{
+    annotations::Annotations,
+    application::{Application, generation_error},
+    balancer,
+    verdict::{self, Managed, Verdict, Wanted},
+    workload,
+};
+use crate::{
+    kubernetes,
+    step::{Class, Context, Error, ErrorExt, Poll, Result},
+};
+
+const LOOK: Duration = Duration::from_secs(2);
+/// The migration's own deadline, a rollout's, and the tries of a sync.
+const HEALTHY: Duration = Duration::from_secs(20 * 60);
+/// External Secrets and a rollout's first pods may be degraded for a moment.
+const DEGRADED: Duration = Duration::from_secs(60);
+const ANSWERS: Duration = Duration::from_secs(3 * 60);
+/// A load balancer takes minutes to be active, and its targets two health checks to be healthy.
+const BALANCED: Duration = Duration::from_secs(10 * 60);
+
+/// A release on its way.
+pub(super) struct Sync<'a> {
+    pub cx: &'a Context,
+    pub hub: &'a Client,
+    pub here: &'a Client,
+    pub elb: &'a aws_sdk_elasticloadbalancingv2::Client,
+    pub application: &'a Application,
+    pub release: &'a Annotations,
+}
+
+/// What has to be remembered between two looks.
+#[derive(Default)]
+struct Memory {
+    degraded_since: Option<Instant>,
+    /// When the failed sync that was begun anew had started.
+    begun_anew: Option<String>,
+    last: Option<Value>,
+}
+
+impl Sync<'_> {
+    pub async fn run(&self) -> Result<()> {
+        self.healthy().await?;
+        self.answers().await?;
+        self.balanced().await
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        let text = |key: &str| self.release.get(key).map_or("", String::as_str);
+        Wanted { commit: text("commit"), digest: text("digest") }
+    }
+
+    /// Synced and Healthy at this release.
+    async fn healthy(&self) -> Result<()> {
+        let memory = Mutex::new(Memory::default());
+        let what = format!("Application `{}`", self.application.name);
+        let waited = self.cx.wait(&what, LOOK, HEALTHY, || self.look(&memory)).await;
+        let memory = memory.into_inner().expect("nobody panics with it");
+        match waited {
+            Err(error) if error.class == Class::Permanent => Err(self.explained(error, memory.last).await),
+            other => other,
+        }
+    }
+
+    async fn look(&self, memory: &Mutex<Memory>) -> Result<Poll<()>> {
+        let Some(application) = self.application.look().await? else {
+            let why = generation_error(self.hub).await?;
+            return Ok(Poll::Pending(why.unwrap_or_else(|| "it is not there yet".to_owned())));
+        };
+        let verdict = verdict::judge(&application, self.wanted());
+        let anew = {
+            let mut memory = memory.lock().expect("nobody panics with it");
+            memory.last = Some(application);
+            if !matches!(verdict, Verdict::Degraded(_)) {
+                memory.degraded_since = None;
+            }
+            match verdict {
+                Verdict::Healthy => return Ok(Poll::Ready(())),
+                Verdict::Progressing(why) => return Ok(Poll::Pending(why)),
+                Verdict::Degraded(why) => {
+                    let since = *memory.degraded_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < DEGRADED {
+                        return Ok(Poll::Pending(format!("degraded: {why}")));
+                    }
+                    return Err(self.error(&format!("is degraded: {why}")));
+                }
+                Verdict::Failed { why, started } => match &memory.begun_anew {
+                    Some(earlier) if *earlier != started => {
+                        return Err(self.error(&format!("could not be synced: {why}")));
+                    }
+                    Some(_) => false,
+                    None => {
+                        memory.begun_anew = Some(started);
+                        true
+                    }
+                },
+            }
+        };
+        if anew {
+            self.application.sync_again(self.release).await?;
+        }
+        Ok(Poll::Pending("its last sync failed; a new one begins".to_owned()))
+    }
+
+    fn error(&self, what: &str) -> Error {
+        let name = &self.application.name;
+        Error::permanent(format!("Application `{name}` {what}"))
+            .with_hint("repair what is named, then run the same command again: the sync begins anew")
+    }
+
+    /// The error, with what the pods behind it say.
+    async fn explained(&self, error: Error, application: Option<Value>) -> Error {
+        let Some(application) = application else { return error };
+        let mut lines = Vec::new();
+        for Managed { name, namespace, .. } in verdict::failed_jobs(&application) {
+            let selector = format!("batch.kubernetes.io/job-name={name}");
+            lines.extend(kubernetes::pods(self.here, &namespace, &selector).await);
+        }
+        for Managed { name, namespace, .. } in verdict::managed(&application, "Deployment") {
+            let api: Api<Deployment> = Api::namespaced(self.here.clone(), &namespace);
+            if let Ok(Some(deployment)) = api.get_opt(&name).await {
+                lines.extend(kubernetes::pods(self.here, &namespace, &workload::selector(&deployment)).await);
+            }
+        }
+        if lines.is_empty() {
+            return error;
+        }
+        let said = error.to_string();
+        Error { source: anyhow::anyhow!(lines.join("\n")).context(said), ..error }
+    }
+
+    /// The newest pods, and they alone, are there, and say themselves that they are ready.
+    async fn answers(&self) -> Result<()> {
+        let deployments = self.managed("Deployment").await?;
+        let digest = self.wanted().digest;
+        let waited = self.cx.wait("the pods to answer", LOOK, ANSWERS, || async {
+            let count = workload::count(self.here, &deployments, digest).await?;
+            if !count.missing.is_empty() {
+                self.cx.count(count.ready, count.pods, "pods");
+                return Ok(Poll::Pending(count.missing.join(", ")));
+            }
+            workload::answer(self.here, &deployments).await
+        });
+        match waited.await {
+            Err(error) if error.class == Class::Permanent => {
+                let application = self.application.look().await.ok().flatten();
+                Err(self.explained(error, application).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn balanced(&self) -> Result<()> {
+        let ingresses = self.managed("Ingress").await?;
+        self.cx
+            .wait("the load balancer", LOOK, BALANCED, || balancer::look(self.elb, self.here, &ingresses))
+            .await
+            .hint("the load balancer controller says more: `kubectl -n kube-system logs deploy/aws-load-balancer-controller`")
+    }
+
+    async fn managed(&self, kind: &str) -> Result<Vec<Managed>> {
+        let application = self.application.look().await?;
+        Ok(application.map(|application| verdict::managed(&application, kind)).unwrap_or_default())
+    }
+}

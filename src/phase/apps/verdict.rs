@@ -1,0 +1,270 @@
+//! What an Application's status says of one release. Pure.
+
+use serde_json::Value;
+
+/// The release that is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub commit: &'a str,
+    pub digest: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Synced to this release, and healthy.
+    Healthy,
+    /// On its way; what is missing.
+    Progressing(String),
+    /// This release's sync has ended without success, its retries used up; Argo CD does not try it again.
+    Failed { why: String, started: String },
+    /// Synced, and not well.
+    Degraded(String),
+}
+
+/// An object that the Application manages, as its status names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Managed {
+    pub kind: String,
+    pub name: String,
+    pub namespace: String,
+}
+
+/// The objects of a kind that the Application manages.
+pub(super) fn managed(application: &Value, kind: &str) -> Vec<Managed> {
+    let resources = application["status"]["resources"].as_array();
+    let of_kind = |resource: &&Value| resource["kind"] == kind;
+    resources.into_iter().flatten().filter(of_kind).map(named).collect()
+}
+
+/// Jobs of the newest sync that have failed.
+pub(super) fn failed_jobs(application: &Value) -> Vec<Managed> {
+    let results = application["status"]["operationState"]["syncResult"]["resources"].as_array();
+    let failed = |result: &&Value| {
+        result["kind"] == "Job" && matches!(result["hookPhase"].as_str(), Some("Failed" | "Error"))
+    };
+    results.into_iter().flatten().filter(failed).map(named).collect()
+}
+
+fn named(resource: &Value) -> Managed {
+    let text = |key: &str| resource[key].as_str().unwrap_or_default().to_owned();
+    Managed { kind: text("kind"), name: text("name"), namespace: text("namespace") }
+}
+
+fn is_of(source: &Value, wanted: Wanted) -> bool {
+    source["targetRevision"] == wanted.commit
+        && source.pointer("/helm/valuesObject/image/digest").is_some_and(|digest| digest == wanted.digest)
+}
+
+pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
+    let status = &application["status"];
+    if !is_of(&application["spec"]["source"], wanted) {
+        return Verdict::Progressing("the ApplicationSet has not taken it up".to_owned());
+    }
+    let operation = &status["operationState"];
+    let result = &operation["syncResult"];
+    // an operation on its way may not have a result yet: then its own words say what it is for
+    let is_ours = is_of(&result["source"], wanted);
+    match operation["phase"].as_str() {
+        Some("Running") if is_ours || result.is_null() => {
+            return Verdict::Progressing(format!("syncs: {}", said(&operation["message"])));
+        }
+        Some("Failed" | "Error") if is_ours => {
+            let started = operation["startedAt"].as_str().unwrap_or_default().to_owned();
+            return Verdict::Failed { why: failure(operation), started };
+        }
+        _ => {}
+    }
+    if let Some(conditions) = conditions(status) {
+        return Verdict::Progressing(conditions);
+    }
+    if !is_of(&status["sync"]["comparedTo"]["source"], wanted) || status["sync"]["revision"] != wanted.commit
+    {
+        return Verdict::Progressing("Argo CD has not compared it".to_owned());
+    }
+    if status["sync"]["status"] != "Synced" {
+        let behind = unwell(status, |resource| resource["status"] == "OutOfSync" && resource["hook"] != true);
+        return Verdict::Progressing(format!("out of sync: {behind}"));
+    }
+    let health = status["health"]["status"].as_str().unwrap_or("Unknown");
+    let ill = || {
+        unwell(status, |resource| !matches!(resource["health"]["status"].as_str(), None | Some("Healthy")))
+    };
+    match health {
+        "Healthy" => Verdict::Healthy,
+        "Degraded" => Verdict::Degraded(ill()),
+        other => Verdict::Progressing(format!("{}: {}", other.to_lowercase(), ill())),
+    }
+}
+
+/// Errors that Argo CD reports beside a sync: a repository or a cluster that it cannot read, a spec that it
+/// does not take.
+fn conditions(status: &Value) -> Option<String> {
+    let conditions = status["conditions"].as_array()?;
+    let errors: Vec<_> = conditions
+        .iter()
+        .filter(|condition| condition["type"].as_str().is_some_and(|kind| kind.ends_with("Error")))
+        .filter_map(|condition| condition["message"].as_str())
+        .collect();
+    (!errors.is_empty()).then(|| errors.join("; "))
+}
+
+fn failure(operation: &Value) -> String {
+    let results = operation["syncResult"]["resources"].as_array();
+    let failed = |result: &&Value| {
+        result["status"] == "SyncFailed" || matches!(result["hookPhase"].as_str(), Some("Failed" | "Error"))
+    };
+    let told = |result: &Value| {
+        let Managed { kind, name, .. } = named(result);
+        format!("{} `{name}`: {}", kind.to_lowercase(), said(&result["message"]))
+    };
+    let lines: Vec<_> = results.into_iter().flatten().filter(failed).map(told).collect();
+    let message = said(&operation["message"]);
+    if lines.is_empty() { message } else { format!("{message} ({})", lines.join("; ")) }
+}
+
+fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
+    let resources = status["resources"].as_array();
+    let told = |resource: &Value| {
+        let Managed { kind, name, .. } = named(resource);
+        let health = &resource["health"];
+        let why = match health["message"].as_str() {
+            Some(message) if !message.is_empty() => format!(": {message}"),
+            _ => String::new(),
+        };
+        format!("{} `{name}`{why}", kind.to_lowercase())
+    };
+    let lines: Vec<_> = resources.into_iter().flatten().filter(|found| is_unwell(found)).map(told).collect();
+    if lines.is_empty() { "no object says why".to_owned() } else { lines.join("; ") }
+}
+
+fn said(message: &Value) -> String {
+    message.as_str().filter(|text| !text.is_empty()).unwrap_or("no reason given").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const WANTED: Wanted = Wanted { commit: "c2", digest: "sha256:2" };
+
+    fn source(commit: &str, digest: &str) -> Value {
+        json!({ "targetRevision": commit, "helm": { "valuesObject": { "image": { "digest": digest } } } })
+    }
+
+    fn ours() -> Value {
+        source("c2", "sha256:2")
+    }
+
+    fn synced(health: &str) -> Value {
+        json!({
+            "sync": { "status": "Synced", "revision": "c2", "comparedTo": { "source": ours() } },
+            "health": { "status": health },
+            "operationState": { "phase": "Succeeded", "syncResult": { "revision": "c2", "source": ours() } },
+            "resources": [
+                { "kind": "Deployment", "name": "api", "namespace": "payment-api",
+                  "health": { "status": health, "message": "exceeded its progress deadline" } },
+                { "kind": "Service", "name": "api", "status": "Synced" },
+            ],
+        })
+    }
+
+    fn verdict(status: Value) -> Verdict {
+        judge(&json!({ "spec": { "source": ours() }, "status": status }), WANTED)
+    }
+
+    fn progress(status: Value) -> String {
+        match verdict(status) {
+            Verdict::Progressing(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn synced_and_healthy_at_this_release_is_healthy() {
+        assert_eq!(verdict(synced("Healthy")), Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_release_that_changes_no_object_needs_no_sync_of_its_own() {
+        let mut status = synced("Healthy");
+        status["operationState"]["syncResult"] =
+            json!({ "revision": "c1", "source": source("c1", "sha256:2") });
+        assert_eq!(verdict(status), Verdict::Healthy);
+    }
+
+    #[test]
+    fn healthy_at_another_release_is_not_yet_healthy() {
+        for (commit, digest) in [("c1", "sha256:2"), ("c2", "sha256:1")] {
+            let application =
+                json!({ "spec": { "source": source(commit, digest) }, "status": synced("Healthy") });
+            assert!(matches!(judge(&application, WANTED), Verdict::Progressing(_)));
+            let mut status = synced("Healthy");
+            status["sync"]["comparedTo"]["source"] = source(commit, digest);
+            assert_eq!(progress(status), "Argo CD has not compared it");
+        }
+    }
+
+    #[test]
+    fn an_application_without_a_status_is_on_its_way() {
+        assert_eq!(progress(Value::Null), "Argo CD has not compared it");
+    }
+
+    #[test]
+    fn a_sync_that_retries_is_on_its_way_and_says_why() {
+        let mut status = synced("Missing");
+        status["operationState"] = json!({ "phase": "Running", "message": "Retrying attempt #2" });
+        assert_eq!(progress(status), "syncs: Retrying attempt #2");
+    }
+
+    #[test]
+    fn a_failed_sync_of_this_release_names_what_failed() {
+        let mut status = synced("Healthy");
+        status["operationState"] = json!({
+            "phase": "Failed", "message": "one or more synchronization tasks completed unsuccessfully",
+            "startedAt": "2026-11-22T18:00:00Z",
+            "syncResult": { "source": ours(), "resources": [
+                { "kind": "Job", "name": "api-migrate", "namespace": "payment-api", "hookPhase": "Failed",
+                  "message": "Job has reached the specified backoff limit" },
+                { "kind": "ServiceAccount", "name": "x", "hookPhase": "Succeeded" },
+            ] },
+        });
+        let Verdict::Failed { why, started } = verdict(status.clone()) else { panic!() };
+        assert_eq!(started, "2026-11-22T18:00:00Z");
+        assert!(why.contains("job `api-migrate`: Job has reached the specified backoff limit"), "{why}");
+        assert!(!why.contains("serviceaccount"), "{why}");
+        let jobs = failed_jobs(&json!({ "status": status }));
+        assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["api-migrate"]);
+    }
+
+    #[test]
+    fn a_failed_sync_of_an_earlier_release_does_not_count() {
+        let mut status = synced("Healthy");
+        status["operationState"] =
+            json!({ "phase": "Failed", "syncResult": { "source": source("c1", "sha256:1") } });
+        assert_eq!(verdict(status), Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_degraded_application_names_the_objects_and_their_reasons() {
+        let why = "deployment `api`: exceeded its progress deadline".to_owned();
+        assert_eq!(verdict(synced("Degraded")), Verdict::Degraded(why));
+    }
+
+    #[test]
+    fn errors_of_argo_cd_itself_are_told() {
+        let status = json!({
+            "sync": { "status": "Unknown" },
+            "conditions": [{ "type": "ComparisonError", "message": "repository not found" }],
+        });
+        assert_eq!(progress(status), "repository not found");
+    }
+
+    #[test]
+    fn objects_are_found_by_kind() {
+        let application = json!({ "status": synced("Healthy") });
+        let names: Vec<_> = managed(&application, "Deployment").into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["api"]);
+    }
+}

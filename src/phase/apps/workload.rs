@@ -1,0 +1,155 @@
+//! The pods of a release: the right image, ready, and ready by their own word.
+
+use futures::future::join_all;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{Api, Client, ResourceExt, api::ListParams};
+
+use super::verdict::Managed;
+use crate::{
+    kubernetes::{self, classify, ready},
+    step::{Class, ErrorExt, Poll, Result},
+};
+
+/// How many pods there are, how many are ready with the release's image, and what is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub pods: u32,
+    pub ready: u32,
+    pub missing: Vec<String>,
+}
+
+/// Looks at the Deployments' pods; `digest` is the image that they must run.
+pub(super) async fn count(client: &Client, deployments: &[Managed], digest: &str) -> Result<Count> {
+    let mut count = Count::default();
+    for managed in deployments {
+        let found = deployment(client, managed).await?;
+        let Some((deployment, pods)) = found else {
+            count.missing.push(format!("deployment `{}` is not there", managed.name));
+            continue;
+        };
+        let live = serde_json::to_value(&deployment)?;
+        if let Some(why) = ready::judge("Deployment", &live) {
+            count.missing.push(format!("deployment `{}`: {why}", managed.name));
+        }
+        for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+            count.pods += 1;
+            match lack(pod, digest) {
+                None => count.ready += 1,
+                Some(why) => count.missing.push(format!("pod `{}` {why}", pod.name_any())),
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn lack(pod: &Pod, digest: &str) -> Option<String> {
+    let runs = |image: &str| image.rsplit_once('@').is_some_and(|(_, found)| found == digest);
+    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    if !containers.iter().any(|container| container.image.as_deref().is_some_and(runs)) {
+        return Some("runs another image".to_owned());
+    }
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready =
+        conditions.clone().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    (!is_ready).then(|| kubernetes::pod_trouble(pod).unwrap_or_else(|| "is not ready".to_owned()))
+}
+
+async fn deployment(client: &Client, managed: &Managed) -> Result<Option<(Deployment, Vec<Pod>)>> {
+    let Managed { namespace, name, .. } = managed;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let doing = || format!("look at deployment `{namespace}/{name}`");
+    let Some(found) = api.get_opt(name).await.map_err(classify).doing(doing())? else { return Ok(None) };
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let params = ListParams::default().labels(&selector(&found));
+    let pods = api.list(&params).await.map_err(classify).doing(doing())?;
+    Ok(Some((found, pods.items)))
+}
+
+/// `a=b,c=d`: the pods of a Deployment.
+pub(super) fn selector(deployment: &Deployment) -> String {
+    let labels = deployment.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
+    let pairs = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// What to ask a pod for: the port and path of its own readiness probe.
+fn question(pod: &Pod) -> Option<(String, String)> {
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+    let containers = pod.spec.as_ref()?.containers.iter();
+    let (container, probe) = containers
+        .filter_map(|container| Some((container, container.readiness_probe.as_ref()?.http_get.as_ref()?)))
+        .next()?;
+    let port = match &probe.port {
+        IntOrString::Int(port) => *port,
+        IntOrString::String(name) => {
+            let ports = container.ports.iter().flatten();
+            ports.filter(|port| port.name.as_ref() == Some(name)).map(|port| port.container_port).next()?
+        }
+    };
+    Some((port.to_string(), probe.path.clone().unwrap_or_else(|| "/".to_owned())))
+}
+
+/// Asks every pod, through the API server, what the kubelet and the load balancer ask it.
+pub(super) async fn answer(client: &Client, deployments: &[Managed]) -> Result<Poll<()>> {
+    for managed in deployments {
+        let Some((_, pods)) = deployment(client, managed).await? else {
+            return Ok(Poll::Pending(format!("deployment `{}` is not there", managed.name)));
+        };
+        let asked =
+            pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
+                let (port, path) = question(pod)?;
+                let name = pod.name_any();
+                Some(async move {
+                    kubernetes::get_from_pod(client, &managed.namespace, &name, &port, &path).await
+                })
+            });
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(_) => {}
+                // a pod that went in between, or that says no
+                Err(error) if error.class != Class::Cancelled => return Ok(Poll::Pending(error.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(Poll::Ready(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(image: &str, ready: &str) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": { "name": "api-1" },
+            "spec": { "containers": [{
+                "name": "api", "image": image,
+                "ports": [{ "name": "metrics", "containerPort": 9090 }, { "name": "http", "containerPort": 8080 }],
+                "readinessProbe": { "httpGet": { "path": "/readyz", "port": "http" } },
+            }] },
+            "status": { "phase": "Running", "conditions": [
+                { "type": "Ready", "status": ready, "message": "containers with unready status: [api]" },
+            ] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_counts_when_it_is_ready_and_runs_the_digest() {
+        assert_eq!(lack(&pod("ecr/payments@sha256:2", "True"), "sha256:2"), None);
+        assert_eq!(lack(&pod("ecr/payments@sha256:1", "True"), "sha256:2").unwrap(), "runs another image");
+        assert_eq!(lack(&pod("ecr/payments:sha256:2", "True"), "sha256:2").unwrap(), "runs another image");
+        let unready = lack(&pod("ecr/payments@sha256:2", "False"), "sha256:2").unwrap();
+        assert!(unready.contains("unready status"), "{unready}");
+    }
+
+    #[test]
+    fn a_pod_is_asked_what_its_own_readiness_probe_asks() {
+        let (port, path) = question(&pod("x", "True")).unwrap();
+        assert_eq!((port.as_str(), path.as_str()), ("8080", "/readyz"));
+        let without: Value = json!({ "metadata": {}, "spec": { "containers": [{ "name": "a" }] } });
+        assert_eq!(question(&serde_json::from_value(without).unwrap()), None);
+    }
+}
