@@ -41,9 +41,9 @@ def _tool(region: places.Region, *words: str) -> None:
 class Backend(EKSBackend):
     """moto's clusters with EKS's states, refusals and defaults."""
 
-    def _role(self, arn: str, service: str) -> None:
+    def _role(self, arn: str, service: str, source: str) -> None:
         roles = [role for role in iam_backends[self.account_id]["aws"].get_roles() if role.arn == arn]
-        if not roles or not trust.allows_service(roles[0], service):
+        if not roles or not trust.allows_service(roles[0], service, source):
             raise InvalidParameterException(
                 message=f"Role with arn: {arn}, could not be assumed because it does not exist "
                 "or the trusted entity is not correct"
@@ -53,7 +53,8 @@ class Backend(EKSBackend):
         self, options: dict[str, Any], access_config: dict[str, Any], creator: str, extra: dict[str, Any]
     ) -> Cluster:
         """CreateCluster: answers with CREATING; the control plane boots behind it."""
-        self._role(options["role_arn"], "eks.amazonaws.com")
+        arn = f"arn:{self.partition}:eks:{self.region_name}:{self.account_id}:cluster/{options['name']}"
+        self._role(options["role_arn"], "eks.amazonaws.com", arn)
         region = current.region_with("clusters", self.region_name)
         if region and self.clusters and options["name"] not in self.clusters:
             raise ResourceLimitExceededException(
@@ -193,7 +194,7 @@ class Backend(EKSBackend):
     def open_nodegroup(self, options: dict[str, Any], update_config: dict[str, Any] | None) -> Nodegroup:
         """CreateNodegroup: one node stands for the group, with its labels and taints."""
         cluster = self.active(options["cluster_name"])
-        self._role(options["node_role"], "ec2.amazonaws.com")
+        self._role(options["node_role"], "ec2.amazonaws.com", cluster.arn)
         group = super().create_nodegroup(**options)
         if not options.get("remote_access"):
             group.remote_access = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.utils import utcnow
-from moto.rds import models, urls
+from moto.rds import models, urls, utils
 from moto.rds.models import DBInstance, DBProxy, MasterUserSecret, RDSBackend, rds_backends
 from moto.rds.responses import RDSResponse
 
@@ -237,7 +237,16 @@ def _failed(instance: DBInstance, failure: str) -> None:
     sys.stderr.write(f"database {instance.db_instance_identifier}: {failure}\n")
 
 
+def _overlap(*ends: Any) -> int:
+    """moto takes a window that begins where another ends for an overlap."""
+    return _moto_overlap(*ends) or -1
+
+
+_moto_overlap = utils.get_overlap_between_two_date_ranges
+
+
 def install() -> None:
+    utils.get_overlap_between_two_date_ranges = _overlap
     # moto's backend makes its parts by these names.
     models.DBInstance, models.DBProxy, models.MasterUserSecret = Instance, Proxy, MasterSecret  # type: ignore[misc]
     wiring.back(rds_backends, Backend, urls)

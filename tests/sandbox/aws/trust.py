@@ -58,10 +58,10 @@ def allows(role: Any, action: str, kind: str, named: Callable[[str], bool], fact
     return "Allow" in matching and "Deny" not in matching
 
 
-def allows_service(role: Any, service: str) -> bool:
-    return allows(
-        role, "sts:AssumeRole", "Service", lambda given: given == service, {"aws:SourceAccount": [role.account_id]}
-    )
+def allows_service(role: Any, service: str, source: str = "") -> bool:
+    """Whether a service of AWS may take the role, for its own thing with the ARN `source`."""
+    facts = {"aws:SourceAccount": [role.account_id], "aws:SourceArn": [source]}
+    return allows(role, "sts:AssumeRole", "Service", lambda given: given == service, facts)
 
 
 def allows_caller(role: Any, caller: Any) -> bool:
