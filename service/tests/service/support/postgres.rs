@@ -105,7 +105,7 @@ impl Postgres {
 
     /// Runs `sql` as `user` over TLS; the output or the error.
     pub fn sql_as(&self, user: &str, password: &str, database: &str, sql: &str) -> Result<String, String> {
-        let output = Command::new(self.programs.join("psql"))
+        let output = Command::new(self.client())
             .env("PGPASSWORD", password)
             .env("PGSSLROOTCERT", self.folder.join(certificates::AUTHORITY))
             .env("PGSSLMODE", "verify-full")
@@ -128,8 +128,13 @@ impl Postgres {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("server.log")).unwrap()).into_owned()
     }
 
+    /// The server's own psql, or any where it came without.
+    fn client(&self) -> PathBuf {
+        Some(self.programs.join("psql")).filter(|program| program.exists()).unwrap_or_else(|| "psql".into())
+    }
+
     fn psql(&self, database: &str) -> Command {
-        let mut psql = Command::new(self.programs.join("psql"));
+        let mut psql = Command::new(self.client());
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database]);
         psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]);
         psql
@@ -185,8 +190,11 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Debian's folder of the newest version, or what pg_config says.
+/// Where POSTGRES_BIN says, Debian's folder of the newest version, or what pg_config says.
 fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("POSTGRES_BIN") {
+        return folder.into();
+    }
     let has_server = |folder: &PathBuf| folder.join("initdb").exists() && folder.join("postgres").exists();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.map(|version| version.path().join("bin")).filter(has_server).max();
