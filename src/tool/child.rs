@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -115,7 +116,7 @@ fn open_log(command: &Command, path: &Path) -> Result<(File, u64)> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut log = OpenOptions::new().append(true).create(true).open(path)?;
+        let mut log = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         log.write_all(format!("$ {command}\n").as_bytes())?;
         let from = log.metadata()?.len();
         Ok((log, from))

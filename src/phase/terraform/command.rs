@@ -1,9 +1,9 @@
 //! Terraform in a stack's work folder: initialised where it must be, read by its messages.
 
-use std::{ffi::OsString, path::Path};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::PoisonError};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     diagnosis,
@@ -16,8 +16,28 @@ use crate::{
     tool::{Command, Exit},
 };
 
-/// Terraform's cache of providers takes no two at once (hashicorp/terraform#32028).
-static INIT: Mutex<()> = Mutex::const_new(());
+/// Terraform's cache of providers takes no two at once while it is filled (hashicorp/terraform#32028).
+static FILLING: Mutex<()> = Mutex::const_new(());
+/// The lock files whose providers are in the cache: for them, `init` only reads it.
+static CACHED: std::sync::Mutex<BTreeSet<Vec<u8>>> = std::sync::Mutex::new(BTreeSet::new());
+
+/// Waits until nobody else fills the cache; `None` if it holds what this lock file asks for.
+async fn turn(lock_file: &[u8]) -> Option<MutexGuard<'static, ()>> {
+    if is_cached(lock_file) {
+        return None;
+    }
+    let alone = FILLING.lock().await;
+    // whoever was before may have filled it with just that
+    (!is_cached(lock_file)).then_some(alone)
+}
+
+fn is_cached(lock_file: &[u8]) -> bool {
+    CACHED.lock().unwrap_or_else(PoisonError::into_inner).contains(lock_file)
+}
+
+fn cached(lock_file: Vec<u8>) {
+    CACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(lock_file);
+}
 
 /// What the last `init` was for, beside the data that it made.
 const STAMP: &str = ".terraform/paydeploy-init";
@@ -53,12 +73,12 @@ impl Terraform<'_> {
     }
 
     pub async fn init(&self) -> Result<()> {
-        self.cx.progress("waits for its turn to initialise");
-        let _turn = tokio::select! {
-            turn = INIT.lock() => turn,
+        self.cx.progress("initialises");
+        let lock_file = self.folder.lock_file();
+        let _alone = tokio::select! {
+            turn = turn(&lock_file) => turn,
             () = self.cx.cancel.soft.cancelled() => return Err(Error::cancelled()),
         };
-        self.cx.progress("initialises");
         let Backend { bucket, key, aws_region } = self.backend;
         let init = ["init", "-json", "-input=false", "-lockfile=readonly", "-reconfigure"];
         let config = [
@@ -68,7 +88,8 @@ impl Terraform<'_> {
             "-backend-config=encrypt=true".to_owned(),
             "-backend-config=use_lockfile=true".to_owned(),
         ];
-        self.run(self.command(init)?.args(config), |_| {}).await?.check(self).await?;
+        self.attempt(&self.command(init)?.args(config), &mut |_| {}).await?.check(self).await?;
+        cached(lock_file);
         self.check_backend()?;
         let stamp = self.folder.path.join(STAMP);
         std::fs::write(&stamp, self.stamp()).doing(format!("write `{}`", stamp.display()))
@@ -131,8 +152,21 @@ impl Terraform<'_> {
             .without_env("AWS_DEFAULT_REGION"))
     }
 
-    /// Runs a command that prints messages.
+    /// Runs a command that prints messages; once more if the folder turns out to want an `init`.
     pub async fn run(&self, command: Command, mut on_message: impl FnMut(&Message) + Send) -> Result<Said> {
+        let said = self.attempt(&command, &mut on_message).await?;
+        if said.exit.is_good() || !diagnosis::wants_init(&said.diagnostics) {
+            return Ok(said);
+        }
+        self.init().await?;
+        self.attempt(&command, &mut on_message).await
+    }
+
+    async fn attempt(
+        &self,
+        command: &Command,
+        on_message: &mut (impl FnMut(&Message) + Send),
+    ) -> Result<Said> {
         let mut diagnostics = Vec::new();
         let mut foreign = None;
         let root = &self.cx.world.config.root;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::message::Message;
 use crate::step::{Class, Error, ErrorExt, Result};
 
 /// The major version of the plan's JSON that is understood.
@@ -119,6 +120,39 @@ enum Action {
     Forget,
     #[serde(other)]
     Unknown,
+}
+
+/// Judges the messages of a plan that only makes and changes things; `None` if it does more, and so must be
+/// read whole.
+pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
+    let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
+    for message in messages {
+        match message {
+            Message::PlannedChange { change } => {
+                let sign = match change.action.as_str() {
+                    "create" => "+",
+                    "update" => "~",
+                    "noop" | "read" => continue,
+                    _ => return None,
+                };
+                judged.lines.push(format!("{sign} {}", change.resource.addr));
+                judged.operations += 1;
+            }
+            Message::Outputs { outputs } => {
+                for (name, output) in outputs {
+                    let sign = match output.action.as_deref()? {
+                        "noop" => continue,
+                        "create" => "+",
+                        "delete" => "-",
+                        _ => "~",
+                    };
+                    judged.lines.push(format!("{sign} output {name}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(judged)
 }
 
 /// Judges the text of `terraform show -json PLAN`, with what the user has allowed to go.
@@ -236,7 +270,7 @@ fn dotted(path: &[Value]) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Judged, judge};
+    use super::{Judged, Message, judge, judge_messages};
     use crate::step::Class;
 
     fn change(address: &str, actions: &[&str], more: &Value) -> Value {
@@ -345,6 +379,31 @@ mod tests {
         });
         let judged = judge(&plan.to_string(), &[]).unwrap();
         assert_eq!((judged.lines, judged.operations), (vec!["+ output vpc_id".to_owned()], 0));
+    }
+
+    fn planned(action: &str) -> Message {
+        let change = json!({
+            "type": "planned_change",
+            "change": { "resource": { "addr": "aws_eip.nat[0]", "resource": "aws_eip.nat[0]" }, "action": action },
+        });
+        Message::parse(&change.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_plan_that_only_makes_and_changes_is_judged_by_its_messages() {
+        let outputs = r#"{"type":"outputs","outputs":{"a":{"sensitive":false,"action":"update"},"b":{"action":"noop"}}}"#;
+        let messages =
+            [planned("create"), planned("update"), planned("read"), Message::parse(outputs).unwrap()];
+        let judged = judge_messages(&messages).unwrap();
+        assert_eq!(judged.lines, ["+ aws_eip.nat[0]", "~ aws_eip.nat[0]", "~ output a"]);
+        assert_eq!(judged.operations, 2);
+    }
+
+    #[test]
+    fn a_plan_that_does_anything_else_must_be_read_whole() {
+        for action in ["delete", "replace", "move", "import", "something new"] {
+            assert_eq!(judge_messages(&[planned("create"), planned(action)]), None, "{action}");
+        }
     }
 
     #[test]

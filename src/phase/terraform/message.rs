@@ -1,6 +1,6 @@
 //! What terraform prints with `-json`, a message a line. Unknown messages and keys are passed over.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
@@ -22,8 +22,14 @@ pub enum Message {
     ApplyErrored {
         hook: Hook,
     },
+    PlannedChange {
+        change: Hook,
+    },
     ChangeSummary {
         changes: Summary,
+    },
+    Outputs {
+        outputs: BTreeMap<String, Output>,
     },
     Diagnostic {
         diagnostic: Diagnostic,
@@ -47,7 +53,7 @@ impl Message {
     }
 }
 
-/// One operation on one resource.
+/// One operation on one resource, planned or under way.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Hook {
     pub resource: Resource,
@@ -76,6 +82,12 @@ impl Summary {
     pub fn operations(self) -> u32 {
         self.add + self.change + self.remove
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Output {
+    /// What a plan would do; after an apply there is a value instead.
+    pub action: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

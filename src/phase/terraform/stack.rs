@@ -7,9 +7,8 @@ use tempfile::TempPath;
 
 use super::{
     command::{Backend, Terraform},
-    diagnosis,
     folder::Folder,
-    judge::judge,
+    judge::{judge, judge_messages},
     kind::Kind,
     progress::Progress,
 };
@@ -86,20 +85,21 @@ impl<K: Kind> Stack<K> {
         let command =
             terraform.command(args)?.arg(format!("-out={}", file.display())).args(variables).codes(&[0, 2]);
         cx.progress("plans");
-        let mut said = terraform.run(command.clone(), |_| {}).await?;
-        if diagnosis::wants_init(&said.diagnostics) {
-            terraform.init().await?;
-            cx.progress("plans");
-            said = terraform.run(command, |_| {}).await?;
-        }
+        let mut messages = Vec::new();
+        let said = terraform.run(command, |message| messages.push(message.clone())).await?;
         said.check(terraform).await?;
         if said.exit.code() == Some(0) {
             return self.clean(terraform).await;
         }
-        cx.progress("reads the plan");
-        // the plan's JSON may hold secrets: it goes through memory only
-        let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
-        let judged = judge(&shown, &cx.world.allow_replace)?;
+        let judged = match judge_messages(&messages) {
+            Some(judged) => judged,
+            None => {
+                cx.progress("reads the plan");
+                // the plan's JSON may hold secrets: it goes through memory only
+                let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+                judge(&shown, &cx.world.allow_replace)?
+            }
+        };
         judged.check()?;
         if judged.lines.is_empty() {
             return self.clean(terraform).await;
@@ -205,18 +205,10 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
         total => cx.count(progress.done, total, progress.text()),
     };
     show(&progress);
-    let mut attempt = async |command| {
-        let said = terraform.run(command, |message| {
-            if progress.take(message) {
-                show(&progress);
-            }
-        });
-        said.await
-    };
-    let mut said = attempt(command.clone()).await?;
-    if diagnosis::wants_init(&said.diagnostics) {
-        terraform.init().await?;
-        said = attempt(command).await?;
-    }
-    said.check(terraform).await
+    let said = terraform.run(command, |message| {
+        if progress.take(message) {
+            show(&progress);
+        }
+    });
+    said.await?.check(terraform).await
 }
