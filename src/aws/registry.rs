@@ -73,7 +73,7 @@ impl Registry {
 fn decode(token: &str, endpoint: &str) -> Option<Login> {
     let token = base64::engine::general_purpose::STANDARD.decode(token).ok()?;
     let (user, password) = std::str::from_utf8(&token).ok()?.split_once(':')?;
-    let endpoint = Url::parse(endpoint).ok().filter(|endpoint| endpoint.has_host())?;
+    let endpoint = Url::parse(endpoint).ok().filter(Url::has_host)?;
     Some(Login { endpoint, user: user.to_owned(), password: SecretString::from(password.to_owned()) })
 }
 

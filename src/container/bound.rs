@@ -1,6 +1,6 @@
 //! Work that ends: with the deadline, or when the run is stopped.
 
-use std::{fmt::Display, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use crate::step::{Context, Error};
 
@@ -8,20 +8,16 @@ use crate::step::{Context, Error};
 /// talks to an engine or a registry may be dropped at any time: they give up what nobody waits for.
 ///
 /// # Errors
-/// Those of `work`, and the two above. `what` is read after "failed to".
-pub async fn bounded<T, E: From<Error>>(
+/// Those of `work`, and the two above.
+pub(super) async fn bounded<T, E: From<Error>>(
     cx: &Context,
-    what: impl Display,
     deadline: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     tokio::select! {
         done = tokio::time::timeout(deadline, work) => match done {
             Ok(done) => done,
-            Err(_) => {
-                let seconds = deadline.as_secs();
-                Err(Error::transient(format!("failed to {what} within {seconds} s")).into())
-            }
+            Err(_) => Err(Error::transient(format!("gave up after {} s", deadline.as_secs())).into()),
         },
         () = cx.cancel.soft.cancelled() => Err(Error::cancelled().into()),
     }
@@ -38,13 +34,13 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_a_transient_failure_that_names_it() {
+    async fn what_takes_too_long_is_a_transient_failure() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _events) = testing::context(dir.path());
         let never = std::future::pending::<Result<()>>();
-        let error = bounded(&cx, "push to `r.example`", Duration::from_secs(7), never).await.unwrap_err();
+        let error = bounded(&cx, Duration::from_secs(7), never).await.unwrap_err();
         assert_eq!(error.class, Class::Transient);
-        assert_eq!(error.to_string(), "failed to push to `r.example` within 7 s");
+        assert_eq!(error.to_string(), "gave up after 7 s");
     }
 
     #[tokio::test(start_paused = true)]
@@ -53,7 +49,7 @@ mod tests {
         let (cx, _events) = testing::context(dir.path());
         cx.cancel.soft.cancel();
         let never = std::future::pending::<Result<()>>();
-        let error = bounded(&cx, "wait", Duration::MAX, never).await.unwrap_err();
+        let error = bounded(&cx, Duration::MAX, never).await.unwrap_err();
         assert_eq!(error.class, Class::Cancelled);
     }
 }

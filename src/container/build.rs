@@ -19,7 +19,7 @@ use super::{
 use crate::step::{Context, Error, ErrorExt, Result};
 
 /// A cold build of a service with all that it depends on, on a small machine, takes a quarter of it.
-const DEADLINE: Duration = Duration::from_secs(60 * 60);
+const DEADLINE: Duration = Duration::from_hours(1);
 
 /// What an image is made of, apart from its context's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Recipe {
 /// When the build fails, with the failed step's last lines; when it takes longer than an hour.
 pub async fn build(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
     let what = format!("build the image from `{}`", recipe.dockerfile);
-    bounded(cx, &what, DEADLINE, follow(cx, engine, recipe, context)).await.doing(what.clone())
+    bounded(cx, DEADLINE, follow(cx, engine, recipe, context)).await.doing(what)
 }
 
 async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
@@ -47,7 +47,7 @@ async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -
     let body = body_try_stream(pieces(context).doing("read the build context")?);
     let mut events = engine.docker.build_image(options(recipe), None, Some(body));
     let mut transcript = Transcript::default();
-    let mut image = None;
+    let (mut image, mut told) = (None, None);
     cx.progress("sends the build context");
     while let Some(event) = events.next().await {
         let event = match event {
@@ -59,8 +59,10 @@ async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -
                 for line in transcript.take(&status) {
                     log.line(&line)?;
                 }
-                if let Some((done, total, text)) = transcript.progress() {
+                let progress = transcript.progress();
+                if let Some((done, total, text)) = progress.clone().filter(|_| progress != told) {
                     cx.count(done, total, text);
+                    told = progress;
                 }
             }
             Some(BuildInfoAux::Default(built)) => image = built.id.or(image),

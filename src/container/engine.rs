@@ -17,7 +17,7 @@ const USUAL: &str = "unix:///var/run/docker.sock";
 /// How long an engine may take to say which API it speaks.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// From a request to its answer's first byte: an engine reads the whole build context before it answers.
-const FIRST_BYTE: Duration = Duration::from_secs(10 * 60);
+const FIRST_BYTE: Duration = Duration::from_mins(10);
 
 /// An engine that has answered.
 #[derive(Debug, Clone)]

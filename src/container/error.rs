@@ -10,8 +10,8 @@ pub(super) fn classify(error: EngineError) -> Error {
         EngineError::RequestTimeoutError
         | EngineError::IOError { .. }
         | EngineError::HyperResponseError { .. }
-        | EngineError::HyperLegacyError { .. } => Class::Transient,
-        EngineError::DockerResponseServerError { status_code: 429 | 502..=504, .. } => Class::Transient,
+        | EngineError::HyperLegacyError { .. }
+        | EngineError::DockerResponseServerError { status_code: 429 | 502..=504, .. } => Class::Transient,
         EngineError::DockerResponseServerError { message, .. }
         | EngineError::DockerStreamError { error: message } => class_of(message),
         _ => Class::Permanent,

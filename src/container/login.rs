@@ -5,7 +5,7 @@ use std::future::Future;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::step::{Class, Error, Result};
+use crate::step::{Error, Result};
 
 /// What a registry lets somebody in by.
 #[derive(Debug, Clone)]
@@ -24,6 +24,19 @@ pub enum Failure {
     Other(Error),
 }
 
+impl Failure {
+    /// What was being done, to be read after "failed to".
+    pub(super) fn doing(self, what: &str) -> Self {
+        let doing = format!("failed to {what}");
+        match self {
+            Self::Login(said) => Self::Login(format!("{doing}: {said}")),
+            Self::Other(Error { class, source, hint }) => {
+                Self::Other(Error { class, source: source.context(doing), hint })
+            }
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Other(error)
@@ -33,8 +46,8 @@ impl From<Error> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Login(said) => Self::msg(Class::Permanent, said).with_hint(
-                "check that the credentials may push to ECR: `ecr:PutImage`, `ecr:*LayerUpload`, `ecr:UploadLayerPart`",
+            Failure::Login(said) => Self::permanent(said).with_hint(
+                "check that the AWS credentials may pull from ECR in one region and push to it in the other",
             ),
             Failure::Other(error) => error,
         }
@@ -103,7 +116,7 @@ mod tests {
         let work = |()| ready(Err::<(), _>(Failure::Login("denied".to_owned())));
         let error = with_login(|| ready(Ok(())), work).await.unwrap_err();
         assert_eq!((error.class, error.to_string().as_str()), (Class::Permanent, "denied"));
-        assert!(error.hint.unwrap().contains("ecr:PutImage"));
+        assert!(error.hint.unwrap().contains("ECR"));
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ mod reference;
 mod smoke;
 mod transcript;
 
-pub use bound::bounded;
+use bound::bounded;
 pub use build::{Recipe, build};
 pub use engine::{Engine, LocalImage};
 pub use login::{Failure, Login, with_login};

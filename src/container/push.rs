@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     fact::ImageDigest,
-    step::{Context, Error, ErrorExt, Result},
+    step::{Context, Error, Result},
 };
 
-const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_mins(20);
 /// An engine with nothing to tell for so long has lost its registry.
-const SILENCE: Duration = Duration::from_secs(90);
+const SILENCE: Duration = Duration::from_mins(1);
 /// An engine tries a registry that is down for 50 s, without saying why. Our own retries say what they wait for.
 const RETRYING: Duration = Duration::from_secs(20);
 
@@ -42,11 +42,8 @@ pub async fn push(
 ) -> Result<ImageDigest, Failure> {
     engine.name_for(image, repository, tag).await?;
     let what = format!("push `{}` to `{}`", repository.name, repository.host);
-    match bounded(cx, &what, DEADLINE, follow(cx, engine, repository, tag, login)).await {
-        Err(Failure::Other(error)) => Err(Err::<ImageDigest, _>(error).doing(what).unwrap_err().into()),
-        Err(Failure::Login(said)) => Err(Failure::Login(format!("failed to {what}: {said}"))),
-        pushed => pushed,
-    }
+    let pushed = bounded(cx, DEADLINE, follow(cx, engine, repository, tag, login)).await;
+    pushed.map_err(|failure| failure.doing(&what))
 }
 
 async fn follow(
@@ -66,7 +63,8 @@ async fn follow(
     };
     let mut events =
         Box::pin(engine.docker.push_image(&repository.to_string(), Some(options), Some(credentials)));
-    let mut seen = Progress::default();
+    let (mut seen, mut told) = (Progress::default(), (0, 0));
+    cx.progress(format!("pushes to {}", repository.host));
     loop {
         let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| {
             Error::transient(format!("`{}` has not answered for {} s", repository.host, SILENCE.as_secs()))
@@ -81,7 +79,10 @@ async fn follow(
                 Error::transient(format!("`{}` does not take the image's layers", repository.host)).into()
             );
         }
-        cx.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
+        if told != (seen.done, seen.layers) {
+            told = (seen.done, seen.layers);
+            cx.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
+        }
     }
     seen.digest.ok_or_else(|| Error::transient("the engine ended the push without a digest").into())
 }

@@ -1,24 +1,28 @@
 //! A first start of an image, so that one that cannot even start never reaches a registry.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bollard::{
     container::LogOutput,
     errors::Error as EngineError,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-        WaitContainerOptions,
+        CreateContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
     },
 };
 use futures::StreamExt;
 
-use super::{Engine, bounded, error::classify, log::Log};
+use super::{Engine, error::classify, log::Log};
 use crate::step::{Class, Context, Error, ErrorExt, Result};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 /// How long its removal may take.
 const REMOVAL: Duration = Duration::from_secs(20);
+/// Tells what was left by a run that was killed here.
+const LABEL: &str = "paydeploy.trial";
+/// From when on a container with the label is nobody's: the same engine may serve another run.
+const ABANDONED: i64 = 10 * 60;
 const TAIL: &str = "12";
 
 /// Starts an image with `args`, as a pod would have it: no network, nothing to write to, no privileges.
@@ -29,18 +33,21 @@ pub async fn smoke(cx: &Context, engine: &Engine, image: &str, args: &[&str]) ->
     let what = format!("start the image with `{}`", args.join(" "));
     cx.progress("starts the image once");
     let container = Container::create(engine, image, args).await.doing(what.clone())?;
-    let ended = bounded(cx, &what, DEADLINE, container.run()).await;
-    let ended = match ended {
-        Ok(0) => Ok(()),
-        Ok(code) => Err(Error::permanent(format!("it ended with exit code {code}"))),
-        Err(error) => Err(error),
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(DEADLINE, container.run()) => match ended {
+            Ok(Ok(0)) => Ok(()),
+            Ok(Ok(code)) => Err(Error::permanent(format!("it ended with exit code {code}"))),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::permanent(format!("it still ran after {} s", DEADLINE.as_secs()))),
+        },
+        () = cx.cancel.soft.cancelled() => Err(Error::cancelled()),
     };
     let tail = container.tail().await;
+    container.remove().await;
     let mut log = Log::open(cx)?;
     for line in &tail {
         log.line(&format!("{}: {line}", args.join(" ")))?;
     }
-    container.remove().await;
     match ended {
         Err(error) if error.class != Class::Cancelled && !tail.is_empty() => {
             let Error { class, source, hint } = error;
@@ -59,6 +66,7 @@ struct Container {
 
 impl Container {
     async fn create(engine: &Engine, image: &str, args: &[&str]) -> Result<Self> {
+        sweep(engine).await;
         let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
         let host = HostConfig {
             network_mode: Some("none".to_owned()),
@@ -70,6 +78,7 @@ impl Container {
         let body = ContainerCreateBody {
             image: Some(image.to_owned()),
             cmd: words(args),
+            labels: Some([(LABEL.to_owned(), String::new())].into()),
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
@@ -112,6 +121,20 @@ impl Drop for Container {
     fn drop(&mut self) {
         if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
             drop(runtime.spawn(remove(self.engine.clone(), id)));
+        }
+    }
+}
+
+/// Removes what earlier runs could not.
+async fn sweep(engine: &Engine) {
+    let filters = HashMap::from([("label", vec![LABEL])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let listed = tokio::time::timeout(REMOVAL, engine.docker.list_containers(Some(options))).await;
+    let limit = jiff::Timestamp::now().as_second() - ABANDONED;
+    let left = listed.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+    for container in left.filter(|container| container.created.is_some_and(|made| made < limit)) {
+        if let Some(id) = container.id {
+            remove(engine.clone(), id).await;
         }
     }
 }

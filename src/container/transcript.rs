@@ -64,11 +64,11 @@ impl Transcript {
     }
 
     /// Vertexes done, vertexes known, and the newest that runs.
-    pub fn progress(&self) -> Option<(u32, u32, &str)> {
+    pub fn progress(&self) -> Option<(u32, u32, String)> {
         let current = self.vertexes.iter().rev().find(|vertex| vertex.started && !vertex.ended)?;
         let count = |done: usize| u32::try_from(done).unwrap_or(u32::MAX);
         let done = self.vertexes.iter().filter(|vertex| vertex.ended).count();
-        Some((count(done), count(self.vertexes.len()), &current.name))
+        Some((count(done), count(self.vertexes.len()), current.name.clone()))
     }
 
     /// The vertex that ended the build; those that were cancelled with it are not to blame.
@@ -177,7 +177,7 @@ mod tests {
         let cached = Vertex { cached: true, ..ended("a", "[1/2] FROM base") };
         assert_eq!(build.take(&vertexes(&[cached])), ["#1 [1/2] FROM base", "#1 CACHED"]);
         assert_eq!(build.take(&vertexes(&[started("b", "[2/2] RUN make")])), ["#2 [2/2] RUN make"]);
-        assert_eq!(build.progress(), Some((1, 2, "[2/2] RUN make")));
+        assert_eq!(build.progress(), Some((1, 2, "[2/2] RUN make".to_owned())));
         assert_eq!(build.take(&output("b", "one\ntw")), ["#2 one"]);
         assert_eq!(build.take(&output("b", "o\n")), ["#2 two"]);
         assert_eq!(build.take(&vertexes(&[ended("b", "[2/2] RUN make")])), ["#2 DONE"]);

@@ -20,7 +20,7 @@ use crate::{
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A registry that sends or takes nothing for so long is down.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// A client for any registry. It trusts the machine's certificates, or those of `SSL_CERT_FILE`.
 ///
@@ -177,9 +177,15 @@ impl Remote {
 
     fn unreached(&self, what: &str, error: reqwest::Error) -> Error {
         // an address after a redirection is signed: who has it may fetch
-        Err::<(), _>(Error::new(Class::Transient, error.without_url()))
-            .doing(format!("{what} `{}`", self.host))
-            .unwrap_err()
+        let error = anyhow::Error::new(error.without_url());
+        let distrusted = error.chain().any(|cause| cause.to_string().contains("invalid peer certificate"));
+        let error = error.context(format!("failed to {what} `{}`", self.host));
+        if distrusted {
+            return Error::new(Class::Permanent, error).with_hint(
+                "let this machine trust the registry's certificate authority, or name a bundle with it by SSL_CERT_FILE",
+            );
+        }
+        Error::new(Class::Transient, error)
     }
 }
 

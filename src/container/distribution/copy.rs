@@ -17,7 +17,7 @@ use crate::{
     step::{Context, Error},
 };
 
-const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_mins(20);
 const AT_ONCE: usize = 3;
 /// An index of all platforms with their attestations has a few dozen.
 const MANIFESTS: usize = 100;
@@ -35,7 +35,8 @@ pub async fn copy(
     tag: &str,
 ) -> Result<(), Failure> {
     let what = format!("copy the image from `{}` to `{}`", from.host(), to.host());
-    bounded(cx, what, DEADLINE, copy_all(cx, from, to, digest, tag)).await
+    let copied = bounded(cx, DEADLINE, copy_all(cx, from, to, digest, tag)).await;
+    copied.map_err(|failure| failure.doing(&what))
 }
 
 async fn copy_all(
