@@ -13,7 +13,7 @@ use crate::{
     tool::Command,
 };
 
-const DEADLINE: Duration = Duration::from_secs(5 * 60);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// The commit's files under the context's folder as a tar file, dated by the commit. What `.gitattributes`
 /// calls `export-ignore` is left out.

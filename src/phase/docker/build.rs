@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     container::{self, Engine},
     fact::{self, Built, Commit, ImageSource},
-    step::{Check, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
+    step::{Check, Class, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
 };
 
 /// What an image is asked for when it is tried.
@@ -84,7 +84,7 @@ impl Step for Build {
     }
 
     fn estimate(&self) -> Duration {
-        Duration::from_secs(4 * 60)
+        Duration::from_mins(4)
     }
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Built>> {
@@ -134,8 +134,8 @@ impl Step for Build {
 }
 
 fn hinted(error: Error) -> Error {
-    match error.hint {
-        Some(_) => error,
-        None => error.with_hint("every image must start with `--version` and end with exit code 0"),
+    if error.class != Class::Permanent || error.hint.is_some() {
+        return error;
     }
+    error.with_hint("every image must start with `--version` and end with exit code 0")
 }

@@ -45,10 +45,10 @@ pub(super) async fn everywhere(
             .when(|error: &Error| error.class == Class::Transient);
         (aws_region.clone(), said.await)
     });
-    settle(tag, join_all(said).await)
+    settle(&format!("{repository}:{tag}"), join_all(said).await)
 }
 
-fn settle(tag: &str, said: Vec<(String, Result<Option<ImageDigest>>)>) -> Result<Places> {
+fn settle(image: &str, said: Vec<(String, Result<Option<ImageDigest>>)>) -> Result<Places> {
     let mut places = Places::default();
     let mut failed = None;
     let regions = said.len();
@@ -66,7 +66,7 @@ fn settle(tag: &str, said: Vec<(String, Result<Option<ImageDigest>>)>) -> Result
         return Err(error);
     }
     if let Some((one, other)) = disagreement(&places.found) {
-        return Err(conflict(tag, one, other));
+        return Err(conflict(image, one, other));
     }
     Ok(places)
 }
@@ -76,17 +76,14 @@ fn disagreement(found: &[Place]) -> Option<(&Place, &Place)> {
     found.iter().find(|place| place.digest != first.digest).map(|other| (first, other))
 }
 
-/// A tag that names two images: nobody but the user knows which is meant.
-pub(super) fn conflict(tag: &str, one: &Place, other: &Place) -> Error {
-    Error::permanent(format!(
-        "the tag `{tag}` names {} in `{}` and {} in `{}`",
-        short(&one.digest),
-        one.aws_region,
-        short(&other.digest),
-        other.aws_region
-    ))
-    .with_hint(format!(
-        "delete the wrong one (`aws ecr batch-delete-image --region REGION --repository-name NAME --image-ids imageTag={tag}`), then run the same command again"
+/// A `repository:tag` that names two images: nobody but the user knows which is meant.
+pub(super) fn conflict(image: &str, one: &Place, other: &Place) -> Error {
+    let (name, tag) = image.rsplit_once(':').unwrap_or((image, ""));
+    let (here, there) = (&one.aws_region, &other.aws_region);
+    let (this, that) = (short(&one.digest), short(&other.digest));
+    Error::permanent(format!("`{image}` is {this} in `{here}` and {that} in `{there}`")).with_hint(format!(
+        "delete the wrong one, then run the same command again: `aws ecr batch-delete-image --region {there} \
+         --repository-name {name} --image-ids imageTag={tag}`, or the same for {here}"
     ))
 }
 
@@ -111,7 +108,7 @@ mod tests {
     #[test]
     fn the_image_is_where_it_is_found() {
         let places = said([("eu-south-2", Ok(None)), ("us-east-1", Ok(Some(digest("aa"))))]);
-        let places = settle("t", places).unwrap();
+        let places = settle("api:t", places).unwrap();
         assert_eq!((places.found.len(), places.found[0].aws_region.as_str()), (1, "us-east-1"));
         assert!(places.silent.is_empty());
     }
@@ -119,27 +116,32 @@ mod tests {
     #[test]
     fn two_images_under_one_tag_are_told_with_the_remedy() {
         let places = said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", Ok(Some(digest("bb"))))]);
-        let error = settle("0123", places).unwrap_err();
+        let error = settle("api:0123", places).unwrap_err();
         assert_eq!(error.class, Class::Permanent);
         assert_eq!(
             error.to_string(),
-            "the tag `0123` names sha256:aaaaaaaaaaaa in `eu-south-2` and sha256:bbbbbbbbbbbb in `us-east-1`"
+            "`api:0123` is sha256:aaaaaaaaaaaa in `eu-south-2` and sha256:bbbbbbbbbbbb in `us-east-1`"
         );
-        assert!(error.hint.unwrap().contains("imageTag=0123"));
+        assert!(
+            error
+                .hint
+                .unwrap()
+                .contains("--region us-east-1 --repository-name api --image-ids imageTag=0123")
+        );
     }
 
     #[test]
     fn a_silent_region_stops_nobody_else() {
         let down = || Err(Error::transient("dispatch failure"));
-        let places = settle("t", said([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
+        let places = settle("api:t", said([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
         assert_eq!(
             (places.found.len(), places.silent),
             (0, vec!["`us-east-1`: dispatch failure".to_owned()])
         );
         let places =
-            settle("t", said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", down())])).unwrap();
+            settle("api:t", said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", down())])).unwrap();
         assert_eq!(places.found.len(), 1);
-        let error = settle("t", said([("eu-south-2", down()), ("us-east-1", down())])).unwrap_err();
+        let error = settle("api:t", said([("eu-south-2", down()), ("us-east-1", down())])).unwrap_err();
         assert_eq!(error.class, Class::Transient);
     }
 }

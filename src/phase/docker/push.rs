@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long ECR may take to list what has just been pushed.
-const LISTED: Duration = Duration::from_secs(60);
+const LISTED: Duration = Duration::from_mins(1);
 
 /// The image in one region.
 pub struct Push {
@@ -43,6 +43,10 @@ impl Push {
         foundation: &Foundation,
     ) -> Result<Option<ImageDigest>> {
         self.registry(cx).digest(&foundation.ecr_repository_name, &built.tag).await
+    }
+
+    fn image_name(built: &Built, foundation: &Foundation) -> String {
+        format!("{}:{}", foundation.ecr_repository_name, built.tag)
     }
 
     fn place(&self, digest: &ImageDigest) -> Place {
@@ -150,12 +154,13 @@ impl Step for Push {
             }
             (Some(here), ImageSource::Registry { aws_region, digest, .. }) if here != *digest => {
                 let there = Place { aws_region: aws_region.clone(), digest: digest.clone() };
-                Err(conflict(&built.tag, &self.place(&here), &there))
+                Err(conflict(&Self::image_name(built, foundation), &there, &self.place(&here)))
             }
             (Some(here), ImageSource::Engine { id }) if !self.is_local(cx, foundation, &here, id).await? => {
                 Err(Error::permanent(format!(
-                    "`{}` has another image under the tag `{}` than the one built here",
-                    self.region.aws_region, built.tag
+                    "`{}` in `{}` is another image than the one built here",
+                    Self::image_name(built, foundation),
+                    self.region.aws_region
                 ))
                 .with_hint(
                     "somebody else has released this commit: run the same command again to use their image",
