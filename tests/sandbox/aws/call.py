@@ -12,9 +12,7 @@ from . import operations
 
 Environ = dict[str, Any]
 
-HOST = re.compile(
-    r"(?:(?P<bucket>.+)\.)?(?P<service>[a-z0-9-]+)(?:\.(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?::\d+)?$"
-)
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 READS = re.compile(
     r"(Describe|List|Get|Head|BatchGet|BatchCheck|Lookup|Search|Query|Scan|Filter|Check|Test|Simulate|Validate)"
 )
@@ -54,6 +52,16 @@ def body(environ: Environ) -> bytes:
     return kept
 
 
+def _host(environ: Environ) -> tuple[str, str, str]:
+    """The service, region and bucket that a host name of AWS tells; empty where it does not."""
+    name = environ.get("HTTP_HOST", "").split(":")[0]
+    if not name.endswith(".amazonaws.com"):
+        return "", "", ""
+    labels = name.removesuffix(".amazonaws.com").split(".")
+    region = labels.pop() if len(labels) > 1 and REGION.fullmatch(labels[-1]) else ""
+    return labels[-1], region, ".".join(labels[:-1])
+
+
 def raw_path(environ: Environ) -> str:
     """The path as it was sent, still percent-encoded."""
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "/")
@@ -69,9 +77,8 @@ def of(environ: Environ) -> Call:
     parts = unquote(credential).split("/")
     key, service, region = (parts[0], parts[3], parts[2]) if len(parts) == 5 else ("", "", "")
     if not service:
-        named = HOST.match(environ.get("HTTP_HOST", ""))
-        service = named["service"] if named else ""
-        region = (named["region"] if named else "") or "us-east-1"
+        service, region, _ = _host(environ)
+        region = region or "us-east-1"
     call = Call(
         service=service,
         region=region,
@@ -99,7 +106,7 @@ def _action(environ: Environ, call: Call, query: dict[str, list[str]]) -> tuple[
             return form["Action"][0], ""
     path = raw_path(environ)
     if call.service == "s3":
-        bucket = (HOST.match(environ.get("HTTP_HOST", "")) or {"bucket": None})["bucket"]
+        bucket = _host(environ)[2]
         path = f"/{bucket}{path}" if bucket else path
     action = operations.named(call.service, environ["REQUEST_METHOD"], path, set(query), environ)
     return action or f"{environ['REQUEST_METHOD']} {path}", unquote(path)

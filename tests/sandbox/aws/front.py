@@ -55,7 +55,6 @@ class Front:
         time.sleep(max((rule.delay for rule in rules), default=0))
         failing = next((rule for rule in rules if rule.status), None)
         if failing and not failing.after:
-            calling.body(environ)
             return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
         if call.presigned and call.service == "sts":
             # moto finds the caller in this header only
@@ -120,5 +119,7 @@ def _whole(
     environ: Environ, answer: tuple[int, list[tuple[str, str]], bytes]
 ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
     status, headers, text = answer
+    # Unread, it would make the kernel reset the connection before the client has seen the answer.
+    calling.body(environ)
     body = b"" if environ["REQUEST_METHOD"] == "HEAD" else text
     return status, [*headers, ("Content-Length", str(len(body)))], [body]
