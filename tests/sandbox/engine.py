@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -126,15 +127,15 @@ def clean() -> None:
     elif _note().exists():
         for registry in _registries():
             shutil.rmtree(FOREIGN_TRUST / registry, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            FOREIGN_TRUST.rmdir()
 
 
 def _prune(top: Path) -> None:
     """Removes folders, the deepest first; one that still holds something is not ours to remove."""
     for path, _, _ in os.walk(top, topdown=False):
-        try:
+        with contextlib.suppress(OSError):
             os.rmdir(path)
-        except OSError:
-            pass
 
 
 def _mounts() -> list[str]:

@@ -1,4 +1,5 @@
 """Signature Version 4 and EKS tokens, against botocore's own signer."""
+
 import base64
 import datetime
 import unittest
@@ -39,10 +40,20 @@ class Header(unittest.TestCase):
         sigv4.check(environ, path, kwargs.get("body", b""), SECRET)
 
     def test_a_json_call_holds(self):
-        self.holds("eks", "POST", "http://10.89.0.1:5000/clusters", body=b'{"name": "c"}', headers={"Content-Type": "application/json"})
+        self.holds(
+            "eks",
+            "POST",
+            "http://10.89.0.1:5000/clusters",
+            body=b'{"name": "c"}',
+            headers={"Content-Type": "application/json"},
+        )
 
     def test_an_encoded_path_and_query_hold(self):
-        self.holds("eks", "GET", "http://10.89.0.1:5000/clusters/c/access-entries/arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx?b=2&a=1%2F2")
+        self.holds(
+            "eks",
+            "GET",
+            "http://10.89.0.1:5000/clusters/c/access-entries/arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx?b=2&a=1%2F2",
+        )
 
     def test_an_object_with_spaces_holds(self):
         self.holds("s3", "GET", "http://10.89.0.1:5000/bucket/a%20b/%C3%BC?list-type=2&prefix=a%2Fb")
@@ -75,7 +86,12 @@ class Query(unittest.TestCase):
 
     def verify(self, url: str, cluster: str) -> None:
         parts = urlsplit(url)
-        environ = {"REQUEST_METHOD": "GET", "QUERY_STRING": parts.query, "HTTP_HOST": parts.netloc, "HTTP_X_K8S_AWS_ID": cluster}
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "QUERY_STRING": parts.query,
+            "HTTP_HOST": parts.netloc,
+            "HTTP_X_K8S_AWS_ID": cluster,
+        }
         sigv4.verify(environ, parts.path, b"", SECRET)
 
     def test_a_token_holds_for_its_cluster(self):
