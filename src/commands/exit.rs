@@ -42,8 +42,9 @@ pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> 
     };
     let early = verdicts.clone().any(|(step, verdict)| {
         step.phase == Phase::Preflight && matches!(verdict, Verdict::Failed { .. })
-            || matches!(verdict, Verdict::Failed { class: Class::Missing, .. } | Verdict::Absent { .. })
+            || matches!(verdict, Verdict::Failed { class: Class::Missing, .. })
     });
+    let absent = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Absent { .. }));
     if verdicts.clone().any(|(_, verdict)| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
     } else if failed(|class| class == Class::Refused) {
@@ -52,6 +53,8 @@ pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> 
         Exit::Preflight
     } else if failed(|_| true) {
         Exit::Failed
+    } else if absent {
+        Exit::Preflight
     } else {
         Exit::Ok
     }

@@ -132,7 +132,9 @@ impl Session {
 
     /// Reads every step of a graph, without a lock or a journal: nothing is changed and no process is started.
     pub async fn look(&self, graph: &Graph) -> Result<Outcome, Failure> {
-        let orders = Orders { budget: LOOK, ..self.orders(self.actions(graph, Action::Read)) };
+        // a look leaves no run behind: its logs replace those of the look before
+        let logs = self.store.path().join("look");
+        let orders = Orders { budget: LOOK, logs, ..self.orders(self.actions(graph, Action::Read)) };
         let mut owner = Owner { journal: None, report: None, cancel: Cancel::default(), broken: None };
         owner.drive(self, graph, &orders, Facts::default()).await
     }

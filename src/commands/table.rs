@@ -52,6 +52,16 @@ fn cell(seen: &Seen<'_>, phase: Phase, region: Option<&RegionName>) -> String {
         let _ = write!(out, "  {} of {}", steps.len(), steps.len());
         return out;
     }
+    // what all of them wait for is said once
+    if worst.0 == 1
+        && let [(_, Verdict::Skipped { because }), rest @ ..] = steps.as_slice()
+        && rest
+            .iter()
+            .all(|(_, verdict)| matches!(verdict, Verdict::Skipped { because: other } if other == because))
+    {
+        let _ = write!(out, "  for {because}");
+        return out;
+    }
     for (step, verdict) in steps.iter().filter(|(_, verdict)| rank(verdict).0 > 0 || steps.len() == 1) {
         let _ = write!(out, "{}{}", if steps.len() == 1 { "  " } else { "\n" }, detail(step, verdict));
     }

@@ -8,10 +8,19 @@ use super::{Report, text};
 use crate::step::{Event, StepId, Verdict};
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// A step that makes a hundred things a minute does not get a hundred lines.
+const BETWEEN: Duration = Duration::from_secs(10);
+
+struct Running {
+    since: Timestamp,
+    /// What it did last, said or not.
+    text: String,
+    said: Option<Timestamp>,
+}
 
 pub struct Lines<W> {
     out: W,
-    running: BTreeMap<StepId, (Timestamp, String)>,
+    running: BTreeMap<StepId, Running>,
     said: Timestamp,
 }
 
@@ -34,17 +43,21 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.say(at, &format!("{headline} · run {run} · {} steps", steps.len()));
             }
             Event::StepStarted { step } => {
-                self.running.insert(step.clone(), (at, String::new()));
+                self.running.insert(step.clone(), Running { since: at, text: String::new(), said: None });
             }
             Event::StepProgress { step, text, done, total } => {
-                let Some((_, said)) = self.running.get_mut(step) else { return };
-                if said == text {
-                    return;
-                }
-                said.clone_from(text);
+                let Some(running) = self.running.get_mut(step) else { return };
                 let of =
                     done.zip(*total).map_or_else(String::new, |(done, total)| format!("{done}/{total} "));
-                self.say(at, &format!("{step}  {of}{text}"));
+                let text = format!("{of}{text}");
+                let lately =
+                    running.said.is_some_and(|said| at.duration_since(said).unsigned_abs() < BETWEEN);
+                let news = running.text != text;
+                running.text.clone_from(&text);
+                if news && !lately {
+                    running.said = Some(at);
+                    self.say(at, &format!("{step}  {text}"));
+                }
             }
             Event::StepRetry { step, attempt, of, delay, error } => {
                 let delay = text::duration(*delay);
@@ -80,8 +93,9 @@ impl<W: Write + Send> Report for Lines<W> {
         let named: Vec<String> = self
             .running
             .iter()
-            .map(|(step, (since, _))| {
-                format!("{step} {}", text::duration(at.duration_since(*since).unsigned_abs()))
+            .map(|(step, Running { since, text, .. })| {
+                let time = text::duration(at.duration_since(*since).unsigned_abs());
+                if text.is_empty() { format!("{step} {time}") } else { format!("{step} {time} ({text})") }
             })
             .collect();
         self.say(at, &format!("running: {}", named.join(", ")));
@@ -105,5 +119,24 @@ mod tests {
         lines.tick(later(31));
         lines.tick(later(32));
         assert_eq!(String::from_utf8(lines.out).unwrap(), "00:00:31 running: docker/build 31s\n");
+    }
+
+    #[test]
+    fn a_busy_step_does_not_flood_the_log_and_the_heartbeat_tells_its_latest() {
+        let mut lines = Lines::new(Vec::new());
+        lines.said = Timestamp::UNIX_EPOCH;
+        let step = StepId::global(Phase::Docker, "build");
+        let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
+        lines.event(at(0), &Event::StepStarted { step: step.clone() });
+        for second in 1..6 {
+            let text = format!("layer {second}");
+            lines.event(
+                at(second),
+                &Event::StepProgress { step: step.clone(), text, done: None, total: None },
+            );
+        }
+        lines.tick(at(40));
+        let said = String::from_utf8(lines.out).unwrap();
+        assert_eq!(said, "00:00:01 docker/build  layer 1\n00:00:40 running: docker/build 40s (layer 5)\n");
     }
 }

@@ -46,13 +46,14 @@ impl Store {
         self.root.join("runs").join(run.as_str())
     }
 
-    /// All runs, the newest first: names sort by time.
+    /// All runs that began, the newest first: names sort by time.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn runs(&self) -> io::Result<Vec<RunId>> {
         let mut runs: Vec<RunId> = fs::read_dir(self.root.join("runs"))?
             .filter_map(|entry| Some(RunId::named(entry.ok()?.file_name().to_str()?)))
+            .filter(|run| self.run(run).join("journal.ndjson").is_file())
             .collect();
         runs.sort();
         runs.reverse();
