@@ -25,7 +25,10 @@ fn manifests(region: &str) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let documents = text.split("\n---").map(|document| document.trim_start_matches("---"));
-    documents.filter_map(|document| serde_norway::from_str::<Value>(document).ok()).filter(Value::is_object).collect()
+    documents
+        .filter_map(|document| serde_norway::from_str::<Value>(document).ok())
+        .filter(Value::is_object)
+        .collect()
 }
 
 fn of_kind<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
@@ -37,8 +40,15 @@ fn each_region_scales_between_its_own_bounds() {
     for (region, min, max) in [("spain", 3, 15), ("mexico", 2, 10), ("lima", 2, 10)] {
         let manifests = manifests(region);
         let scaler = &of_kind(&manifests, "HorizontalPodAutoscaler")["spec"];
-        assert_eq!((scaler["minReplicas"].as_i64(), scaler["maxReplicas"].as_i64()), (Some(min), Some(max)), "{region}");
-        assert!(of_kind(&manifests, "Deployment")["spec"].get("replicas").is_none(), "the scaler alone sets replicas");
+        assert_eq!(
+            (scaler["minReplicas"].as_i64(), scaler["maxReplicas"].as_i64()),
+            (Some(min), Some(max)),
+            "{region}"
+        );
+        assert!(
+            of_kind(&manifests, "Deployment")["spec"].get("replicas").is_none(),
+            "the scaler alone sets replicas"
+        );
         of_kind(&manifests, "PodDisruptionBudget");
     }
 }
@@ -60,7 +70,8 @@ fn pods_run_a_digest_as_nobody_on_a_read_only_disk() {
 fn only_the_public_routes_are_on_the_load_balancer() {
     let manifests = manifests("spain");
     let paths = &of_kind(&manifests, "Ingress")["spec"]["rules"][0]["http"]["paths"];
-    let mut names: Vec<&str> = paths.as_array().unwrap().iter().map(|path| path["path"].as_str().unwrap()).collect();
+    let mut names: Vec<&str> =
+        paths.as_array().unwrap().iter().map(|path| path["path"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["/api", "/health", "/info"]);
 }

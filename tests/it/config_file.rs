@@ -33,7 +33,10 @@ fn all_problems_of_a_file_are_told_together_each_with_its_line() {
 #[test]
 fn a_missing_key_is_told_with_what_it_is_for() {
     let told = changed("repository = \"https://git.example/payments.git\"\n", "");
-    assert!(told.contains("`gitops.repository`: missing (The URL that Argo CD reads the chart from"), "{told}");
+    assert!(
+        told.contains("`gitops.repository`: missing (The URL that Argo CD reads the chart from"),
+        "{told}"
+    );
 }
 
 #[test]

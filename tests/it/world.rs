@@ -60,12 +60,21 @@ impl World {
     /// Changing calls of the program and its children since a number, as `service Action`.
     pub fn calls_since(&self, number: u64) -> Vec<String> {
         let calls = page(&format!("calls?since={number}"));
-        let named = |call: &Value| format!("{} {} {}", text_of(&call["service"]), text_of(&call["action"]), call["resource"]);
+        let named = |call: &Value| {
+            format!("{} {} {}", text_of(&call["service"]), text_of(&call["action"]), call["resource"])
+        };
         calls.as_array().unwrap().iter().map(named).collect()
     }
 
     pub fn add_fault(&self, rule: &Value) {
-        text(Command::new("curl").args(["-sSf", "-X", "POST", "-d", &rule.to_string(), &format!("{PAGES}/faults")]));
+        text(Command::new("curl").args([
+            "-sSf",
+            "-X",
+            "POST",
+            "-d",
+            &rule.to_string(),
+            &format!("{PAGES}/faults"),
+        ]));
     }
 
     pub fn clear_faults(&self) {
