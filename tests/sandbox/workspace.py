@@ -29,22 +29,22 @@ def folder() -> Path:
 
 
 def binary() -> Path | None:
-    """The payment API, built without the sandbox's help: named by PAYDEPLOY_PREBUILT, or the newest static release build."""
+    """The payment API, static: named by PAYDEPLOY_PREBUILT, or the newest build for a target of its own."""
     named = os.environ.get("PAYDEPLOY_PREBUILT")
     if named:
         if not Path(named).is_file():
             raise Failure(f"PAYDEPLOY_PREBUILT names `{named}`, which is no file")
         return Path(named)
     target = Path(os.environ.get("CARGO_TARGET_DIR") or places.CHECKOUT / "target")
-    built = [path for path in target.glob(f"*/release/{BINARY}") if path.is_file()]
-    return max(built, key=lambda path: path.stat().st_mtime, default=None)
+    built = [path for pattern in ("static/*", "*") for path in target.glob(f"{pattern}/release/{BINARY}")]
+    return max((path for path in built if path.is_file()), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def require_binary() -> None:
     if binary() is None:
         raise Failure(
-            f"no prebuilt `{BINARY}`: build it (`cargo build --release --target x86_64-unknown-linux-musl -p {BINARY}`), "
-            f"name one by PAYDEPLOY_PREBUILT, or go on without the image by `--no-image`"
+            f"no prebuilt `{BINARY}`: build it by tests/prebuilt, name one by PAYDEPLOY_PREBUILT, "
+            f"or go on without the image by `--no-image`"
         )
 
 
