@@ -33,55 +33,71 @@ pub fn summary(missing: &[Missing]) -> String {
 /// What is not ready of the objects in a rendered manifest, its objects being in `namespace` unless they
 /// say otherwise.
 pub async fn missing(client: &Client, manifest: &str, namespace: &str) -> Result<Vec<Missing>> {
-    let objects = judged(manifest)?;
-    let looked = join_all(objects.iter().map(|object| one(client, object, namespace))).await;
-    let mut missing = Vec::new();
-    for found in looked {
+    let Looked { objects, crds } = looked_at(manifest)?;
+    let each = objects.iter().map(|object| one(client, object, namespace));
+    let (unserved, found) = futures::join!(unserved(client, crds), join_all(each));
+    let mut missing = unserved?;
+    for found in found {
         missing.extend(found?);
     }
     Ok(missing)
 }
 
-/// Kinds whose readiness is judged, with their groups and whether they are in a namespace.
-const JUDGED: [(&str, &str, bool); 7] = [
+/// Kinds whose readiness is judged by their status, with their groups and whether they are in a namespace.
+const JUDGED: [(&str, &str, bool); 6] = [
     ("Deployment", "apps", true),
     ("StatefulSet", "apps", true),
     ("DaemonSet", "apps", true),
-    ("CustomResourceDefinition", "apiextensions.k8s.io", false),
     ("APIService", "apiregistration.k8s.io", false),
     ("MutatingWebhookConfiguration", "admissionregistration.k8s.io", false),
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io", false),
 ];
 
-/// The objects of a manifest whose readiness is judged. The others, large CRDs apart, are not even read.
-fn judged(manifest: &str) -> Result<Vec<Value>> {
-    let is_judged = |document: &&str| {
-        document
-            .lines()
-            .filter_map(|line| line.strip_prefix("kind:"))
-            .any(|kind| JUDGED.iter().any(|(judged, ..)| *judged == kind.trim()))
-    };
-    let mut objects = Vec::new();
-    for document in manifest.split("\n---").filter(is_judged) {
-        let document = document.strip_prefix("---").unwrap_or(document);
-        if document.lines().any(|line| line.trim_end() == "kind: CustomResourceDefinition") {
-            objects.extend(crd_outline(document));
-        } else {
-            objects.push(serde_norway::from_str(document).doing("read a release's manifest")?);
-        }
-    }
-    Ok(objects)
+/// What of a manifest is looked at.
+#[derive(Debug, Default)]
+struct Looked {
+    objects: Vec<Value>,
+    /// CustomResourceDefinitions, by name: their schemas may be megabytes, here and in the API server's answer.
+    crds: Vec<String>,
 }
 
-/// The name is all that is needed of a CRD, and its schema may be a megabyte of YAML.
-fn crd_outline(document: &str) -> Option<Value> {
-    let name = document.lines().find_map(|line| line.strip_prefix("  name: "))?;
-    let name = name.trim().trim_matches(['"', '\'']);
-    Some(serde_json::json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": { "name": name },
-    }))
+/// The objects of a manifest whose readiness is judged. The others are not even read.
+fn looked_at(manifest: &str) -> Result<Looked> {
+    let mut looked = Looked::default();
+    for document in manifest.split("\n---") {
+        let kind = document.lines().find_map(|line| line.strip_prefix("kind:")).unwrap_or_default().trim();
+        if kind == "CustomResourceDefinition" {
+            let name = document.lines().find_map(|line| line.strip_prefix("  name: "));
+            looked.crds.extend(name.map(|name| name.trim().trim_matches(['"', '\'']).to_owned()));
+        } else if JUDGED.iter().any(|(judged, ..)| *judged == kind) {
+            let document = document.strip_prefix("---").unwrap_or(document);
+            looked.objects.push(serde_norway::from_str(document).doing("read a release's manifest")?);
+        }
+    }
+    Ok(looked)
+}
+
+/// Those of the CustomResourceDefinitions whose kinds the API server does not serve.
+async fn unserved(client: &Client, crds: Vec<String>) -> Result<Vec<Missing>> {
+    if crds.is_empty() {
+        return Ok(Vec::new());
+    }
+    let served = client.list_api_groups_aggregated().await.map_err(classify);
+    let served = served.doing("ask the API server which kinds it serves")?;
+    let is_served = |crd: &str| {
+        let (plural, group) = crd.split_once('.').unwrap_or((crd, ""));
+        served.items.iter().any(|found| {
+            let name = found.metadata.as_ref().and_then(|metadata| metadata.name.as_deref());
+            name == Some(group)
+                && found
+                    .versions
+                    .iter()
+                    .flat_map(|version| &version.resources)
+                    .any(|kind| kind.resource.as_deref() == Some(plural))
+        })
+    };
+    let missing = crds.iter().filter(|crd| !is_served(crd));
+    Ok(missing.map(|crd| Missing::new(format!("{crd} is not served"))).collect())
 }
 
 async fn one(client: &Client, object: &Value, namespace: &str) -> Result<Option<Missing>> {
@@ -198,7 +214,6 @@ pub fn judge(kind: &str, live: &Value) -> Option<String> {
                 .or_else(|| enough(count("updatedNumberScheduled"), want, "pods updated"))
                 .or_else(|| enough(count("numberAvailable"), want, "pods available"))
         }
-        "CustomResourceDefinition" => unmet(live, "Established"),
         "APIService" => unmet(live, "Available"),
         _ => None,
     }
@@ -262,10 +277,9 @@ mod tests {
 
     #[test]
     fn a_condition_that_is_not_there_is_not_met() {
-        assert!(judge("CustomResourceDefinition", &json!({})).is_some());
-        let established =
-            json!({ "status": { "conditions": [{ "type": "Established", "status": "True" }] } });
-        assert_eq!(judge("CustomResourceDefinition", &established), None);
+        assert!(judge("APIService", &json!({})).is_some());
+        let available = json!({ "status": { "conditions": [{ "type": "Available", "status": "True" }] } });
+        assert_eq!(judge("APIService", &available), None);
         let refused = json!({ "status": { "conditions": [{ "type": "Available", "status": "False", "message": "no pods" }] } });
         assert_eq!(judge("APIService", &refused).unwrap(), "no pods");
     }
@@ -312,7 +326,8 @@ metadata:
   name: things.example.com
 spec: {}
 ";
-        let titles: Vec<_> = judged(manifest).unwrap().iter().map(title).collect();
-        assert_eq!(titles, ["deployment/server", "customresourcedefinition/things.example.com"]);
+        let looked = looked_at(manifest).unwrap();
+        assert_eq!(looked.objects.iter().map(title).collect::<Vec<_>>(), ["deployment/server"]);
+        assert_eq!(looked.crds, ["things.example.com"]);
     }
 }

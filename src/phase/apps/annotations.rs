@@ -191,10 +191,12 @@ pub(super) mod tests {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd/applicationset.yaml");
         let manifest = std::fs::read_to_string(manifest).unwrap();
         let held = annotations(&constant(), &needs());
-        let asked = manifest.split("paydeploy.io/").skip(1).filter_map(|rest| rest.split(['"', '\'']).next());
-        for key in asked.filter(|key| *key != "release: ") {
-            assert!(key.starts_with(['%', '\n']) || key == "region: " || held.contains_key(key), "{key}");
-        }
+        let named = manifest.split(r#"annotations "paydeploy.io/"#).skip(1);
+        let named = named.filter_map(|rest| rest.split('"').next());
+        let required = manifest.split("range list").nth(1).unwrap().split("}}").next().unwrap();
+        let required = required.split('"').skip(1).step_by(2);
+        let asked: Vec<_> = named.chain(required).collect();
+        assert!(asked.len() > 17 && asked.iter().all(|key| held.contains_key(*key)), "{asked:?}");
         assert_eq!(held["db-host"], "proxy.example");
         assert_eq!(held["db-direct-host"], "db.example");
     }

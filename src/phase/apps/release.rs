@@ -119,8 +119,7 @@ impl Release {
             Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
             Verdict::Degraded(why) => change.troubles.push(format!("degraded: {why}")),
         }
-        let deployments = verdict::managed(&application, "Deployment");
-        change.count = workload::count(&change.here, &deployments, wanted.digest).await?;
+        change.count = workload::count(&change.here, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
         if change.troubles.is_empty() {
             let ingresses = verdict::managed(&application, "Ingress");

@@ -143,15 +143,17 @@ impl Sync<'_> {
 
     /// The newest pods, and they alone, are there, and say themselves that they are ready.
     async fn answers(&self) -> Result<()> {
-        let deployments = self.managed("Deployment").await?;
         let digest = self.wanted().digest;
         let waited = self.cx.wait("the pods to answer", LOOK, ANSWERS, || async {
-            let count = workload::count(self.here, &deployments, digest).await?;
+            let Some(application) = self.application.look().await? else {
+                return Ok(Poll::Pending("their Application is not there".to_owned()));
+            };
+            let count = workload::count(self.here, &application, digest).await?;
             if !count.missing.is_empty() {
                 self.cx.count(count.ready, count.pods, "pods");
                 return Ok(Poll::Pending(count.missing.join(", ")));
             }
-            workload::answer(self.here, &deployments).await
+            workload::answer(self.here, &application).await
         });
         match waited.await {
             Err(error) if error.class == Class::Permanent => {
@@ -163,15 +165,13 @@ impl Sync<'_> {
     }
 
     async fn balanced(&self) -> Result<()> {
-        let ingresses = self.managed("Ingress").await?;
-        self.cx
-            .wait("the load balancer", LOOK, BALANCED, || balancer::look(self.elb, self.here, &ingresses))
-            .await
-            .hint("the load balancer controller says more: `kubectl -n kube-system logs deploy/aws-load-balancer-controller`")
-    }
-
-    async fn managed(&self, kind: &str) -> Result<Vec<Managed>> {
-        let application = self.application.look().await?;
-        Ok(application.map(|application| verdict::managed(&application, kind)).unwrap_or_default())
+        let waited = self.cx.wait("the load balancer", LOOK, BALANCED, || async {
+            let application = self.application.look().await?.unwrap_or_default();
+            balancer::look(self.elb, self.here, &verdict::managed(&application, "Ingress")).await
+        });
+        waited.await.hint(
+            "the load balancer controller says more: \
+             `kubectl -n kube-system logs deploy/aws-load-balancer-controller`",
+        )
     }
 }

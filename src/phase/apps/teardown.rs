@@ -180,8 +180,11 @@ fn what_is_left(application: &Value) -> String {
     if !errors.is_empty() {
         return errors.join("; ");
     }
-    let left = list("/status/resources", "kind");
-    if left.is_empty() { "nothing of it is left".to_owned() } else { format!("left: {}", left.join(", ")) }
+    // Argo CD does not strike off what it has deleted
+    match list("/status/resources", "kind").len() {
+        0 => "it is being deleted".to_owned(),
+        objects => format!("Argo CD deletes its {objects} objects"),
+    }
 }
 
 #[cfg(test)]
@@ -191,10 +194,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_an_application_is_told_before_what_is_left() {
+    fn what_holds_an_application_is_told_before_how_much_is_left() {
         let resources = json!([{ "kind": "Ingress" }, { "kind": "Service" }]);
         let left = json!({ "status": { "resources": resources } });
-        assert_eq!(what_is_left(&left), "left: Ingress, Service");
+        assert_eq!(what_is_left(&left), "Argo CD deletes its 2 objects");
         let held = json!({ "status": { "resources": resources, "conditions": [{ "message": "no route to host" }] } });
         assert_eq!(what_is_left(&held), "no route to host");
     }

@@ -1,10 +1,11 @@
 //! The pods of a release: the right image, ready, and ready by their own word.
 
 use futures::future::join_all;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use serde_json::Value;
 
-use super::verdict::Managed;
+use super::verdict::{Managed, managed};
 use crate::{
     kubernetes::{self, classify, ready},
     step::{Class, ErrorExt, Poll, Result},
@@ -18,10 +19,13 @@ pub(super) struct Count {
     pub missing: Vec<String>,
 }
 
-/// Looks at the Deployments' pods; `digest` is the image that they must run.
-pub(super) async fn count(client: &Client, deployments: &[Managed], digest: &str) -> Result<Count> {
+/// Looks at the pods of an Application's Deployments; `digest` is the image that they must run.
+pub(super) async fn count(client: &Client, application: &Value, digest: &str) -> Result<Count> {
     let mut count = Count::default();
-    for managed in deployments {
+    for managed in &managed(application, "HorizontalPodAutoscaler") {
+        count.missing.extend(below_minimum(client, managed).await?);
+    }
+    for managed in &managed(application, "Deployment") {
         let found = deployment(client, managed).await?;
         let Some((deployment, pods)) = found else {
             count.missing.push(format!("deployment `{}` is not there", managed.name));
@@ -40,6 +44,17 @@ pub(super) async fn count(client: &Client, deployments: &[Managed], digest: &str
         }
     }
     Ok(count)
+}
+
+/// An autoscaler begins with the one pod that a new Deployment has.
+async fn below_minimum(client: &Client, managed: &Managed) -> Result<Option<String>> {
+    let Managed { namespace, name, .. } = managed;
+    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
+    let doing = || format!("look at autoscaler `{namespace}/{name}`");
+    let Some(found) = api.get_opt(name).await.map_err(classify).doing(doing())? else { return Ok(None) };
+    let now = found.status.as_ref().and_then(|status| status.current_replicas).unwrap_or(0);
+    let Some(least) = found.spec.and_then(|spec| spec.min_replicas) else { return Ok(None) };
+    Ok((now < least).then(|| format!("autoscaler `{name}` has {now} of at least {least} pods")))
 }
 
 fn lack(pod: &Pod, digest: &str) -> Option<String> {
@@ -90,8 +105,8 @@ fn question(pod: &Pod) -> Option<(String, String)> {
 }
 
 /// Asks every pod, through the API server, what the kubelet and the load balancer ask it.
-pub(super) async fn answer(client: &Client, deployments: &[Managed]) -> Result<Poll<()>> {
-    for managed in deployments {
+pub(super) async fn answer(client: &Client, application: &Value) -> Result<Poll<()>> {
+    for managed in &managed(application, "Deployment") {
         let Some((_, pods)) = deployment(client, managed).await? else {
             return Ok(Poll::Pending(format!("deployment `{}` is not there", managed.name)));
         };
@@ -117,7 +132,7 @@ pub(super) async fn answer(client: &Client, deployments: &[Managed]) -> Result<P
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
