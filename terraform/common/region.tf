@@ -1,7 +1,7 @@
 # What a region's own file says. See regions/.
 
 variable "data_residency" {
-  description = "Jurisdiction that the data of this region belongs to; a tag on everything, and the application refuses payments of another one."
+  description = "Jurisdiction that the data of this region belongs to; a tag on everything."
   type        = string
   nullable    = false
 
