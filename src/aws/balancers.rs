@@ -14,7 +14,7 @@ const TAG: &str = "elbv2.k8s.aws/cluster";
 const CHUNK: usize = 20;
 
 const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_secs(10 * 60);
+const GONE: Duration = Duration::from_mins(10);
 
 /// What the controller has made for a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use crate::step::{Class, Error, ErrorExt, Result};
 
 const PREFIX: &str = "k8s-aws-v1.";
 /// EKS takes a token for fifteen minutes after its signature; the last one is left for the way there.
-const LIFETIME: Duration = Duration::from_secs(14 * 60);
+const LIFETIME: Duration = Duration::from_mins(14);
 /// What STS itself would allow; EKS goes by [`LIFETIME`].
-const EXPIRES: Duration = Duration::from_secs(60);
+const EXPIRES: Duration = Duration::from_mins(1);
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
 
 /// A bearer token for one cluster.
@@ -35,7 +35,7 @@ pub struct Token {
 impl Token {
     /// Whether it can still be used a minute from now.
     pub fn lasts(&self, now: SystemTime) -> bool {
-        now + Duration::from_secs(60) < self.expires
+        now + Duration::from_mins(1) < self.expires
     }
 
     /// What kubectl expects of an exec plugin on its standard output.
@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn a_token_ends_a_minute_before_eks_refuses_it_and_is_renewed_a_minute_earlier() {
         let (_, token) = signed(None);
-        assert_eq!(token.expires, at_noon() + Duration::from_secs(14 * 60));
-        assert!(token.lasts(at_noon() + Duration::from_secs(12 * 60)));
-        assert!(!token.lasts(at_noon() + Duration::from_secs(13 * 60)));
+        assert_eq!(token.expires, at_noon() + Duration::from_mins(14));
+        assert!(token.lasts(at_noon() + Duration::from_mins(12)));
+        assert!(!token.lasts(at_noon() + Duration::from_mins(13)));
     }
 
     #[test]

@@ -100,9 +100,8 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let State::Signed(token) = &self.state else {
-            let failed = match std::mem::replace(&mut self.state, State::Empty) {
-                State::Failed(why) => why,
-                _ => unreachable!("a service is called only when it is ready"),
+            let State::Failed(failed) = std::mem::replace(&mut self.state, State::Empty) else {
+                unreachable!("a service is called only when it is ready")
             };
             return Either::Right(done(Err(failed.into())));
         };

@@ -17,7 +17,7 @@ use crate::{
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Nothing here is watched or followed: an answer that takes longer will not come.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// A client that signs its own tokens with the run's credentials; it connects at its first request.
 pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {

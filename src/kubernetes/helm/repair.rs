@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Helm that is given no hooks to wait for is done in less; one on another machine holds the lease.
-const DEAD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+const DEAD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 const LOOK: Duration = Duration::from_secs(3);
-const DEADLINE: Duration = Duration::from_secs(8 * 60);
+const DEADLINE: Duration = Duration::from_mins(8);
 
 /// What to do about a release that is pending.
 #[derive(Debug, PartialEq, Eq)]

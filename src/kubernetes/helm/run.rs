@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// From the release until all of it does its work.
-const READY: Duration = Duration::from_secs(5 * 60);
+const READY: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_secs(2);
 /// Of one `helm` command, hooks included.
 const HELM: &str = "5m";
 /// Its own deadline and what it needs to tell it.
-const CHILD: Duration = Duration::from_secs(6 * 60);
+const CHILD: Duration = Duration::from_mins(6);
 
 /// A release as it should be.
 #[derive(Debug, Clone)]

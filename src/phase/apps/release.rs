@@ -159,7 +159,7 @@ impl Step for Release {
     }
 
     fn estimate(&self) -> Duration {
-        Duration::from_secs(120)
+        Duration::from_mins(2)
     }
 
     async fn read(&self, cx: &Context, needs: &Self::Input) -> Result<Seen<Self::Fact>> {

@@ -24,12 +24,12 @@ use crate::{
 
 const LOOK: Duration = Duration::from_secs(2);
 /// The migration's own deadline, a rollout's, and the tries of a sync.
-const HEALTHY: Duration = Duration::from_secs(20 * 60);
+const HEALTHY: Duration = Duration::from_mins(20);
 /// External Secrets and a rollout's first pods may be degraded for a moment.
-const DEGRADED: Duration = Duration::from_secs(60);
-const ANSWERS: Duration = Duration::from_secs(3 * 60);
+const DEGRADED: Duration = Duration::from_mins(1);
+const ANSWERS: Duration = Duration::from_mins(3);
 /// A load balancer takes minutes to be active, and its targets two health checks to be healthy.
-const BALANCED: Duration = Duration::from_secs(10 * 60);
+const BALANCED: Duration = Duration::from_mins(10);
 
 /// A release on its way.
 pub(super) struct Sync<'a> {

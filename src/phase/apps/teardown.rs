@@ -22,9 +22,9 @@ use crate::{
 
 const LOOK: Duration = Duration::from_secs(2);
 /// A rollout's pods drain, and the load balancer lets go of them.
-const GONE: Duration = Duration::from_secs(10 * 60);
+const GONE: Duration = Duration::from_mins(10);
 /// external-dns looks once a minute, and at every change of an Ingress.
-const UNNAMED: Duration = Duration::from_secs(4 * 60);
+const UNNAMED: Duration = Duration::from_mins(4);
 
 /// What is known without any fact.
 pub(super) struct Teardown {

@@ -90,10 +90,10 @@ pub(super) fn selector(deployment: &Deployment) -> String {
 /// What to ask a pod for: the port and path of its own readiness probe.
 fn question(pod: &Pod) -> Option<(String, String)> {
     use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-    let containers = pod.spec.as_ref()?.containers.iter();
+    let containers = &pod.spec.as_ref()?.containers;
     let (container, probe) = containers
-        .filter_map(|container| Some((container, container.readiness_probe.as_ref()?.http_get.as_ref()?)))
-        .next()?;
+        .iter()
+        .find_map(|container| Some((container, container.readiness_probe.as_ref()?.http_get.as_ref()?)))?;
     let port = match &probe.port {
         IntOrString::Int(port) => *port,
         IntOrString::String(name) => {

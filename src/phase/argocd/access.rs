@@ -25,7 +25,7 @@ use crate::{
 };
 
 const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_secs(5 * 60);
+const GONE: Duration = Duration::from_mins(5);
 
 /// The application's namespace, and who may act in it.
 pub struct Grant {
@@ -108,7 +108,7 @@ impl Grant {
             None => None,
             Some(role) => entry::lag(&cx.world.aws, &here.aws_region, &self.cluster, role).await?,
         };
-        lines.extend(lag.as_ref().map(|lag| lag.to_string()));
+        lines.extend(lag.as_ref().map(ToString::to_string));
         Ok((Change { client, objects, entry: lag }, lines))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_sdk_eks::{Client, types::AccessEntry};
+use aws_sdk_eks::{Client, operation::create_access_entry::CreateAccessEntryError, types::AccessEntry};
 use aws_smithy_types::DateTime;
 
 use super::GROUP;
@@ -80,7 +80,9 @@ pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, la
         match create.kubernetes_groups(GROUP).send().await {
             Ok(_) => return Ok(()),
             Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {}
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateAccessEntryError::is_resource_in_use_exception) => {}
             Err(error) => return Err(aws::classify(error)).doing(doing()),
         }
     }

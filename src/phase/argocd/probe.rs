@@ -18,7 +18,7 @@ use crate::{
 
 const LOOK: Duration = Duration::from_secs(1);
 /// New roles, entries and trust take a while to be known everywhere, and Argo CD a while to try again.
-const LISTED: Duration = Duration::from_secs(4 * 60);
+const LISTED: Duration = Duration::from_mins(4);
 
 /// What Argo CD is to list.
 pub(super) struct Probe<'a> {
@@ -81,16 +81,13 @@ impl Probe<'_> {
 
 fn judge(application: &Value) -> Poll<()> {
     let status = &application["status"];
-    match status["sync"]["status"].as_str() {
-        Some("Synced" | "OutOfSync") => Poll::Ready(()),
-        _ => {
-            let conditions = status["conditions"].as_array();
-            let words =
-                conditions.into_iter().flatten().filter_map(|condition| condition["message"].as_str());
-            let words: Vec<_> = words.collect();
-            Poll::Pending(if words.is_empty() { "no answer yet".to_owned() } else { words.join("; ") })
-        }
+    if matches!(status["sync"]["status"].as_str(), Some("Synced" | "OutOfSync")) {
+        return Poll::Ready(());
     }
+    let conditions = status["conditions"].as_array();
+    let words = conditions.into_iter().flatten().filter_map(|condition| condition["message"].as_str());
+    let words: Vec<_> = words.collect();
+    Poll::Pending(if words.is_empty() { "no answer yet".to_owned() } else { words.join("; ") })
 }
 
 #[cfg(test)]

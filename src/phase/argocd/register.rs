@@ -75,7 +75,9 @@ impl Register {
             ("clusterResources", "false"),
         ];
         let mut hash = Sha256::new();
-        parts.iter().for_each(|(_, value)| hash.update(format!("{value}\n")));
+        for (_, value) in parts {
+            hash.update(format!("{value}\n"));
+        }
         let listed = hex::encode(&hash.finalize()[..8]);
         let data: serde_json::Map<String, Value> = parts
             .iter()

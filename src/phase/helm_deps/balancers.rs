@@ -15,7 +15,7 @@ use crate::{
 };
 
 const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_secs(10 * 60);
+const GONE: Duration = Duration::from_mins(10);
 
 /// Waits until no object of the cluster wants a load balancer, and AWS has none of the cluster's.
 pub(super) async fn wait_until_unused(

@@ -31,7 +31,7 @@ pub struct Addon {
     /// The region's EKS cluster.
     cluster: String,
     name: String,
-    addon: config::Addon,
+    chart: config::Addon,
 }
 
 /// The step of an add-on named in `[addons.NAME]`.
@@ -43,7 +43,7 @@ pub fn addon(config: &Config, region: &Region, name: &str) -> Addon {
         region: region.clone(),
         cluster: config.name_in(&region.name),
         name: name.to_owned(),
-        addon: config.addons[name].clone(),
+        chart: config.addons[name].clone(),
     }
 }
 
@@ -57,7 +57,7 @@ pub struct Change {
 impl Addon {
     async fn look(&self, cx: &Context, access: &fact::Access, network: &fact::Foundation) -> Result<Change> {
         let facts = values::from_facts(&self.name, access, network);
-        let wanted = Wanted::new(&self.name, &self.addon, facts)?;
+        let wanted = Wanted::new(&self.name, &self.chart, facts)?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
         Ok(Change { client, wanted, compared })
@@ -83,7 +83,7 @@ impl Step for Addon {
     }
 
     fn estimate(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_mins(1)
     }
 
     async fn read(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
@@ -136,17 +136,17 @@ impl Step for Addon {
             return Ok((!swept.is_empty()).then(|| format!("swept by tag: {}", swept.join(", "))));
         };
         let client = kubernetes::connect(aws, &access).await?;
-        let Some(stored) = helm::latest(&client, &self.addon.namespace, &self.name).await? else {
+        let Some(stored) = helm::latest(&client, &self.chart.namespace, &self.name).await? else {
             return Ok(None);
         };
         match self.name.as_str() {
             store::ADDON => store::remove(cx, &client).await?,
             FIRST => {
-                balancers::wait_until_unused(cx, &client, &self.region.aws_region, &self.cluster).await?
+                balancers::wait_until_unused(cx, &client, &self.region.aws_region, &self.cluster).await?;
             }
             _ => {}
         }
-        helm::uninstall(cx, &access, &self.addon.namespace, &self.name).await.hint(
+        helm::uninstall(cx, &access, &self.chart.namespace, &self.name).await.hint(
             "see what holds it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \
              command again",
         )?;

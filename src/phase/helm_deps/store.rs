@@ -21,8 +21,8 @@ const GROUP: &str = "external-secrets.io";
 const VERSION: &str = "v1";
 
 const LOOK: Duration = Duration::from_secs(2);
-const READY: Duration = Duration::from_secs(4 * 60);
-const GONE: Duration = Duration::from_secs(4 * 60);
+const READY: Duration = Duration::from_mins(4);
+const GONE: Duration = Duration::from_mins(4);
 
 fn resource(kind: &str) -> ApiResource {
     kubernetes::kind(GROUP, VERSION, kind)

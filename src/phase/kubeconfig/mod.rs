@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A cluster that is ACTIVE may refuse connections and tokens, or have no address yet, for this long.
-const ANSWER: Duration = Duration::from_secs(5 * 60);
+const ANSWER: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_secs(3);
 
 /// One context in `.paydeploy/kubeconfig`.
