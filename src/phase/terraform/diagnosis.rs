@@ -4,7 +4,7 @@ use super::message::Diagnostic;
 use crate::step::{Class, Error};
 
 /// Words of AWS, of its provider and of the network that say "later". Compared in lower case.
-const LATER: [&str; 44] = [
+const LATER: [&str; 48] = [
     ": eof",
     "api error internalerror",
     "api error internalfailure",
@@ -12,6 +12,7 @@ const LATER: [&str; 44] = [
     "bad gateway",
     "broken pipe",
     "cannot be assumed by",
+    "cannot delete because",
     "client connection lost",
     "concurrent update",
     "concurrentmodification",
@@ -20,12 +21,15 @@ const LATER: [&str; 44] = [
     "connection reset",
     "connection timed out",
     "could not be assumed because it does not exist",
+    "currently creating",
     "dependencyviolation",
     "failed to persist state",
     "failed to save state",
     "gateway timeout",
     "i/o timeout",
+    "in progress",
     "invalid principal",
+    "invaliddbinstancestate",
     "invalidgroup.notfound",
     "invalidinternetgatewayid.notfound",
     "invalidroutetableid.notfound",

@@ -11,6 +11,8 @@ use crate::step::{Class, Error, ErrorExt, Result};
 /// The major version of the plan's JSON that is understood.
 const FORMAT: &str = "1.";
 
+const TAINTED: &str = "replace_because_tainted";
+
 /// Types whose loss is the loss of data, of access or of everything that stands on them.
 const PROTECTED: [&str; 22] = [
     "aws_cloudtrail_event_data_store",
@@ -104,9 +106,6 @@ struct Change {
     #[serde(default)]
     replace_paths: Vec<Vec<Value>>,
     importing: Option<Value>,
-    /// Sensitive values among them: only looked into, never shown.
-    #[serde(default)]
-    before: Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -156,7 +155,10 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
 }
 
 /// Judges the text of `terraform show -json PLAN`, with what the user has allowed to go.
-pub fn judge(plan: &str, allowed: &[String]) -> Result<Judged> {
+///
+/// In a stack that was never `complete` (its outputs are missing) nobody has been told of anything, and nothing
+/// stands on it: what an interrupted run left half-made there may be made again without a word.
+pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
     if !plan.format_version.starts_with(FORMAT) {
         let version = plan.format_version;
@@ -168,7 +170,8 @@ pub fn judge(plan: &str, allowed: &[String]) -> Result<Judged> {
         let Some(line) = one.line() else { continue };
         judged.lines.push(line);
         judged.operations += one.operations();
-        if one.loses_something() && !allowed.contains(&one.address) {
+        let half_made = one.is_tainted() && !complete;
+        if one.loses_something() && !half_made && !allowed.contains(&one.address) {
             let replace = one.change.actions.len() > 1;
             judged.refused.push(Refusal { address: one.address.clone(), replace, reason: one.reason() });
         }
@@ -219,16 +222,11 @@ impl ResourceChange {
     }
 
     fn loses_something(&self) -> bool {
-        PROTECTED.contains(&self.kind.as_str())
-            && self.change.actions.contains(&Action::Delete)
-            && !self.was_never_finished()
+        PROTECTED.contains(&self.kind.as_str()) && self.change.actions.contains(&Action::Delete)
     }
 
-    /// Whether its creation was cut off: it is tainted, and even its ARN was not written down. Nobody has
-    /// been told of it, so nothing stands on it.
-    fn was_never_finished(&self) -> bool {
-        self.action_reason.as_deref() == Some("replace_because_tainted")
-            && self.change.before.get("arn").and_then(Value::as_str).is_none_or(str::is_empty)
+    fn is_tainted(&self) -> bool {
+        self.action_reason.as_deref() == Some(TAINTED)
     }
 
     fn reason(&self) -> String {
@@ -241,10 +239,7 @@ impl ResourceChange {
                     self.change.replace_paths.iter().map(|path| format!("`{}`", dotted(path))).collect();
                 format!("{} cannot be changed in place", paths.join(", "))
             }
-            Some("replace_because_tainted") if self.was_never_finished() => {
-                "its creation was not finished".to_owned()
-            }
-            Some("replace_because_tainted") => "it is marked as tainted".to_owned(),
+            Some(TAINTED) => "its creation failed or was interrupted (it is tainted)".to_owned(),
             Some("replace_by_request") => "its replacement was asked for".to_owned(),
             Some("replace_by_triggers") => "something that it goes with is replaced".to_owned(),
             Some("delete_because_no_resource_config" | "delete_because_no_module") => {
@@ -281,7 +276,7 @@ mod tests {
         });
         for (key, value) in more.as_object().unwrap() {
             match key.as_str() {
-                "replace_paths" | "before" | "importing" => one["change"][key] = value.clone(),
+                "replace_paths" | "importing" => one["change"][key] = value.clone(),
                 _ => one[key] = value.clone(),
             }
         }
@@ -291,7 +286,7 @@ mod tests {
     fn judged(changes: &[Value], allowed: &[&str]) -> Judged {
         let plan = json!({ "format_version": "1.2", "new_key": 1, "resource_changes": changes });
         let allowed: Vec<String> = allowed.iter().map(|&address| address.to_owned()).collect();
-        judge(&plan.to_string(), &allowed).unwrap()
+        judge(&plan.to_string(), &allowed, true).unwrap()
     }
 
     #[test]
@@ -360,15 +355,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_while_it_was_made_may_be_made_again() {
-        let tainted = |arn: Value| {
-            let more = json!({ "action_reason": "replace_because_tainted", "before": { "id": "vpc-1", "arn": arn } });
-            judged(&[change("aws_vpc.this", &["delete", "create"], &more)], &[])
-        };
-        let cut = tainted(Value::Null);
-        cut.check().unwrap();
-        assert_eq!(cut.lines, ["-/+ aws_vpc.this (its creation was not finished)"]);
-        assert!(tainted("arn:aws:ec2:x".into()).check().is_err());
+    fn what_was_interrupted_may_be_made_again_until_the_stack_was_complete_once() {
+        let tainted = json!({ "action_reason": "replace_because_tainted" });
+        let changes = [change("aws_vpc.this", &["delete", "create"], &tainted)];
+        let plan = json!({ "format_version": "1.2", "resource_changes": changes }).to_string();
+        judge(&plan, &[], false).unwrap().check().unwrap();
+        assert_eq!(judge(&plan, &[], true).unwrap().check().unwrap_err().class, Class::Refused);
+
+        let moved = json!({ "action_reason": "replace_because_cannot_update" });
+        let changes = [change("aws_vpc.this", &["delete", "create"], &moved)];
+        let plan = json!({ "format_version": "1.2", "resource_changes": changes }).to_string();
+        assert!(judge(&plan, &[], false).unwrap().check().is_err());
     }
 
     #[test]
@@ -377,7 +374,7 @@ mod tests {
             "format_version": "1.2",
             "output_changes": { "vpc_id": { "actions": ["create"] }, "same": { "actions": ["no-op"] } },
         });
-        let judged = judge(&plan.to_string(), &[]).unwrap();
+        let judged = judge(&plan.to_string(), &[], true).unwrap();
         assert_eq!((judged.lines, judged.operations), (vec!["+ output vpc_id".to_owned()], 0));
     }
 
@@ -408,6 +405,6 @@ mod tests {
 
     #[test]
     fn a_plan_of_another_format_is_refused() {
-        assert!(judge(r#"{"format_version": "2.0"}"#, &[]).is_err());
+        assert!(judge(r#"{"format_version": "2.0"}"#, &[], true).is_err());
     }
 }

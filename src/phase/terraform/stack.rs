@@ -97,7 +97,9 @@ impl<K: Kind> Stack<K> {
                 cx.progress("reads the plan");
                 // the plan's JSON may hold secrets: it goes through memory only
                 let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
-                judge(&shown, &cx.world.allow_replace)?
+                let state = self.state(cx, terraform.backend).await?;
+                let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
+                judge(&shown, &cx.world.allow_replace, complete)?
             }
         };
         judged.check()?;
