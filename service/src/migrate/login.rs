@@ -21,6 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum LoginError {
     #[error("`{place}` did not answer within {wait:?}: {cause}")]
     Unreachable { place: String, wait: Duration, cause: String },
+    #[error(
+        "`{place}` does not prove that it is that host: {cause}; DATABASE_CA_FILE names who vouches for it"
+    )]
+    Untrusted { place: String, cause: sqlx::Error },
     #[error("`{place}` refuses to log in `{username}`: {cause}")]
     Refused { place: String, username: String, cause: sqlx::Error },
 }
@@ -38,6 +42,9 @@ pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError
         let waited = begun.elapsed();
         if is_refused_login(&error) && waited >= REFUSED_WAIT.min(settings.wait) {
             return Err(refused(settings, &credentials, error).into());
+        }
+        if is_untrusted(&error) {
+            return Err(LoginError::Untrusted { place: settings.endpoint.to_string(), cause: error }.into());
         }
         if !may_pass(&error) {
             return Err(MigrateError::Sql { what: "connect as the master user", cause: error });
@@ -81,6 +88,15 @@ async fn connect(settings: &Settings, options: PgConnectOptions) -> Result<PgCon
     match tokio::time::timeout(timeout, options.connect()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// What rustls finds wrong with a certificate comes as invalid data; broken connections do not.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        sqlx::Error::Tls(_) => true,
+        _ => false,
     }
 }
 

@@ -50,12 +50,12 @@ enum MigrateError {
 }
 
 impl MigrateError {
-    /// 1 a step failed, 2 wrong configuration, 3 no database, 4 a login refused, 143 interrupted.
+    /// 1 a step failed, 2 wrong configuration, 3 no database, 4 a login or a certificate refused, 143 interrupted.
     fn exit_code(&self) -> u8 {
         match self {
             Self::Secret(_) | Self::Password(_) => 2,
             Self::Login(LoginError::Unreachable { .. }) => 3,
-            Self::Login(LoginError::Refused { .. }) => 4,
+            Self::Login(LoginError::Refused { .. } | LoginError::Untrusted { .. }) => 4,
             Self::Interrupted(_) => 143,
             _ => 1,
         }

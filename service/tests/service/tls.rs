@@ -15,6 +15,15 @@ fn a_certificate_of_another_authority_is_refused() {
 }
 
 #[test]
+fn migrate_does_not_wait_for_a_certificate_to_get_better() {
+    let world = World::empty();
+    let ended = world.migrate_with(&[("DATABASE_DIRECT_HOST", "127.0.0.1")]);
+    assert_eq!(ended.code, Some(4));
+    assert!(!ended.says("waiting for the database"));
+    assert!(ended.says("does not prove that it is that host"), "{:#?}", ended.log);
+}
+
+#[test]
 fn a_certificate_of_another_host_is_refused() {
     let world = World::new();
     let service = world.start_with(&[("DATABASE_HOST", "127.0.0.1")]);
