@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from moto.ec2 import urls
@@ -85,6 +86,12 @@ class Backend(EC2Backend):
 
         background.start(None, done)
         return gateway
+
+    def allocate_address(self, domain: str, address: str | None = None, tags: dict[str, str] | None = None) -> Any:
+        """Out of a range for benchmarks, that nobody on the Internet has; moto gives addresses of the machine itself."""
+        while not address or any(address == taken.public_ip for taken in self.addresses):
+            address = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        return super().allocate_address(domain, address, tags)
 
     def release_address(self, address: str | None = None, allocation_id: str | None = None) -> None:
         if allocation_id and self.address_by_allocation([allocation_id])[0].association_id:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from moto.core.base_backend import BackendDict
+from moto.s3.models import FakeDeleteMarker
 
 import places
 
@@ -125,7 +126,8 @@ def _kms(kms: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _s3(s3: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for bucket in s3.buckets.values():
-        yield "bucket", bucket.name, {"region": bucket.region_name, "keys": sorted(bucket.keys)[:100]}
+        keys = sorted(key for key, newest in bucket.keys.items() if not isinstance(newest, FakeDeleteMarker))
+        yield "bucket", bucket.name, {"region": bucket.region_name, "keys": keys[:100]}
 
 
 def _iam(iam: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
