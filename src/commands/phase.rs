@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, session::Session};
+use super::{Common, Exit, Failure, exit, kubeconfig::Merge, session::Session};
 use crate::{
     engine::Facts,
     plan::{self, Shape},
@@ -23,6 +23,8 @@ pub struct Phase {
     /// Let Terraform replace or delete what lives at this address; may be given again
     #[arg(long, value_name = "ADDRESS")]
     allow_replace: Vec<String>,
+    #[command(flatten)]
+    merge: Merge,
 }
 
 impl Phase {
@@ -56,6 +58,10 @@ impl Phase {
         if session.output != Output::Json {
             println!("{}", report::summary(&outcome.verdicts, began.elapsed()));
         }
-        Ok(exit::of_changes(outcome.verdicts.iter()))
+        let exit = exit::of_changes(outcome.verdicts.iter());
+        if exit == Exit::Ok {
+            self.merge.run(&session.world.state)?;
+        }
+        Ok(exit)
     }
 }

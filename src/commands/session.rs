@@ -10,7 +10,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Common, Exit, Failure};
+use super::{
+    Common, Exit, Failure,
+    orphans::{self, Orphan},
+};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
@@ -40,6 +43,8 @@ pub struct Session {
     pub output: Output,
     /// Regions that the user asked for; the hub may be in the graph beside them, to be read only.
     pub chosen: Vec<RegionName>,
+    /// All regions of the file, and where each is.
+    configured: BTreeMap<RegionName, String>,
     pub run: RunId,
 }
 
@@ -72,6 +77,8 @@ impl Session {
             [] => config.regions.keys().cloned().collect(),
             some => some.to_vec(),
         };
+        let configured = config.regions.values();
+        let configured = configured.map(|region| (region.name.clone(), region.aws_region.clone())).collect();
         // the hub stays: what a region runs is written there
         config.regions.retain(|name, region| chosen.contains(name) || region.role == Role::Hub);
         config.rollout.retain(|name| config.regions.contains_key(name));
@@ -85,7 +92,7 @@ impl Session {
         let state = store.path().to_owned();
         let world = World { aws: Aws::from_env().await, config, tools, state, allow_replace };
         let output = Output::here(common.output);
-        Ok(Self { world: Arc::new(world), store, output, chosen, run: RunId::new() })
+        Ok(Self { world: Arc::new(world), store, output, chosen, configured, run: RunId::new() })
     }
 
     pub fn config(&self) -> &Config {
@@ -137,6 +144,18 @@ impl Session {
         let orders = Orders { budget: LOOK, logs, ..self.orders(self.actions(graph, Action::Read)) };
         let mut owner = Owner { journal: None, report: None, cancel: Cancel::default(), broken: None };
         owner.drive(self, graph, &orders, Facts::default()).await
+    }
+
+    /// Regions that are deployed and no longer configured. That they cannot be looked for is told, and no more:
+    /// the command has its own answer.
+    pub async fn orphans(&self) -> Vec<Orphan> {
+        match orphans::find(&self.world.aws, self.config(), &self.configured).await {
+            Ok(found) => found,
+            Err(error) => {
+                eprintln!("could not look for regions that are no longer configured: {error}");
+                Vec::new()
+            }
+        }
     }
 
     /// Takes the machine's lock, and waits for what a dead run left alive.

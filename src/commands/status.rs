@@ -33,10 +33,14 @@ impl Status {
             session.look(&plan.graph).await?
         };
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
-        let exit = exit::of_look(chosen.iter().copied());
+        let orphans = session.orphans().await;
+        let exit = match exit::of_look(chosen.iter().copied()) {
+            Exit::Ok if !orphans.is_empty() => Exit::Differs,
+            exit => exit,
+        };
         match session.output {
-            Output::Json => println!("{}", table::json(&chosen)?),
-            _ => print!("{}", table::text(&chosen, &session.chosen)),
+            Output::Json => println!("{}", table::json(&chosen, &orphans)?),
+            _ => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
         }
         if exit == Exit::Differs {
             eprintln!("not as configured (exit 3); paydeploy up makes it so");

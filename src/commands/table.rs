@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{Cell, Table, presets};
 use serde_json::json;
 
+use super::orphans::Orphan;
 use crate::step::{Phase, RegionName, StepId, Verdict};
 
 type Seen<'a> = [(&'a StepId, &'a Verdict)];
@@ -69,7 +70,7 @@ fn cell(seen: &Seen<'_>, phase: Phase, region: Option<&RegionName>) -> String {
 }
 
 /// The table.
-pub fn text(seen: &Seen<'_>, regions: &[RegionName]) -> String {
+pub fn text(seen: &Seen<'_>, regions: &[RegionName], orphans: &[Orphan]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let general = seen.iter().any(|(step, _)| step.region.is_none() && step.phase != Phase::Preflight);
@@ -88,11 +89,14 @@ pub fn text(seen: &Seen<'_>, regions: &[RegionName]) -> String {
         table.add_row(row);
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    lines.concat()
+    lines
+        .into_iter()
+        .chain(orphans.iter().map(|orphan| format!(" orphan      {}\n", orphan.line())))
+        .collect()
 }
 
 /// The same with reasons and names, as one JSON object.
-pub fn json(seen: &Seen<'_>) -> serde_json::Result<String> {
+pub fn json(seen: &Seen<'_>, orphans: &[Orphan]) -> serde_json::Result<String> {
     let steps: Vec<_> = seen
         .iter()
         .map(|(step, verdict)| {
@@ -106,7 +110,7 @@ pub fn json(seen: &Seen<'_>) -> serde_json::Result<String> {
             })
         })
         .collect();
-    serde_json::to_string_pretty(&json!({ "format": 1, "steps": steps }))
+    serde_json::to_string_pretty(&json!({ "format": 1, "steps": steps, "orphans": orphans }))
 }
 
 #[cfg(test)]
@@ -122,7 +126,7 @@ mod tests {
         let drifted =
             Verdict::Differs { summary: String::new(), changes: vec!["~ aws_db_instance.this".into()] };
         let seen = [(&cluster, &ok), (&database, &drifted)];
-        insta::assert_snapshot!(text(&seen, std::slice::from_ref(&region)), @r"
+        insta::assert_snapshot!(text(&seen, std::slice::from_ref(&region), &[]), @r"
          phase       spain
          terraform   differs
                      database: ~ aws_db_instance.this

@@ -2,6 +2,7 @@ use clap::Args;
 
 use super::{
     Common, Exit, Failure, exit,
+    kubeconfig::Merge,
     session::{self, Session},
 };
 use crate::{
@@ -25,6 +26,8 @@ pub struct Up {
     /// Let Terraform replace or delete what lives at this address; may be given again
     #[arg(long, value_name = "ADDRESS")]
     allow_replace: Vec<String>,
+    #[command(flatten)]
+    merge: Merge,
 }
 
 impl Up {
@@ -45,7 +48,11 @@ impl Up {
             print!("{}", regions(&session, &plan, &outcome));
             println!("next: paydeploy status · paydeploy logs {}", session.run);
         }
-        Ok(exit::of_changes(outcome.verdicts.iter()))
+        let exit = exit::of_changes(outcome.verdicts.iter());
+        if exit == Exit::Ok {
+            self.merge.run(&session.world.state)?;
+        }
+        Ok(exit)
     }
 }
 
