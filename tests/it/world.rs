@@ -43,7 +43,10 @@ impl World {
     }
 
     pub fn aws(&self, aws_region: &str, args: &[&str]) -> Value {
-        let out = text(Command::new("aws").args(["--region", aws_region, "--output", "json"]).args(args));
+        // said outright: for RDS the CLI does not look at the variable
+        let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("`sandbox env` sets it");
+        let common = ["--endpoint-url", &endpoint, "--region", aws_region, "--output", "json"];
+        let out = text(Command::new("aws").args(common).args(args));
         if out.trim().is_empty() { Value::Null } else { serde_json::from_str(&out).unwrap() }
     }
 
