@@ -112,3 +112,68 @@ where
         Either::Left(self.inner.call(request))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use aws_config::{Region, SdkConfig};
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Answers with the request's own header.
+    struct Echo;
+
+    impl Service<Request<Body>> for Echo {
+        type Response = HeaderValue;
+        type Error = BoxError;
+        type Future = Ready<Result<HeaderValue, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            done(Ok(request.headers()[AUTHORIZATION].clone()))
+        }
+    }
+
+    fn service(credentials: Option<Credentials>) -> Bearer<Echo> {
+        let mut aws = SdkConfig::builder().region(Region::new("eu-south-2"));
+        aws.set_credentials_provider(credentials.map(SharedCredentialsProvider::new));
+        let aws = aws.build();
+        BearerLayer(Arc::new(Signer { aws, cluster: "payments-spain".to_owned() })).layer(Echo)
+    }
+
+    async fn ask(service: &mut Bearer<Echo>) -> Result<HeaderValue, BoxError> {
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        service.call(Request::new(Body::empty())).await
+    }
+
+    #[tokio::test]
+    async fn requests_share_a_token_for_as_long_as_it_lasts() {
+        let mut service = service(Some(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test")));
+        let first = ask(&mut service).await.unwrap();
+        assert!(first.to_str().unwrap().starts_with("Bearer k8s-aws-v1."));
+        assert!(first.is_sensitive());
+        assert_eq!(ask(&mut service).await.unwrap(), first);
+        let State::Signed(token) = &mut service.state else { panic!("it was signed") };
+        token.expires = SystemTime::now();
+        assert!(poll_fn(|cx| service.poll_ready(cx)).now_or_never().is_some());
+        let State::Signed(token) = &service.state else { panic!("it was signed again") };
+        assert!(token.lasts(SystemTime::now()));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_signed_fails_the_request_and_not_the_client() {
+        let mut service = service(None);
+        for _ in 0..2 {
+            let error = ask(&mut service).await.unwrap_err();
+            let unsigned = error.downcast::<Unsigned>().unwrap();
+            assert_eq!(unsigned.class, Class::Permanent);
+            assert!(unsigned.hint.is_some());
+        }
+    }
+}

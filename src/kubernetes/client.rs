@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aws_sdk_eks::types::ClusterStatus;
 use kube::{
     Client, Config,
     client::ClientBuilder,
@@ -50,7 +51,7 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
 }
 
 /// How to reach a cluster that nothing but its name is known of; `None` when EKS has none, or one that does
-/// not answer yet.
+/// not answer yet or no more.
 ///
 /// For a teardown after a stack's outputs are lost: the IAM roles in it are unknown, and empty.
 pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
@@ -63,6 +64,9 @@ pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact
         }
     };
     let Some(cluster) = described.cluster else { return Ok(None) };
+    if cluster.status() == Some(&ClusterStatus::Deleting) {
+        return Ok(None);
+    }
     let ca = cluster.certificate_authority().and_then(|ca| ca.data()).map(str::to_owned);
     let (Some(endpoint), Some(ca)) = (cluster.endpoint().map(str::to_owned), ca) else { return Ok(None) };
     Ok(Some(fact::Access {

@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{APPLICATION, git};
+use super::{APPLICATION, NAMESPACE, git};
 use crate::{
     config::{self, Config, Region},
     fact,
@@ -54,10 +54,16 @@ pub struct Change {
 
 impl Install {
     fn addon(&self) -> Result<&config::Addon> {
-        self.addon.as_ref().ok_or_else(|| {
+        let addon = self.addon.as_ref().ok_or_else(|| {
             Error::permanent(format!("the configuration has no `[addons.{ADDON}]`"))
                 .with_hint("add it with `chart`, `version` and `values`, as for the other add-ons")
-        })
+        })?;
+        if addon.namespace != NAMESPACE {
+            let namespace = &addon.namespace;
+            return Err(Error::permanent(format!("`{namespace}` cannot be the namespace of Argo CD"))
+                .with_hint(format!("leave `namespace` out of `[addons.{ADDON}]`: it is `{NAMESPACE}`")));
+        }
+        Ok(addon)
     }
 
     async fn look(&self, cx: &Context, access: &fact::Access) -> Result<Change> {
