@@ -1,6 +1,9 @@
 //! The phase `kubeconfig`: a region's API server answers, and a file of ours says how to reach it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     config::{Config, Region},
@@ -47,8 +50,16 @@ impl Access {
     }
 
     fn edit(&self, file: &mut Kubeconfig, access: &fact::Access) -> Result<()> {
-        file.set(self.region.name.as_str(), access, &self.namespace, &std::env::current_exe()?);
+        file.set(self.region.name.as_str(), access, &self.namespace, &installed(&std::env::current_exe()?));
         Ok(())
+    }
+}
+
+/// Where this program is, also after an upgrade has replaced it while it runs: Linux then names the old file.
+fn installed(program: &Path) -> PathBuf {
+    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) => path.into(),
+        None => program.to_owned(),
     }
 }
 
@@ -112,4 +123,15 @@ impl Step for Access {
 
 fn path(cx: &Context) -> PathBuf {
     kubeconfig::path(&cx.world.state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_upgraded_while_it_ran_is_named_where_it_is() {
+        assert_eq!(installed(Path::new("/opt/bin/paydeploy (deleted)")), Path::new("/opt/bin/paydeploy"));
+        assert_eq!(installed(Path::new("/opt/bin/paydeploy")), Path::new("/opt/bin/paydeploy"));
+    }
 }
