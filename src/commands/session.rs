@@ -35,6 +35,8 @@ const LOOK: Budget = Budget {
 };
 /// How long a command waits for a child process that a dead run left behind.
 const CHILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
+/// What helps where `.paydeploy` cannot be written.
+const FULL: &str = "make room on the disk that holds `.paydeploy`, then run the same command again";
 
 /// A configuration, and the world it speaks of.
 pub struct Session {
@@ -166,7 +168,7 @@ impl Session {
             if held {
                 Failure { exit: Exit::Locked, ..failure }.hint("wait until it has ended, or interrupt it")
             } else {
-                failure
+                failure.hint(FULL)
             }
         })?;
         self.wait_for_orphaned_child().await?;
@@ -214,8 +216,7 @@ impl Session {
         } else {
             Journal::create(&folder, &self.run, command)
         };
-        let full = "make room on the disk that holds `.paydeploy`, then run the same command again";
-        let journal = journal.map_err(|error| Failure::from(error).hint(full))?;
+        let journal = journal.map_err(|error| Failure::from(error).hint(FULL))?;
         let mut owner = Owner {
             journal: Some(journal),
             report: Some(report::report(self.output)),
@@ -233,7 +234,11 @@ impl Session {
         let outcome = owner.drive(self, graph, orders, facts).await?;
         owner.tell(Message { event: Event::RunFinished { elapsed: begun.elapsed() }, recorded: None });
         match owner.broken {
-            Some(error) => Err(Failure::from(error).hint(full)),
+            Some(error) => {
+                // what failed beside the journal would be lost with the outcome
+                eprint!("{}", self.failures(command, &outcome));
+                Err(Failure::from(error).hint(FULL))
+            }
             None => Ok(outcome),
         }
     }
@@ -304,12 +309,15 @@ impl Owner {
         if let Some(journal) = &mut self.journal
             && let Err(error) = journal.append(at, &event)
         {
-            // what cannot be written down must not be begun; who waits learns it by the dropped sender
-            self.broken.get_or_insert(error);
+            // nothing more goes behind a line that may be cut off
+            self.journal = None;
+            self.broken = Some(error);
             self.cancel.soft.cancel();
-            return;
         }
-        if let Some(recorded) = recorded {
+        // what cannot be written down must not be begun; who waits learns it by the dropped sender
+        if let Some(recorded) = recorded
+            && self.broken.is_none()
+        {
             // the step may have been stopped meanwhile
             let _gone = recorded.send(());
         }

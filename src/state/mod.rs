@@ -30,7 +30,8 @@ impl Store {
         let root = beside.join(".paydeploy");
         fs::create_dir_all(root.join("runs"))?;
         let ignore = root.join(".gitignore");
-        if !ignore.exists() {
+        // a full disk may have left it empty
+        if ignore.metadata().map_or(0, |file| file.len()) == 0 {
             // nothing in here belongs into a commit
             fs::write(ignore, "*\n")?;
         }

@@ -48,19 +48,6 @@ impl Access {
         ))?;
         Ok(format!("Kubernetes {}", version.git_version))
     }
-
-    fn edit(&self, file: &mut Kubeconfig, access: &fact::Access) -> Result<()> {
-        file.set(self.region.name.as_str(), access, &self.namespace, &installed(&std::env::current_exe()?));
-        Ok(())
-    }
-}
-
-/// Where this program is, also after an upgrade has replaced it while it runs: Linux then names the old file.
-fn installed(program: &Path) -> PathBuf {
-    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
-        Some(path) => path.into(),
-        None => program.to_owned(),
-    }
 }
 
 /// What `apply` has to do.
@@ -95,11 +82,9 @@ impl Step for Access {
             Err(error) => return Err(error),
         };
         let path = path(cx);
-        let before = Kubeconfig::load(&path)?;
-        let mut after = before.clone();
-        self.edit(&mut after, &access)?;
-        if before != after {
-            lines.push(format!("write context `{}` to `{}`", self.region.name, path.display()));
+        let (name, program) = (&self.region.name, installed(&std::env::current_exe()?));
+        if !Kubeconfig::load(&path)?.has(name.as_str(), &access, &self.namespace, &program) {
+            lines.push(format!("write context `{name}` to `{}`", path.display()));
         }
         Ok(if lines.is_empty() {
             Check::Clean(version)
@@ -111,7 +96,8 @@ impl Step for Access {
     async fn apply(&self, cx: &Context, _: &Self::Input, Change { access }: Change) -> Result<()> {
         cx.wait("the API server", LOOK, ANSWER, || async { self.ask(cx, &access).await.map(Poll::Ready) })
             .await?;
-        kubeconfig::change(&path(cx), |file| self.edit(file, &access))?
+        let (name, program) = (self.region.name.as_str(), installed(&std::env::current_exe()?));
+        kubeconfig::change(&path(cx), |file| file.set(name, &access, &self.namespace, &program))
     }
 
     async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
@@ -123,6 +109,14 @@ impl Step for Access {
 
 fn path(cx: &Context) -> PathBuf {
     kubeconfig::path(&cx.world.state)
+}
+
+/// Where this program is, also after an upgrade has replaced it while it runs: Linux then names the old file.
+fn installed(program: &Path) -> PathBuf {
+    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) => path.into(),
+        None => program.to_owned(),
+    }
 }
 
 #[cfg(test)]
