@@ -30,7 +30,7 @@ impl Down {
 
         let seen = session.look(&plan.graph).await?;
         if seen.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
-            eprint!("{}", session.failures("down", &seen));
+            eprint!("{}", session.look_failures("down", &seen));
             let message = "what is there could not be read, so nothing was taken down";
             return Err(Failure::new(Exit::Unknown, message));
         }

@@ -40,10 +40,7 @@ pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> 
             .clone()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed { class, .. } if wanted(*class)))
     };
-    let early = verdicts.clone().any(|(step, verdict)| {
-        step.phase == Phase::Preflight && matches!(verdict, Verdict::Failed { .. })
-            || matches!(verdict, Verdict::Failed { class: Class::Missing, .. })
-    });
+    let early = preflight_failed(verdicts.clone()) || failed(|class| class == Class::Missing);
     let absent = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Absent { .. }));
     if verdicts.clone().any(|(_, verdict)| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
@@ -60,11 +57,22 @@ pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> 
     }
 }
 
+/// Whether nothing could be looked at, because account, tools or commit are not as they must be.
+pub fn preflight_failed<'a>(mut verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)>) -> bool {
+    verdicts
+        .any(|(step, verdict)| step.phase == Phase::Preflight && matches!(verdict, Verdict::Failed { .. }))
+}
+
 /// The exit code of a run that only looks.
 pub fn of_look<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone) -> Exit {
     let any = |wanted: fn(&Verdict) -> bool| verdicts.clone().any(|(_, verdict)| wanted(verdict));
     if any(|verdict| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
+    } else if preflight_failed(verdicts.clone())
+        && !any(|verdict| matches!(verdict, Verdict::Failed { class: Class::Transient, .. }))
+    {
+        // what did answer, and did not like what it was asked with
+        Exit::Preflight
     } else if any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
         Exit::Unknown
     } else if any(|verdict| !matches!(verdict, Verdict::Unchanged { .. })) {
@@ -120,5 +128,13 @@ mod tests {
         assert_eq!(look(Verdict::Unchanged { summary: String::new() }), Exit::Ok);
         assert_eq!(look(Verdict::Absent { summary: String::new() }), Exit::Differs);
         assert_eq!(look(failed(Class::Transient)), Exit::Unknown);
+    }
+
+    #[test]
+    fn a_look_with_unfit_credentials_is_told_from_an_account_that_does_not_answer() {
+        let step = StepId::global(Phase::Preflight, "account");
+        let look = |class| of_look([(&step, &failed(class))].into_iter());
+        assert_eq!(look(Class::Permanent), Exit::Preflight);
+        assert_eq!(look(Class::Transient), Exit::Unknown);
     }
 }

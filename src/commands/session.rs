@@ -121,6 +121,11 @@ impl Session {
         self.store.run(&self.run)
     }
 
+    /// The folder of the last look's logs: a look leaves no run behind.
+    fn look_logs(&self) -> PathBuf {
+        self.store.path().join("look")
+    }
+
     /// A first line that says what is about to happen, and to what.
     pub fn headline(&self, command: &str) -> String {
         let config = self.config();
@@ -141,9 +146,8 @@ impl Session {
 
     /// Reads every step of a graph, without a lock or a journal: nothing is changed and no process is started.
     pub async fn look(&self, graph: &Graph) -> Result<Outcome, Failure> {
-        // a look leaves no run behind: its logs replace those of the look before
-        let logs = self.store.path().join("look");
-        let orders = Orders { budget: LOOK, logs, ..self.orders(self.actions(graph, Action::Read)) };
+        let orders =
+            Orders { budget: LOOK, logs: self.look_logs(), ..self.orders(self.actions(graph, Action::Read)) };
         let mut owner = Owner { journal: None, report: None, cancel: Cancel::default(), broken: None };
         owner.drive(self, graph, &orders, Facts::default()).await
     }
@@ -245,7 +249,15 @@ impl Session {
 
     /// The failures of a run, for standard error.
     pub fn failures(&self, command: &str, outcome: &Outcome) -> String {
-        let logs = self.logs();
+        Self::failures_with_logs(self.logs(), command, outcome)
+    }
+
+    /// The failures of a look.
+    pub fn look_failures(&self, command: &str, outcome: &Outcome) -> String {
+        Self::failures_with_logs(self.look_logs(), command, outcome)
+    }
+
+    fn failures_with_logs(logs: PathBuf, command: &str, outcome: &Outcome) -> String {
         let shown =
             std::env::current_dir().ok().and_then(|here| Some(logs.strip_prefix(here).ok()?.to_owned()));
         let logs = shown.unwrap_or(logs).display().to_string();

@@ -25,15 +25,22 @@ impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(&self.common, Vec::new()).await?;
         let plan = plan::build(session.config(), Shape::default());
-        let outcome = if self.drift {
+        let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
             let orders = session.orders(session.actions(&plan.graph, Action::Check));
-            session.run("status --drift", &plan.graph, &orders, Facts::default()).await?
+            let outcome = session.run("status --drift", &plan.graph, &orders, Facts::default()).await?;
+            let failures = session.failures("status --drift", &outcome);
+            (outcome, failures)
         } else {
-            session.look(&plan.graph).await?
+            let outcome = session.look(&plan.graph).await?;
+            let failures = session.look_failures("status", &outcome);
+            (outcome, failures)
         };
+        eprint!("{failures}");
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
-        let orphans = session.orphans().await;
+        // an account that cannot be looked at has been told of already
+        let orphans =
+            if exit::preflight_failed(chosen.iter().copied()) { Vec::new() } else { session.orphans().await };
         let exit = match exit::of_look(chosen.iter().copied()) {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,
