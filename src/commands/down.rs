@@ -1,8 +1,11 @@
+use std::cmp::Reverse;
+
 use clap::Args;
 
 use super::{Common, Exit, Failure, confirm, exit, session::Session};
 use crate::{
     config::{Profile, Role},
+    engine::{Graph, Outcome},
     plan::{self, Shape},
     report::{self, Output},
     step::{Action, Phase, StepId, Verdict},
@@ -32,21 +35,14 @@ impl Down {
         if seen.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
             eprint!("{}", session.look_failures("down", &seen));
             let message = "what is there could not be read, so nothing was taken down";
-            return Err(Failure::new(Exit::Unknown, message));
+            return Err(Failure::new(exit::of_look(seen.verdicts.iter()), message));
         }
-        let goes: Vec<(&StepId, &str)> = seen
-            .verdicts
-            .iter()
-            .filter(|(step, _)| session.is_chosen(step) && step.phase != Phase::Preflight)
-            .filter_map(|(step, verdict)| match verdict {
-                Verdict::Unchanged { summary } | Verdict::Differs { summary, .. } => {
-                    Some((step, summary.as_str()))
-                }
-                _ => None,
-            })
-            .collect();
+        let goes = goes(&session, &plan.graph, &seen);
         for (step, summary) in &goes {
             eprintln!("  goes: {step}   {summary}");
+        }
+        if goes.is_empty() {
+            eprintln!("  goes: nothing that a look can see");
         }
         eprintln!("  stays: {}", stays(session.config().profile));
         if !self.yes {
@@ -90,6 +86,29 @@ impl Down {
         }
         Ok(())
     }
+}
+
+/// What is there and is taken down, in an order that the teardown keeps to: what needs something goes before it.
+fn goes<'a>(session: &Session, graph: &Graph, seen: &'a Outcome) -> Vec<(&'a StepId, &'a str)> {
+    let kept = |step: &StepId| step.phase == Phase::Preflight || is_state_bucket(step);
+    let mut goes: Vec<(&StepId, &str)> = seen
+        .verdicts
+        .iter()
+        .filter(|(step, _)| session.is_chosen(step) && !kept(step))
+        .filter_map(|(step, verdict)| match verdict {
+            Verdict::Unchanged { summary } | Verdict::Differs { summary, .. } => {
+                Some((step, summary.as_str()))
+            }
+            _ => None,
+        })
+        .collect();
+    goes.sort_by_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
+    goes
+}
+
+/// A region's state bucket is among what stays.
+fn is_state_bucket(step: &StepId) -> bool {
+    step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
 }
 
 fn stays(profile: Profile) -> &'static str {
