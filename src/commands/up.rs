@@ -64,7 +64,7 @@ fn regions(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
             Some(release) => {
                 format!("{}   {}/{} pods   {}", release.url, release.ready_pods, release.pods, release.digest)
             }
-            None => "not released".to_owned(),
+            None => "not released by this run".to_owned(),
         };
         out.push_str(&format!("  {name:<8} {line}\n"));
     }
