@@ -91,6 +91,22 @@ impl Kubeconfig {
         }
     }
 
+    /// Whether a region's entries are up to date. Their plugin may be another copy of this program, for as long
+    /// as that is there.
+    pub fn has(&self, name: &str, access: &fact::Access, namespace: &str, program: &Path) -> bool {
+        let theirs = self.program(name).filter(|theirs| theirs.exists()).unwrap_or(program);
+        let parts = parts(name, access, namespace, theirs);
+        LISTS
+            .into_iter()
+            .zip(parts)
+            .all(|((list, key), part)| self.entry(list, name).and_then(|entry| entry.get(key)) == Some(&part))
+    }
+
+    fn program(&self, name: &str) -> Option<&Path> {
+        let exec = self.entry("users", name)?.get("user")?.get("exec")?;
+        exec.get("command")?.as_str().map(Path::new)
+    }
+
     /// Takes a region's entries out; whether there were any.
     pub fn remove(&mut self, name: &str) -> bool {
         let mut found = false;
@@ -171,6 +187,19 @@ pub fn merge(existing: &str, ours: &str) -> Result<String> {
         }
     }
     Ok(merged.render())
+}
+
+/// Where this program is: what the contexts name as kubectl's plugin.
+pub fn program() -> Result<PathBuf> {
+    Ok(installed(&std::env::current_exe().doing("find where this program is")?))
+}
+
+/// Also after an upgrade has replaced it while it runs: Linux then names the old file.
+fn installed(program: &Path) -> PathBuf {
+    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) => path.into(),
+        None => program.to_owned(),
+    }
 }
 
 /// Where our own kubeconfig is, below `.paydeploy/`.
@@ -325,6 +354,27 @@ users: [{name: me, user: {token: abc}}]
         assert!(!file.remove("spain"));
         assert_eq!(file.names(), ["mexico"]);
         assert_eq!(file.0["current-context"], "mexico");
+    }
+
+    #[test]
+    fn a_context_is_up_to_date_with_any_copy_of_the_program_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (copy, elsewhere) = (dir.path().join("paydeploy"), Path::new("/opt/paydeploy"));
+        let mut file = Kubeconfig::default();
+        file.set("spain", &access("https://x"), "payment-api", &copy);
+        let has = |endpoint: &str| file.has("spain", &access(endpoint), "payment-api", elsewhere);
+        assert!(!has("https://x"));
+        fs::write(&copy, "").unwrap();
+        assert!(has("https://x"));
+        assert!(!has("https://moved"));
+        assert!(!file.has("mexico", &access("https://x"), "payment-api", elsewhere));
+    }
+
+    #[test]
+    fn an_upgrade_while_it_runs_does_not_change_where_the_program_is() {
+        for seen in ["/opt/bin/paydeploy (deleted)", "/opt/bin/paydeploy"] {
+            assert_eq!(installed(Path::new(seen)), Path::new("/opt/bin/paydeploy"));
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Helm {
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
         let mut kubeconfig = Kubeconfig::default();
         let name = &access.cluster.cluster_name;
-        kubeconfig.set(name, access, namespace, &std::env::current_exe()?);
+        kubeconfig.set(name, access, namespace, &kubeconfig::program()?);
         let path = files.path().join("kubeconfig");
         kubeconfig::write_private(&path, &kubeconfig.render())?;
         let command = Command::new(&cx.world.tools.helm)
