@@ -117,10 +117,11 @@ impl Release {
             Verdict::Healthy => {}
             Verdict::Progressing(why) => change.troubles.push(why),
             Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
-            Verdict::Degraded(why) => change.troubles.push(format!("degraded: {why}")),
+            Verdict::Degraded(why) => change.troubles.push(why),
         }
         change.count = workload::count(&change.here, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
+        change.troubles.extend(workload::secrets(&change.here, &application).await?);
         if change.troubles.is_empty() {
             let ingresses = verdict::managed(&application, "Ingress");
             if let Poll::Pending(why) = balancer::look(&self.elb(cx), &change.here, &ingresses).await? {

@@ -80,6 +80,11 @@ impl Sync<'_> {
             return Ok(Poll::Pending(why.unwrap_or_else(|| "it is not there yet".to_owned())));
         };
         let verdict = verdict::judge(&application, self.wanted());
+        let mut troubles = Vec::new();
+        if matches!(verdict, Verdict::Progressing(_) | Verdict::Degraded(_)) {
+            troubles = self.troubles(&application).await;
+        }
+        let told = |why: String| [vec![why], troubles].concat().join(", ");
         let anew = {
             let mut memory = memory.lock().expect("nobody panics with it");
             memory.last = Some(application);
@@ -88,13 +93,13 @@ impl Sync<'_> {
             }
             match verdict {
                 Verdict::Healthy => return Ok(Poll::Ready(())),
-                Verdict::Progressing(why) => return Ok(Poll::Pending(why)),
+                Verdict::Progressing(why) => return Ok(Poll::Pending(told(why))),
                 Verdict::Degraded(why) => {
                     let since = *memory.degraded_since.get_or_insert_with(Instant::now);
                     if since.elapsed() < DEGRADED {
-                        return Ok(Poll::Pending(format!("degraded: {why}")));
+                        return Ok(Poll::Pending(told(why)));
                     }
-                    return Err(self.error(&format!("is degraded: {why}")));
+                    return Err(self.error(&format!("is {}", told(why))));
                 }
                 Verdict::Failed { why, started } => match &memory.begun_anew {
                     Some(earlier) if *earlier != started => {
@@ -112,6 +117,16 @@ impl Sync<'_> {
             self.application.sync_again(self.release).await?;
         }
         Ok(Poll::Pending("its last sync failed; a new one begins".to_owned()))
+    }
+
+    /// What the objects of the region say themselves, as Argo CD does not pass it on.
+    async fn troubles(&self, application: &Value) -> Vec<String> {
+        let (count, secrets) = futures::join!(
+            workload::count(self.here, application, self.wanted().digest),
+            workload::secrets(self.here, application),
+        );
+        // only words are lost if they cannot be asked
+        [count.map(|count| count.missing).unwrap_or_default(), secrets.unwrap_or_default()].concat()
     }
 
     fn error(&self, what: &str) -> Error {

@@ -17,7 +17,7 @@ pub(super) enum Verdict {
     Progressing(String),
     /// This release's sync has ended without success, its retries used up; Argo CD does not try it again.
     Failed { why: String, started: String },
-    /// Synced, and not well.
+    /// Synced, and not well. Argo CD 3 keeps to itself which object it is.
     Degraded(String),
 }
 
@@ -29,10 +29,10 @@ pub(super) struct Managed {
     pub namespace: String,
 }
 
-/// The objects of a kind that the Application manages.
+/// The objects of a kind that the Application manages; those of a sync alone come and go.
 pub(super) fn managed(application: &Value, kind: &str) -> Vec<Managed> {
     let resources = application["status"]["resources"].as_array();
-    let of_kind = |resource: &&Value| resource["kind"] == kind;
+    let of_kind = |resource: &&Value| resource["kind"] == kind && resource["hook"] != true;
     resources.into_iter().flatten().filter(of_kind).map(named).collect()
 }
 
@@ -66,7 +66,8 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     let is_ours = is_of(&result["source"], wanted);
     match operation["phase"].as_str() {
         Some("Running") if is_ours || result.is_null() => {
-            return Verdict::Progressing(format!("syncs: {}", said(&operation["message"])));
+            let message = operation["message"].as_str().unwrap_or_default();
+            return Verdict::Progressing(with_why("syncs", message));
         }
         Some("Failed" | "Error") if is_ours => {
             let started = operation["startedAt"].as_str().unwrap_or_default().to_owned();
@@ -83,7 +84,7 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     }
     if status["sync"]["status"] != "Synced" {
         let behind = unwell(status, |resource| resource["status"] == "OutOfSync" && resource["hook"] != true);
-        return Verdict::Progressing(format!("out of sync: {behind}"));
+        return Verdict::Progressing(with_why("out of sync", &behind));
     }
     let health = status["health"]["status"].as_str().unwrap_or("Unknown");
     let ill = || {
@@ -91,8 +92,8 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     };
     match health {
         "Healthy" => Verdict::Healthy,
-        "Degraded" => Verdict::Degraded(ill()),
-        other => Verdict::Progressing(format!("{}: {}", other.to_lowercase(), ill())),
+        "Degraded" => Verdict::Degraded(with_why("degraded", &ill())),
+        other => Verdict::Progressing(with_why(&other.to_lowercase(), &ill())),
     }
 }
 
@@ -134,7 +135,11 @@ fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
         format!("{} `{name}`{why}", kind.to_lowercase())
     };
     let lines: Vec<_> = resources.into_iter().flatten().filter(|found| is_unwell(found)).map(told).collect();
-    if lines.is_empty() { "no object says why".to_owned() } else { lines.join("; ") }
+    lines.join("; ")
+}
+
+fn with_why(what: &str, why: &str) -> String {
+    if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") }
 }
 
 fn said(message: &Value) -> String {
@@ -166,6 +171,7 @@ mod tests {
                 { "kind": "Deployment", "name": "api", "namespace": "payment-api",
                   "health": { "status": health, "message": "exceeded its progress deadline" } },
                 { "kind": "Service", "name": "api", "status": "Synced" },
+                { "kind": "Deployment", "name": "of-a-hook", "hook": true },
             ],
         })
     }
@@ -215,7 +221,9 @@ mod tests {
     fn a_sync_that_retries_is_on_its_way_and_says_why() {
         let mut status = synced("Missing");
         status["operationState"] = json!({ "phase": "Running", "message": "Retrying attempt #2" });
-        assert_eq!(progress(status), "syncs: Retrying attempt #2");
+        assert_eq!(progress(status.clone()), "syncs: Retrying attempt #2");
+        status["operationState"] = json!({ "phase": "Running" });
+        assert_eq!(progress(status), "syncs");
     }
 
     #[test]
@@ -248,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_degraded_application_names_the_objects_and_their_reasons() {
-        let why = "deployment `api`: exceeded its progress deadline".to_owned();
+        let why = "degraded: deployment `api`: exceeded its progress deadline".to_owned();
         assert_eq!(verdict(synced("Degraded")), Verdict::Degraded(why));
     }
 

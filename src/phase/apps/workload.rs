@@ -2,7 +2,10 @@
 
 use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
 use serde_json::Value;
 
 use super::verdict::{Managed, managed};
@@ -44,6 +47,23 @@ pub(super) async fn count(client: &Client, application: &Value, digest: &str) ->
         }
     }
     Ok(count)
+}
+
+/// What is not well with an Application's ExternalSecrets.
+pub(super) async fn secrets(client: &Client, application: &Value) -> Result<Vec<String>> {
+    let resource = kubernetes::kind("external-secrets.io", "v1", "ExternalSecret");
+    let mut troubles = Vec::new();
+    for Managed { namespace, name, .. } in managed(application, "ExternalSecret") {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let found = api.get_opt(&name).await.map_err(classify);
+        let found = found.doing(format!("look at ExternalSecret `{namespace}/{name}`"))?;
+        let why = match found {
+            None => Some("it is not there".to_owned()),
+            Some(found) => ready::unmet(&serde_json::to_value(found)?, "Ready"),
+        };
+        troubles.extend(why.map(|why| format!("ExternalSecret `{name}`: {why}")));
+    }
+    Ok(troubles)
 }
 
 /// An autoscaler begins with the one pod that a new Deployment has.
