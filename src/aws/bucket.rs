@@ -62,10 +62,7 @@ impl Bucket {
     /// Whether it is there, in this account.
     pub async fn exists(&self) -> Result<bool> {
         let head = self.client.head_bucket().bucket(&self.name).expected_bucket_owner(&self.account);
-        let error = match head.send().await {
-            Ok(_) => return Ok(true),
-            Err(error) => error,
-        };
+        let Err(error) = head.send().await else { return Ok(true) };
         // the answer to HEAD has no body that could hold a code
         match status(&error) {
             Some(404) => Ok(false),
@@ -109,11 +106,11 @@ impl Bucket {
     /// What it lacks, with these tags wanted.
     pub async fn lacks(&self, tags: &BTreeMap<&str, &str>) -> Result<Vec<Lack>> {
         let (private, encrypted, versioned, policy, tagged) = tokio::try_join!(
-            self.is_private(),
-            self.is_encrypted(),
-            self.is_versioned(),
-            self.policy(),
-            self.tags(),
+            Box::pin(self.is_private()),
+            Box::pin(self.is_encrypted()),
+            Box::pin(self.is_versioned()),
+            Box::pin(self.policy()),
+            Box::pin(self.tags()),
         )
         .doing(format!("look at bucket `{}`", self.name))?;
         let checks = [

@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 
 use super::classify;
-use crate::step::{Error, ErrorExt, Result};
+use crate::step::{Class, Error, ErrorExt, Result};
 
 const REMEDY: &str =
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`";
@@ -29,7 +29,10 @@ pub enum Principal {
 pub async fn identity(aws: &SdkConfig) -> Result<Identity> {
     credentials(aws).await?;
     let caller = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.map_err(classify);
-    let caller = caller.doing("ask AWS whose credentials these are")?;
+    let caller = caller.doing("ask AWS whose credentials these are").map_err(|error| match error.hint {
+        None if error.class == Class::Permanent => error.with_hint(REMEDY),
+        _ => error,
+    })?;
     let account = caller.account().unwrap_or_default().to_owned();
     let mut principal = principal(caller.arn().unwrap_or_default());
     if let Principal::Role(arn) = &mut principal

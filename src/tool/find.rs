@@ -69,7 +69,7 @@ impl Tools {
     pub async fn unfit(&self) -> Vec<Unfit> {
         let (terraform, helm, git) = tokio::join!(
             version(&self.terraform, &["version", "-json"], terraform_version),
-            version(&self.helm, &["version", "--template", "{{.Version}}"], |said| Version::parse(said)),
+            version(&self.helm, &["version", "--template", "{{.Version}}"], Version::parse),
             version(&self.git, &["version"], |said| Version::parse(said.trim_start_matches("git version "))),
         );
         let unfit = [

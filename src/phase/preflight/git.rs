@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How long the Git repository may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How many files of a dirty tree are named.
 const NAMED: usize = 10;
 /// Our own folder is no part of the application, whether or not it is ignored.
@@ -53,7 +53,7 @@ pub async fn clean(cx: &Context) -> Result<()> {
     }
     let mut named = dirty.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     if dirty.len() > NAMED {
-        named.push_str(&format!(" and {} more", dirty.len() - NAMED));
+        named = format!("{named} and {} more", dirty.len() - NAMED);
     }
     Err(Error::permanent(format!("the work tree is not what its commit says: {named}"))
         .with_hint("commit or stash it (what is released is a commit), or add it to .gitignore"))

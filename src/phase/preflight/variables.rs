@@ -18,12 +18,13 @@ pub fn problems(config: &Config) -> Vec<Error> {
         Err(error) => return vec![error],
     };
     let region = |region: &Region| {
+        let file = region.var_file.strip_prefix(&config.root).unwrap_or(&region.var_file);
         let given = match given(&region.var_file) {
             Ok(given) => given,
             Err(error) => return vec![error],
         };
         let unknown = given.into_iter().filter(|name| !declared.contains(name));
-        unknown.map(|name| undeclared(&name, &region.var_file, &declared)).collect()
+        unknown.map(|name| undeclared(&name, file, &declared)).collect()
     };
     config.regions.values().flat_map(region).collect()
 }
@@ -116,7 +117,7 @@ mod tests {
             name: "spain".parse().unwrap(),
             aws_region: "eu-south-2".to_owned(),
             role: Role::Hub,
-            var_file: var_file.clone(),
+            var_file,
             domain: "api-es.payments.example".to_owned(),
             vpc_cidr: None,
             hosted_zone: None,
@@ -125,7 +126,7 @@ mod tests {
         let problems = problems(&config);
         let told: Vec<(String, &str)> =
             problems.iter().map(|error| (error.to_string(), error.hint.as_deref().unwrap())).collect();
-        let file = var_file.display();
+        let file = "spain.tfvars";
         assert_eq!(
             told,
             [

@@ -16,7 +16,7 @@ use crate::{
 
 const EVERY: Duration = Duration::from_secs(5);
 /// ACM mostly takes two to five minutes once the validation record can be resolved.
-const DEADLINE: Duration = Duration::from_secs(20 * 60);
+const DEADLINE: Duration = Duration::from_mins(20);
 
 pub struct Certificate {
     region: Region,
@@ -69,7 +69,7 @@ impl Step for Certificate {
     }
 
     fn estimate(&self) -> Duration {
-        Duration::from_secs(3 * 60)
+        Duration::from_mins(3)
     }
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {

@@ -26,13 +26,9 @@ pub struct Cluster;
 pub struct Database;
 pub struct Audit;
 
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * 60)
-}
-
 impl Kind for Foundation {
     const NAME: &'static str = "foundation";
-    const ESTIMATE: Duration = minutes(3);
+    const ESTIMATE: Duration = Duration::from_mins(3);
     type Input = (fact::StateBucket, fact::Preflight);
     type Fact = fact::Foundation;
 
@@ -43,7 +39,7 @@ impl Kind for Foundation {
 
 impl Kind for Cluster {
     const NAME: &'static str = "cluster";
-    const ESTIMATE: Duration = minutes(13);
+    const ESTIMATE: Duration = Duration::from_mins(13);
     /// The hub's foundation is there on a spoke only.
     type Input = (fact::Foundation, Option<fact::Foundation>, fact::Preflight);
     type Fact = fact::Cluster;
@@ -64,7 +60,7 @@ impl Kind for Cluster {
 
 impl Kind for Database {
     const NAME: &'static str = "database";
-    const ESTIMATE: Duration = minutes(15);
+    const ESTIMATE: Duration = Duration::from_mins(15);
     type Input = fact::Foundation;
     type Fact = fact::Database;
 
@@ -75,7 +71,7 @@ impl Kind for Database {
 
 impl Kind for Audit {
     const NAME: &'static str = "audit";
-    const ESTIMATE: Duration = minutes(1);
+    const ESTIMATE: Duration = Duration::from_mins(1);
     type Input = fact::Foundation;
     type Fact = fact::Audit;
 

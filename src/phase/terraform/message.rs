@@ -1,6 +1,6 @@
 //! What terraform prints with `-json`, a message a line. Unknown messages and keys are passed over.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
@@ -51,6 +51,19 @@ impl Message {
             _ => None,
         }
     }
+}
+
+/// What a line of a log says in words: terraform's message if it is one, else the line itself.
+pub fn readable(line: &str) -> Cow<'_, str> {
+    #[derive(Deserialize)]
+    struct Words {
+        #[serde(rename = "@message")]
+        message: String,
+    }
+    if !line.starts_with('{') {
+        return line.into();
+    }
+    serde_json::from_str(line).map_or(line.into(), |words: Words| words.message.into())
 }
 
 /// One operation on one resource, planned or under way.
@@ -136,7 +149,7 @@ impl fmt::Display for Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use super::Message;
+    use super::{Message, readable};
 
     #[test]
     fn operations_are_read_from_their_lines() {
@@ -151,6 +164,16 @@ mod tests {
     fn what_is_not_a_message_is_passed_over() {
         assert_eq!(Message::parse("Warning: something else"), None);
         assert_eq!(Message::parse(r#"{"type":"resource_drift","change":{}}"#), Some(Message::Other));
+    }
+
+    #[test]
+    fn a_log_can_be_read_in_words() {
+        assert_eq!(
+            readable(r#"{"@level":"info","@message":"aws_vpc.this: Creating...","type":"x"}"#),
+            "aws_vpc.this: Creating..."
+        );
+        assert_eq!(readable("$ terraform plan"), "$ terraform plan");
+        assert_eq!(readable("{not json"), "{not json");
     }
 
     #[test]

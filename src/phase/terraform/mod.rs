@@ -15,6 +15,7 @@ use crate::config::{Config, Region};
 
 pub use certificate::Certificate;
 pub use kind::{Audit, Cluster, Database, Foundation, Kind};
+pub use message::readable;
 pub use stack::Stack;
 pub use state_bucket::StateBucket;
 

@@ -7,13 +7,21 @@ use super::message::{Hook, Message};
 pub struct Progress {
     pub done: u32,
     pub total: u32,
+    /// What is said while no operation runs.
+    idle: &'static str,
     /// In the order of their start: the first one is what takes so long.
     running: Vec<(String, String)>,
 }
 
 impl Progress {
-    pub fn of(total: u32) -> Self {
-        Self { total, ..Self::default() }
+    /// Of an apply, whose plan tells how many operations there are.
+    pub fn apply(total: u32) -> Self {
+        Self { total, idle: "applies", ..Self::default() }
+    }
+
+    /// Of a destroy: it plans first.
+    pub fn destroy() -> Self {
+        Self { idle: "destroys", ..Self::default() }
     }
 
     /// Takes a message in; whether there is something new to show.
@@ -28,7 +36,6 @@ impl Progress {
                 self.done += 1;
             }
             Message::ApplyErrored { hook } if hook.action != "read" => self.ended(hook),
-            // a destroy plans and applies in one go
             Message::ChangeSummary { changes } if self.total == 0 => self.total = changes.operations(),
             _ => return false,
         }
@@ -43,7 +50,7 @@ impl Progress {
     /// What is under way, the oldest first.
     pub fn text(&self) -> String {
         match &self.running[..] {
-            [] => "applies".to_owned(),
+            [] => self.idle.to_owned(),
             [(_, only)] => only.clone(),
             [(_, oldest), others @ ..] => format!("{oldest}, and {} more", others.len()),
         }
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_operation_that_runs_longest_is_named_and_finished_ones_are_counted() {
-        let mut progress = Progress::of(3);
+        let mut progress = Progress::apply(3);
         assert!(progress.take(&Message::ApplyStart { hook: hook("aws_eks_cluster.this", "create") }));
         assert!(progress.take(&Message::ApplyStart { hook: hook("aws_iam_role.node", "create") }));
         assert_eq!(progress.text(), "aws_eks_cluster.this creating, and 1 more");
@@ -86,7 +93,7 @@ mod tests {
 
     #[test]
     fn reading_data_is_no_operation() {
-        let mut progress = Progress::of(1);
+        let mut progress = Progress::apply(1);
         assert!(!progress.take(&Message::ApplyStart { hook: hook("data.aws_partition.current", "read") }));
         assert!(!progress.take(&Message::ApplyComplete { hook: hook("data.aws_partition.current", "read") }));
         assert_eq!((progress.done, progress.text().as_str()), (0, "applies"));
@@ -94,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_destroy_learns_its_length_on_the_way() {
-        let mut progress = Progress::default();
+        let mut progress = Progress::destroy();
         let plan = Summary { add: 0, change: 0, remove: 31 };
         assert!(progress.take(&Message::ChangeSummary { changes: plan }));
         assert!(!progress.take(&Message::ChangeSummary { changes: plan }));

@@ -91,16 +91,15 @@ impl<K: Kind> Stack<K> {
         if said.exit.code() == Some(0) {
             return self.clean(terraform).await;
         }
-        let judged = match judge_messages(&messages) {
-            Some(judged) => judged,
-            None => {
-                cx.progress("reads the plan");
-                // the plan's JSON may hold secrets: it goes through memory only
-                let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
-                let state = self.state(cx, terraform.backend).await?;
-                let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
-                judge(&shown, &cx.world.allow_replace, complete)?
-            }
+        let judged = if let Some(judged) = judge_messages(&messages) {
+            judged
+        } else {
+            cx.progress("reads the plan");
+            // the plan's JSON may hold secrets: it goes through memory only
+            let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+            let state = self.state(cx, terraform.backend).await?;
+            let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
+            judge(&shown, &cx.world.allow_replace, complete)?
         };
         judged.check()?;
         if judged.lines.is_empty() {
@@ -125,7 +124,7 @@ impl<K: Kind> Stack<K> {
         terraform.prepare().await?;
         let variables = self.variables(cx, folder, input)?;
         let args = ["destroy", "-json", "-input=false", "-auto-approve"];
-        run(terraform, terraform.command(args)?.args(variables), Progress::default()).await?;
+        run(terraform, terraform.command(args)?.args(variables), Progress::destroy()).await?;
         Ok(Some(format!("{} resources", state.resources)))
     }
 
@@ -188,7 +187,7 @@ impl<K: Kind> Step for Stack<K> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
         let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*change.file);
-        let progress = Progress::of(change.operations);
+        let progress = Progress::apply(change.operations);
         run(&terraform, command, progress).await.doing(format!("apply {}", self.named()))
     }
 

@@ -11,7 +11,7 @@ use crate::{
 
 /// S3 knows a new bucket everywhere after a moment.
 const KNOWN_EVERY: Duration = Duration::from_secs(1);
-const KNOWN_WITHIN: Duration = Duration::from_secs(60);
+const KNOWN_WITHIN: Duration = Duration::from_mins(1);
 
 pub struct StateBucket {
     region: Region,
