@@ -1,7 +1,7 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Exit, Failure};
+use super::Exit;
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -10,8 +10,8 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self, command: &mut clap::Command) -> Result<Exit, Failure> {
+    pub fn run(self, command: &mut clap::Command) -> Exit {
         clap_complete::generate(self.shell, command, "paydeploy", &mut std::io::stdout());
-        Ok(Exit::Ok)
+        Exit::Ok
     }
 }

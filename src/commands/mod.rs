@@ -123,7 +123,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         // these need no runtime, and answer at once
         Command::Config(command) => return command.run(),
-        Command::Completions(command) => return command.run(&mut Cli::command()),
+        Command::Completions(command) => return Ok(command.run(&mut Cli::command())),
         Command::Logs(command) => return command.run(),
         _ => {}
     }

@@ -29,7 +29,7 @@ fn detail(step: &StepId, verdict: &Verdict) -> String {
         }
         Verdict::Differs { summary, changes } => match changes.as_slice() {
             [] => summary.clone(),
-            [first, rest @ ..] if rest.is_empty() => first.clone(),
+            [only] => only.clone(),
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
         },
         Verdict::Failed { chain, .. } => chain.last().cloned().unwrap_or_default(),

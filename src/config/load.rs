@@ -256,7 +256,7 @@ impl Check<'_> {
         let hubs: Vec<&Region> = regions.values().filter(|region| region.role == Role::Hub).collect();
         match hubs.as_slice() {
             [] if !regions.is_empty() => {
-                self.problem("regions", "no region has the role `hub`: Argo CD needs one")
+                self.problem("regions", "no region has the role `hub`: Argo CD needs one");
             }
             [_, more @ ..] => {
                 for hub in more {

@@ -189,7 +189,7 @@ mod tests {
     fn a_failure_names_its_step_and_its_last_lines_only() {
         let mut build = Transcript::default();
         build.take(&vertexes(&[started("a", "RUN x"), started("b", "RUN make")]));
-        let text: String = (1..=20).map(|number| format!("line {number}\n")).collect();
+        let text = (1..=20).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
         build.take(&output("b", &text));
         build.take(&output("b", "make: *** stop"));
         let cancelled = Vertex { error: "context canceled".to_owned(), ..ended("a", "RUN x") };

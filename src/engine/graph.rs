@@ -69,7 +69,9 @@ impl<N: Needs> Needs for Option<N> {
     type Input = Option<N::Input>;
 
     fn ids(&self, into: &mut Vec<StepId>) {
-        self.iter().for_each(|need| need.ids(into));
+        if let Some(need) = self {
+            need.ids(into);
+        }
     }
 
     fn take(&self, facts: &Facts) -> Option<Self::Input> {
@@ -84,7 +86,9 @@ impl<N: Needs> Needs for Vec<N> {
     type Input = Vec<N::Input>;
 
     fn ids(&self, into: &mut Vec<StepId>) {
-        self.iter().for_each(|need| need.ids(into));
+        for need in self {
+            need.ids(into);
+        }
     }
 
     fn take(&self, facts: &Facts) -> Option<Self::Input> {

@@ -109,12 +109,12 @@ pub async fn run(
         failed: None,
         outcome: Outcome { facts, ..Outcome::default() },
     };
-    run.to_the_end().await;
+    run.drive().await;
     run.outcome
 }
 
 impl Loop<'_> {
-    async fn to_the_end(&mut self) {
+    async fn drive(&mut self) {
         loop {
             self.settle();
             self.start_ready();

@@ -111,7 +111,7 @@ impl Step for Simulated {
 
 /// Takes nothing, waits for all.
 fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
-    handles.into_iter().fold(After::default(), |after, handle| after.step(handle))
+    handles.into_iter().fold(After::default(), After::step)
 }
 
 async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
@@ -244,6 +244,35 @@ async fn a_second_run_finds_everything_as_it_should_be() {
     assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Unchanged { .. })));
 }
 
+/// Takes what there is and counts it.
+struct Counts(Arc<Mutex<Vec<usize>>>);
+impl Step for Counts {
+    type Input = Vec<String>;
+    type Fact = ();
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        StepId::global(Phase::Apps, "counts")
+    }
+
+    async fn read(&self, _cx: &Context, _input: &Vec<String>) -> Result<Seen<()>> {
+        Ok(Seen::ok((), ""))
+    }
+
+    async fn check(&self, _cx: &Context, input: &Vec<String>) -> Result<Check<()>> {
+        self.0.lock().unwrap().push(input.len());
+        Ok(Check::Clean(String::new()))
+    }
+
+    async fn apply(&self, _cx: &Context, _input: &Vec<String>, (): ()) -> Result<()> {
+        Ok(())
+    }
+
+    async fn destroy(&self, _cx: &Context, _input: Option<&Vec<String>>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_step_of_which_any_input_will_do_outlives_the_failure_of_one() {
     let log = Arc::default();
@@ -254,33 +283,6 @@ async fn a_step_of_which_any_input_will_do_outlives_the_failure_of_one() {
     let mut ids = Vec::new();
     needs.soft(&mut ids);
     assert_eq!(ids.len(), 2);
-    struct Counts(Arc<Mutex<Vec<usize>>>);
-    impl Step for Counts {
-        type Input = Vec<String>;
-        type Fact = ();
-        type Change = ();
-
-        fn id(&self) -> StepId {
-            StepId::global(Phase::Apps, "counts")
-        }
-
-        async fn read(&self, _cx: &Context, _input: &Vec<String>) -> Result<Seen<()>> {
-            Ok(Seen::ok((), ""))
-        }
-
-        async fn check(&self, _cx: &Context, input: &Vec<String>) -> Result<Check<()>> {
-            self.0.lock().unwrap().push(input.len());
-            Ok(Check::Clean(String::new()))
-        }
-
-        async fn apply(&self, _cx: &Context, _input: &Vec<String>, (): ()) -> Result<()> {
-            Ok(())
-        }
-
-        async fn destroy(&self, _cx: &Context, _input: Option<&Vec<String>>) -> Result<Option<String>> {
-            Ok(None)
-        }
-    }
     let counted = Arc::default();
     graph.add(Counts(Arc::clone(&counted)), needs);
     let outcome = go(&graph, Action::Up, |_| {}).await;

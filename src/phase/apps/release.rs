@@ -115,9 +115,8 @@ impl Release {
         let wanted = Wanted { commit: text("commit"), digest: text("digest") };
         match verdict::judge(&application, wanted) {
             Verdict::Healthy => {}
-            Verdict::Progressing(why) => change.troubles.push(why),
+            Verdict::Progressing(why) | Verdict::Degraded(why) => change.troubles.push(why),
             Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
-            Verdict::Degraded(why) => change.troubles.push(why),
         }
         change.count = workload::count(&change.here, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
