@@ -88,6 +88,7 @@ impl<E: Into<anyhow::Error>> From<E> for Error {
 /// Words added to a failed result on its way up.
 pub trait ErrorExt<T> {
     fn class(self, class: Class) -> Result<T>;
+    /// What the user should do, unless what is nearer to the cause has said so.
     fn hint(self, hint: impl Into<String>) -> Result<T>;
     /// What was being done, to be read after "failed to".
     fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T>;
@@ -99,7 +100,10 @@ impl<T, E: Into<Error>> ErrorExt<T> for std::result::Result<T, E> {
     }
 
     fn hint(self, hint: impl Into<String>) -> Result<T> {
-        self.map_err(|error| error.into().with_hint(hint))
+        self.map_err(|error| match error.into() {
+            error @ Error { hint: Some(_), .. } => error,
+            error => error.with_hint(hint),
+        })
     }
 
     fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T> {

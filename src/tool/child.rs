@@ -121,7 +121,9 @@ fn open_log(command: &Command, path: &Path) -> Result<(File, u64)> {
         let from = log.metadata()?.len();
         Ok((log, from))
     };
-    open().doing(format!("write the log `{}`", path.display()))
+    open()
+        .doing(format!("write the log `{}`", path.display()))
+        .hint("see that the disk of `.paydeploy` has room, and that its folder may be written to")
 }
 
 /// The last lines of a file, none from before `from`.
