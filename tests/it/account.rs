@@ -1,0 +1,101 @@
+//! An AWS account without a sandbox: the sandbox's AWS alone, with nothing real behind it. One for all tests of
+//! this process; each test has credentials of its own, so that it knows its own calls.
+
+use std::{
+    io::{self, BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    sync::LazyLock,
+};
+
+use serde_json::{Value, json};
+
+use crate::world::text;
+
+/// The account that the sandbox's AWS is; others are told from it by their credentials.
+pub const OURS: &str = "123456789012";
+
+const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/sandbox");
+
+pub struct Account {
+    pub endpoint: String,
+    _processes: [Child; 2],
+}
+
+/// Credentials as a user would have them in the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    pub id: String,
+    pub secret: String,
+    pub session: Option<String>,
+}
+
+/// The account; the first who asks starts it.
+pub fn account() -> &'static Account {
+    static ACCOUNT: LazyLock<Account> = LazyLock::new(Account::start);
+    &ACCOUNT
+}
+
+impl Account {
+    fn start() -> Self {
+        let mut aws = Command::new(SANDBOX);
+        aws.args(["aws", "--listen", "127.0.0.1:0"]);
+        // a group of its own: an interrupt in the terminal is not for it, its guard ends it
+        aws.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut aws = aws.spawn().unwrap_or_else(|error| panic!("{SANDBOX}: {error}"));
+        let guard = guard(aws.id());
+
+        let mut said = BufReader::new(aws.stderr.take().expect("it is piped"));
+        let mut lines = String::new();
+        let endpoint = loop {
+            let from = lines.len();
+            if said.read_line(&mut lines).unwrap() == 0 {
+                panic!("the sandbox's AWS did not start; has tests/setup been run?\n{lines}");
+            }
+            if let Some(address) = lines[from..].strip_prefix("listening on ") {
+                break format!("http://{}", address.trim());
+            }
+        };
+        // nobody reads its log, and it must not wait for one
+        std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+        Self { endpoint, _processes: [aws, guard] }
+    }
+
+    /// A new user of an account, with all rights there.
+    pub fn user(&self, name: &str, account: &str) -> Keys {
+        self.keys(&json!({ "user": name, "account": account }))
+    }
+
+    /// A session of a role that has ended.
+    pub fn ended_session(&self, role: &str) -> Keys {
+        self.keys(&json!({ "role": role, "expires_in": -1 }))
+    }
+
+    fn keys(&self, wanted: &Value) -> Keys {
+        let made = self.page(&["-d", &wanted.to_string()], "sessions");
+        let field = |name: &str| made[name].as_str().map(str::to_owned);
+        let (id, secret) = (field("AccessKeyId").unwrap(), field("SecretAccessKey").unwrap());
+        Keys { id, secret, session: field("SessionToken") }
+    }
+
+    /// The changing calls that were made with an access key, refused ones as well.
+    pub fn changes_by(&self, key: &str) -> Vec<String> {
+        let calls = self.page(&[], "calls?since=0");
+        let by_key = calls.as_array().unwrap().iter().filter(|call| call["access_key"] == key);
+        by_key.map(|call| call.to_string()).collect()
+    }
+
+    fn page(&self, args: &[&str], name: &str) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-sSf", "--noproxy", "*"]).args(args).arg(format!("{}/sandbox/{name}", self.endpoint));
+        serde_json::from_str(&text(&mut curl)).unwrap()
+    }
+}
+
+/// Ends a process when this one ends, however it ends: then the pipe that the guard reads from is closed.
+fn guard(process: u32) -> Child {
+    let mut guard = Command::new("sh");
+    guard.args(["-c", "read -r _; kill \"$0\"", &process.to_string()]);
+    guard.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    guard.spawn().unwrap()
+}

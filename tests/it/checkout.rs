@@ -1,0 +1,174 @@
+//! A team's clone of its repository, as `paydeploy` is run in it, with tools that only tell their version.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    account::{Keys, OURS, account},
+    world::{said, text},
+};
+
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+
+pub struct Checkout {
+    folder: TempDir,
+    pub keys: Keys,
+}
+
+impl Checkout {
+    /// A clone whose one commit is pushed, of somebody who may deploy.
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let user = format!("deployer-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let checkout = Self { folder: tempfile::tempdir().unwrap(), keys: account().user(&user, OURS) };
+        for folder in ["bin", "work/service"] {
+            fs::create_dir_all(checkout.folder.path().join(folder)).unwrap();
+        }
+        // whatever a user's own terraform has left in the stacks is none of the repository's
+        let copy = "tar -C \"$0\" --exclude .terraform -c terraform charts gitops | tar -C \"$1\" -x";
+        text(Command::new("sh").args(["-c", copy, REPOSITORY]).arg(checkout.work()));
+        let config = fs::read_to_string(Path::new(REPOSITORY).join("paydeploy.toml")).unwrap();
+        checkout.write("paydeploy.toml", &config);
+        let origin = format!("file://{}", checkout.origin().display());
+        checkout.edit("paydeploy.toml", "https://git.example/payments.git", &origin);
+        checkout.write("service/Dockerfile", "FROM scratch\n");
+
+        checkout.tool("terraform", "{\"terraform_version\": \"1.13.4\"}");
+        checkout.tool("helm", "v3.19.0");
+        let git = text(Command::new("sh").args(["-c", "command -v git"]));
+        std::os::unix::fs::symlink(git.trim(), checkout.bin().join("git")).unwrap();
+
+        checkout.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
+        checkout.git(&["init", "--quiet", "--initial-branch=main"]);
+        checkout.commit("the first");
+        checkout.push();
+        checkout
+    }
+
+    pub fn with_keys(keys: Keys) -> Self {
+        Self { keys, ..Self::new() }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    fn origin(&self) -> PathBuf {
+        self.folder.path().join("origin.git")
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.folder.path().join("bin")
+    }
+
+    /// What the tools were run for, beside their version; a line each.
+    pub fn ran(&self) -> String {
+        fs::read_to_string(self.folder.path().join("ran")).unwrap_or_default()
+    }
+
+    /// What the clone's credentials have changed in the account, or tried to.
+    pub fn changes(&self) -> Vec<String> {
+        account().changes_by(&self.keys.id)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.work().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Replaces what must be there in a file.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        assert!(text.contains(from), "`{name}` has no `{from}`");
+        self.write(name, &text.replace(from, to));
+    }
+
+    pub fn commit(&self, message: &str) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", message]);
+    }
+
+    pub fn push(&self) {
+        self.git(&["push", "--quiet", "../origin.git", "main"]);
+    }
+
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        git.env("HOME", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
+        git.args(["-c", "user.name=somebody", "-c", "user.email=somebody@payments.example"]);
+        text(git.args(args).current_dir(self.work()))
+    }
+
+    /// Puts a tool first on PATH that tells this version, and writes down whatever else it is run for.
+    pub fn tool(&self, name: &str, version: &str) {
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" = version ] || {{ echo \"{name} $*\" >>'{}'; exit 1; }}\necho '{version}'\n",
+            self.folder.path().join("ran").display()
+        );
+        // by another process: what this one has open for writing, a child of another test may hold, and
+        // nobody can run it then
+        let write = "printf %s \"$1\" >\"$0\" && chmod +x \"$0\"";
+        text(Command::new("sh").args(["-c", write]).arg(self.bin().join(name)).arg(script));
+    }
+
+    pub fn without_tool(&self, name: &str) {
+        fs::remove_file(self.bin().join(name)).unwrap();
+    }
+
+    /// A program in the clone, with a small environment and the clone's credentials.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(self.work()).stdin(std::process::Stdio::null());
+        command.env("PATH", self.bin()).env("HOME", self.folder.path()).env("TERM", "dumb");
+        command.env("AWS_ENDPOINT_URL", &account().endpoint).env("AWS_EC2_METADATA_DISABLED", "true");
+        let Keys { id, secret, session } = &self.keys;
+        if !id.is_empty() {
+            command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+        }
+        if let Some(session) = session {
+            command.env("AWS_SESSION_TOKEN", session);
+        }
+        command
+    }
+
+    /// Runs the program under test, which must end with a code and must not have changed anything. All it said.
+    pub fn refused(&self, code: i32, args: &[&str]) -> String {
+        self.changed_nothing(code, self.command(env!("CARGO_BIN_EXE_paydeploy")).args(args))
+    }
+
+    /// As `refused`, of a command that runs the program in its own way.
+    pub fn changed_nothing(&self, code: i32, command: &mut Command) -> String {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let (changes, ran) = (self.changes(), self.ran());
+        assert!(changes.is_empty() && ran.is_empty(), "{changes:#?}\n{ran}\n{said}");
+        self.no_secret_in(&output);
+        said
+    }
+
+    /// Neither what was said nor what was left behind holds the credentials.
+    fn no_secret_in(&self, output: &Output) {
+        let secrets = [Some(&self.keys.secret), self.keys.session.as_ref()];
+        for secret in secrets.into_iter().flatten().filter(|secret| !secret.is_empty()) {
+            let said = said(output);
+            assert!(!said.contains(secret), "{said}");
+            let found = Command::new("grep")
+                .args(["-rlF", "--", secret, ".paydeploy"])
+                .current_dir(self.work())
+                .output();
+            let found = String::from_utf8(found.unwrap().stdout).unwrap();
+            assert!(found.is_empty(), "a secret is in {found}");
+        }
+    }
+}
