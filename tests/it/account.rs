@@ -49,9 +49,8 @@ impl Account {
         let mut lines = String::new();
         let endpoint = loop {
             let from = lines.len();
-            if said.read_line(&mut lines).unwrap() == 0 {
-                panic!("the sandbox's AWS did not start; has tests/setup been run?\n{lines}");
-            }
+            let more = said.read_line(&mut lines).unwrap() > 0;
+            assert!(more, "the sandbox's AWS did not start; has tests/setup been run?\n{lines}");
             if let Some(address) = lines[from..].strip_prefix("listening on ") {
                 break format!("http://{}", address.trim());
             }
@@ -82,7 +81,7 @@ impl Account {
     pub fn changes_by(&self, key: &str) -> Vec<String> {
         let calls = self.page(&[], "calls?since=0");
         let by_key = calls.as_array().unwrap().iter().filter(|call| call["access_key"] == key);
-        by_key.map(|call| call.to_string()).collect()
+        by_key.map(Value::to_string).collect()
     }
 
     fn page(&self, args: &[&str], name: &str) -> Value {
