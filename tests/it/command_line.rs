@@ -56,6 +56,7 @@ fn the_hub_is_not_taken_down_while_spokes_are_configured() {
 #[test]
 fn an_aws_that_does_not_answer_is_unknown_and_not_absent() {
     let workspace = Workspace::new();
+    workspace.commit();
     let assert = workspace.paydeploy().args(["status", "--region", "spain"]).assert().code(7);
     let told = stderr(&assert) + &stdout(&assert);
     assert!(!told.contains("a-secret-that-no-output-may-hold"), "{told}");

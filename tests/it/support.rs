@@ -78,6 +78,14 @@ impl Workspace {
         self.0.path()
     }
 
+    /// Makes the folder a repository with one commit.
+    pub fn commit(&self) {
+        let identity = ["-c", "user.name=x", "-c", "user.email=x@example"];
+        for args in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "--message=one"]] {
+            Command::new("git").current_dir(self.path()).args(identity).args(args).assert().success();
+        }
+    }
+
     /// The program in this folder, with credentials of nobody and an AWS that does not answer.
     pub fn paydeploy(&self) -> Command {
         let mut command = paydeploy();
