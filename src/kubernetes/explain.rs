@@ -35,7 +35,8 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
     let list = api.list(&ListParams::default().fields(&fields)).await.ok()?;
-    let newest = list.items.into_iter().max_by_key(|event| {
+    let news = list.items.into_iter().filter(|event| event.reason.as_deref() != Some("BackOff"));
+    let newest = news.max_by_key(|event| {
         let seen = event.last_timestamp.as_ref().map(|time| time.0);
         seen.or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
     })?;
@@ -98,10 +99,9 @@ fn state(state: &ContainerState) -> Option<String> {
         if matches!(reason, "ContainerCreating" | "PodInitializing") {
             return None;
         }
-        return Some(match waiting.message.as_deref() {
-            Some(message) => format!("{reason}: {message}"),
-            None => reason.to_owned(),
-        });
+        // how a crash loop's message is worded says nothing: how the container ended does
+        let message = waiting.message.as_deref().filter(|_| reason != "CrashLoopBackOff");
+        return Some(message.map_or(reason.to_owned(), |message| format!("{reason}: {message}")));
     }
     ended(state)
 }
@@ -134,7 +134,7 @@ mod tests {
                 "lastState": { "terminated": { "reason": "Error", "exitCode": 2 } },
             }],
         }));
-        assert_eq!(said.unwrap(), "CrashLoopBackOff: back-off 40s (before: Error, exit code 2)");
+        assert_eq!(said.unwrap(), "CrashLoopBackOff (before: Error, exit code 2)");
     }
 
     #[test]

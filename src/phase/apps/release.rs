@@ -115,7 +115,9 @@ impl Release {
         let wanted = Wanted { commit: text("commit"), digest: text("digest") };
         match verdict::judge(&application, wanted) {
             Verdict::Healthy => {}
-            Verdict::Progressing(why) | Verdict::Degraded(why) => change.troubles.push(why),
+            Verdict::Progressing(why) | Verdict::Settling(why) | Verdict::Degraded(why) => {
+                change.troubles.push(why);
+            }
             Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
         }
         change.count = workload::count(&change.here, &application, wanted.digest).await?;

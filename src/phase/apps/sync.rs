@@ -81,10 +81,11 @@ impl Sync<'_> {
         };
         let verdict = verdict::judge(&application, self.wanted());
         let mut troubles = Vec::new();
-        if matches!(verdict, Verdict::Progressing(_) | Verdict::Degraded(_)) {
+        if matches!(verdict, Verdict::Settling(_) | Verdict::Degraded(_)) {
             troubles = self.troubles(&application).await;
         }
-        let told = |why: String| [vec![why], troubles].concat().join(", ");
+        let told =
+            |why: String| if troubles.is_empty() { why } else { format!("{why}: {}", troubles.join(", ")) };
         let anew = {
             let mut memory = memory.lock().expect("nobody panics with it");
             memory.last = Some(application);
@@ -93,7 +94,7 @@ impl Sync<'_> {
             }
             match verdict {
                 Verdict::Healthy => return Ok(Poll::Ready(())),
-                Verdict::Progressing(why) => return Ok(Poll::Pending(told(why))),
+                Verdict::Progressing(why) | Verdict::Settling(why) => return Ok(Poll::Pending(told(why))),
                 Verdict::Degraded(why) => {
                     let since = *memory.degraded_since.get_or_insert_with(Instant::now);
                     if since.elapsed() < DEGRADED {

@@ -15,9 +15,11 @@ pub(super) enum Verdict {
     Healthy,
     /// On its way; what is missing.
     Progressing(String),
+    /// Synced, and its objects on their way; which, Argo CD 3 keeps to itself.
+    Settling(String),
     /// This release's sync has ended without success, its retries used up; Argo CD does not try it again.
     Failed { why: String, started: String },
-    /// Synced, and not well. Argo CD 3 keeps to itself which object it is.
+    /// Synced, and not well.
     Degraded(String),
 }
 
@@ -93,7 +95,7 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     match health {
         "Healthy" => Verdict::Healthy,
         "Degraded" => Verdict::Degraded(with_why("degraded", &ill())),
-        other => Verdict::Progressing(with_why(&other.to_lowercase(), &ill())),
+        other => Verdict::Settling(with_why(&other.to_lowercase(), &ill())),
     }
 }
 

@@ -38,12 +38,19 @@ pub(super) async fn count(client: &Client, application: &Value, digest: &str) ->
         if let Some(why) = ready::judge("Deployment", &live) {
             count.missing.push(format!("deployment `{}`: {why}", managed.name));
         }
+        let mut others = 0;
         for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
             count.pods += 1;
-            match lack(pod, digest) {
-                None => count.ready += 1,
-                Some(why) => count.missing.push(format!("pod `{}` {why}", pod.name_any())),
+            if !runs(pod, digest) {
+                others += 1;
+            } else if let Some(why) = unready(pod) {
+                count.missing.push(format!("pod `{}`: {why}", pod.name_any()));
+            } else {
+                count.ready += 1;
             }
+        }
+        if others > 0 {
+            count.missing.push(format!("{others} of {} pods run another image", count.pods));
         }
     }
     Ok(count)
@@ -77,15 +84,15 @@ async fn below_minimum(client: &Client, managed: &Managed) -> Result<Option<Stri
     Ok((now < least).then(|| format!("autoscaler `{name}` has {now} of at least {least} pods")))
 }
 
-fn lack(pod: &Pod, digest: &str) -> Option<String> {
-    let runs = |image: &str| image.rsplit_once('@').is_some_and(|(_, found)| found == digest);
+fn runs(pod: &Pod, digest: &str) -> bool {
+    let is_it = |image: &str| image.rsplit_once('@').is_some_and(|(_, found)| found == digest);
     let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
-    if !containers.iter().any(|container| container.image.as_deref().is_some_and(runs)) {
-        return Some("runs another image".to_owned());
-    }
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let is_ready =
-        conditions.clone().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    containers.iter().any(|container| container.image.as_deref().is_some_and(is_it))
+}
+
+fn unready(pod: &Pod) -> Option<String> {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
     (!is_ready).then(|| kubernetes::pod_trouble(pod).unwrap_or_else(|| "is not ready".to_owned()))
 }
 
@@ -173,10 +180,11 @@ mod tests {
 
     #[test]
     fn a_pod_counts_when_it_is_ready_and_runs_the_digest() {
-        assert_eq!(lack(&pod("ecr/payments@sha256:2", "True"), "sha256:2"), None);
-        assert_eq!(lack(&pod("ecr/payments@sha256:1", "True"), "sha256:2").unwrap(), "runs another image");
-        assert_eq!(lack(&pod("ecr/payments:sha256:2", "True"), "sha256:2").unwrap(), "runs another image");
-        let unready = lack(&pod("ecr/payments@sha256:2", "False"), "sha256:2").unwrap();
+        assert!(runs(&pod("ecr/payments@sha256:2", "True"), "sha256:2"));
+        assert!(!runs(&pod("ecr/payments@sha256:1", "True"), "sha256:2"));
+        assert!(!runs(&pod("ecr/payments:sha256:2", "True"), "sha256:2"));
+        assert_eq!(unready(&pod("x", "True")), None);
+        let unready = unready(&pod("x", "False")).unwrap();
         assert!(unready.contains("unready status"), "{unready}");
     }
 
