@@ -1,11 +1,11 @@
 //! AWS: clients by region, and what its errors mean.
 
-pub mod bucket;
 pub mod balancers;
+pub mod bucket;
 mod error;
-pub mod registry;
 pub mod identity;
 mod partition;
+pub mod registry;
 pub mod state_file;
 pub mod token;
 
