@@ -1,4 +1,4 @@
-//! The parts of `paydeploy`; the binary only parses and dispatches. Imports point down this list.
+//! The parts of `paydeploy`; the binary only parses and dispatches. `docs/architecture.md` says what each is for.
 
 pub mod aws;
 pub mod commands;
