@@ -1,6 +1,6 @@
 //! What is wrong before anything is begun: `paydeploy` names the place and the remedy, ends with the code that
 //! says so, changes nothing and tells no secret. An engine that does not run and a registry that is down need a
-//! region that is half up: the journey has those.
+//! region that is half up, and are not tested yet.
 
 use std::{
     fs,
