@@ -18,7 +18,22 @@ pub async fn pods(client: &Client, namespace: &str, selector: &str) -> Vec<Strin
     let Ok(list) = api.list(&ListParams::default().labels(selector)).await else { return Vec::new() };
     let unwell = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?)));
     let told = unwell.take(PODS).map(|(pod, trouble)| one(client, namespace, pod, trouble));
-    join_all(told).await.concat()
+    without_echo(join_all(told).await)
+}
+
+/// Pods of a kind mostly fail alike: what the one before has said is not said again.
+fn without_echo(told: Vec<Vec<String>>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut before: &[String] = &[];
+    for pod in &told {
+        let (head, words) = pod.split_at(1.min(pod.len()));
+        lines.extend_from_slice(head);
+        if words != before {
+            lines.extend_from_slice(words);
+        }
+        before = words;
+    }
+    lines
 }
 
 async fn one(client: &Client, namespace: &str, pod: &Pod, trouble: String) -> Vec<String> {
@@ -144,6 +159,13 @@ mod tests {
             "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/2 nodes are available" }],
         }));
         assert_eq!(said.unwrap(), "is not scheduled: 0/2 nodes are available");
+    }
+
+    #[test]
+    fn what_pods_say_alike_is_said_once() {
+        let pod = |name: &str, words: &str| vec![name.to_owned(), words.to_owned()];
+        let lines = without_echo(vec![pod("a", "no"), pod("b", "no"), pod("c", "never"), Vec::new()]);
+        assert_eq!(lines, ["a", "no", "b", "c", "never"]);
     }
 
     #[test]

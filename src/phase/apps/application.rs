@@ -52,9 +52,20 @@ impl Application {
                     "syncOptions": ["CreateNamespace=false", "ServerSideApply=true"],
                 },
             },
+            // Argo CD merges what it notes of an operation into what it noted of the one before: the failed
+            // hooks and used-up retries of that one would be this one's
+            "status": { "operationState": null },
         });
         let patched = self.api().patch(&self.name, &PatchParams::default(), &Patch::Merge(operation)).await;
         patched.map_err(classify).doing(format!("begin a sync of Application `{}`", self.name))?;
+        Ok(())
+    }
+
+    /// Ends the operation under way.
+    pub async fn end_sync(&self) -> Result<()> {
+        let patch = Patch::Merge(json!({ "status": { "operationState": { "phase": "Terminating" } } }));
+        let patched = self.api().patch(&self.name, &PatchParams::default(), &patch).await;
+        patched.map_err(classify).doing(format!("end a sync of Application `{}`", self.name))?;
         Ok(())
     }
 

@@ -115,6 +115,7 @@ impl Release {
         let wanted = Wanted { commit: text("commit"), digest: text("digest") };
         match verdict::judge(&application, wanted) {
             Verdict::Healthy => {}
+            Verdict::Occupied => change.troubles.push("waits for the sync of another release".to_owned()),
             Verdict::Progressing(why) | Verdict::Settling(why) | Verdict::Degraded(why) => {
                 change.troubles.push(why);
             }

@@ -45,8 +45,8 @@ pub(super) struct Sync<'a> {
 #[derive(Default)]
 struct Memory {
     degraded_since: Option<Instant>,
-    /// When the failed sync that was begun anew had started.
-    begun_anew: Option<String>,
+    /// When the sync had started that failed before this run.
+    failed_before: Option<String>,
     last: Option<Value>,
 }
 
@@ -64,7 +64,7 @@ impl Sync<'_> {
 
     /// Synced and Healthy at this release.
     async fn healthy(&self) -> Result<()> {
-        let memory = Mutex::new(Memory::default());
+        let memory = Mutex::new(Memory { failed_before: self.begin_anew().await?, ..Memory::default() });
         let what = format!("Application `{}`", self.application.name);
         let waited = self.cx.wait(&what, LOOK, HEALTHY, || self.look(&memory)).await;
         let memory = memory.into_inner().expect("nobody panics with it");
@@ -74,50 +74,53 @@ impl Sync<'_> {
         }
     }
 
+    /// Begins a sync of this very release anew, if one has failed before; says when that one had started.
+    async fn begin_anew(&self) -> Result<Option<String>> {
+        let Some(application) = self.application.look().await? else { return Ok(None) };
+        let Verdict::Failed { started, .. } = verdict::judge(&application, self.wanted()) else {
+            return Ok(None);
+        };
+        self.cx.progress("begins the sync anew that has failed before");
+        self.application.sync_again(self.release).await?;
+        Ok(Some(started))
+    }
+
     async fn look(&self, memory: &Mutex<Memory>) -> Result<Poll<()>> {
         let Some(application) = self.application.look().await? else {
             let why = generation_error(self.hub).await?;
             return Ok(Poll::Pending(why.unwrap_or_else(|| "it is not there yet".to_owned())));
         };
         let verdict = verdict::judge(&application, self.wanted());
+        if verdict == Verdict::Occupied {
+            self.application.end_sync().await?;
+        }
         let mut troubles = Vec::new();
         if matches!(verdict, Verdict::Settling(_) | Verdict::Degraded(_)) {
             troubles = self.troubles(&application).await;
         }
         let told =
             |why: String| if troubles.is_empty() { why } else { format!("{why}: {}", troubles.join(", ")) };
-        let anew = {
-            let mut memory = memory.lock().expect("nobody panics with it");
-            memory.last = Some(application);
-            if !matches!(verdict, Verdict::Degraded(_)) {
-                memory.degraded_since = None;
-            }
-            match verdict {
-                Verdict::Healthy => return Ok(Poll::Ready(())),
-                Verdict::Progressing(why) | Verdict::Settling(why) => return Ok(Poll::Pending(told(why))),
-                Verdict::Degraded(why) => {
-                    let since = *memory.degraded_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() < DEGRADED {
-                        return Ok(Poll::Pending(told(why)));
-                    }
-                    return Err(self.error(&format!("is {}", told(why))));
-                }
-                Verdict::Failed { why, started } => match &memory.begun_anew {
-                    Some(earlier) if *earlier != started => {
-                        return Err(self.error(&format!("could not be synced: {why}")));
-                    }
-                    Some(_) => false,
-                    None => {
-                        memory.begun_anew = Some(started);
-                        true
-                    }
-                },
-            }
-        };
-        if anew {
-            self.application.sync_again(self.release).await?;
+        let mut memory = memory.lock().expect("nobody panics with it");
+        memory.last = Some(application);
+        if !matches!(verdict, Verdict::Degraded(_)) {
+            memory.degraded_since = None;
         }
-        Ok(Poll::Pending("its last sync failed; a new one begins".to_owned()))
+        match verdict {
+            Verdict::Healthy => Ok(Poll::Ready(())),
+            Verdict::Occupied => Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned())),
+            Verdict::Progressing(why) | Verdict::Settling(why) => Ok(Poll::Pending(told(why))),
+            Verdict::Degraded(why) => {
+                let since = *memory.degraded_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < DEGRADED {
+                    return Ok(Poll::Pending(told(why)));
+                }
+                Err(self.error(&format!("is {}", told(why))))
+            }
+            Verdict::Failed { started, .. } if memory.failed_before.as_ref() == Some(&started) => {
+                Ok(Poll::Pending("the sync that failed before begins anew".to_owned()))
+            }
+            Verdict::Failed { why, .. } => Err(self.error(&format!("could not be synced: {why}"))),
+        }
     }
 
     /// What the objects of the region say themselves, as Argo CD does not pass it on.

@@ -17,6 +17,8 @@ pub(super) enum Verdict {
     Progressing(String),
     /// Synced, and its objects on their way; which, Argo CD 3 keeps to itself.
     Settling(String),
+    /// A failed sync of another release waits for its next try, and keeps this one's from beginning.
+    Occupied,
     /// This release's sync has ended without success, its retries used up; Argo CD does not try it again.
     Failed { why: String, started: String },
     /// Synced, and not well.
@@ -67,9 +69,10 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     // an operation on its way may not have a result yet: then its own words say what it is for
     let is_ours = is_of(&result["source"], wanted);
     match operation["phase"].as_str() {
+        Some("Running") if is_obsolete(operation, wanted) => return Verdict::Occupied,
         Some("Running") if is_ours || result.is_null() => {
-            let message = operation["message"].as_str().unwrap_or_default();
-            return Verdict::Progressing(with_why("syncs", message));
+            // between two tries the result is that of the first
+            return Verdict::Progressing(with_why("syncs", &failure(operation)));
         }
         Some("Failed" | "Error") if is_ours => {
             let started = operation["startedAt"].as_str().unwrap_or_default().to_owned();
@@ -99,6 +102,13 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
     }
 }
 
+/// Whether a sync is of another commit and only waits: ended then, it leaves nothing half done.
+fn is_obsolete(operation: &Value, wanted: Wanted) -> bool {
+    let revision = operation.pointer("/operation/sync/revision").and_then(Value::as_str);
+    let message = operation["message"].as_str().unwrap_or_default();
+    revision.is_some_and(|revision| revision != wanted.commit) && message.contains("Retrying attempt")
+}
+
 /// Errors that Argo CD reports beside a sync: a repository or a cluster that it cannot read, a spec that it
 /// does not take.
 fn conditions(status: &Value) -> Option<String> {
@@ -111,6 +121,7 @@ fn conditions(status: &Value) -> Option<String> {
     (!errors.is_empty()).then(|| errors.join("; "))
 }
 
+/// An operation's message, and the objects that have failed with theirs.
 fn failure(operation: &Value) -> String {
     let results = operation["syncResult"]["resources"].as_array();
     let failed = |result: &&Value| {
@@ -118,11 +129,15 @@ fn failure(operation: &Value) -> String {
     };
     let told = |result: &Value| {
         let Managed { kind, name, .. } = named(result);
-        format!("{} `{name}`: {}", kind.to_lowercase(), said(&result["message"]))
+        with_why(&format!("{} `{name}`", kind.to_lowercase()), result["message"].as_str().unwrap_or_default())
     };
     let lines: Vec<_> = results.into_iter().flatten().filter(failed).map(told).collect();
-    let message = said(&operation["message"]);
-    if lines.is_empty() { message } else { format!("{message} ({})", lines.join("; ")) }
+    let message = operation["message"].as_str().unwrap_or_default();
+    match (message, lines.is_empty()) {
+        (message, true) => message.to_owned(),
+        ("", false) => lines.join("; "),
+        (message, false) => format!("{message} ({})", lines.join("; ")),
+    }
 }
 
 fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
@@ -142,10 +157,6 @@ fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
 
 fn with_why(what: &str, why: &str) -> String {
     if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") }
-}
-
-fn said(message: &Value) -> String {
-    message.as_str().filter(|text| !text.is_empty()).unwrap_or("no reason given").to_owned()
 }
 
 #[cfg(test)]
@@ -222,10 +233,31 @@ mod tests {
     #[test]
     fn a_sync_that_retries_is_on_its_way_and_says_why() {
         let mut status = synced("Missing");
-        status["operationState"] = json!({ "phase": "Running", "message": "Retrying attempt #2" });
-        assert_eq!(progress(status.clone()), "syncs: Retrying attempt #2");
+        let job = json!({ "kind": "Job", "name": "api-migrate", "hookPhase": "Failed", "message": "backoff limit" });
+        status["operationState"] = json!({
+            "phase": "Running", "message": "Retrying attempt #2",
+            "syncResult": { "source": ours(), "resources": [job] },
+        });
+        assert_eq!(progress(status.clone()), "syncs: Retrying attempt #2 (job `api-migrate`: backoff limit)");
         status["operationState"] = json!({ "phase": "Running" });
         assert_eq!(progress(status), "syncs");
+    }
+
+    #[test]
+    fn a_failed_sync_of_another_release_is_not_waited_for() {
+        let mut status = synced("Missing");
+        let operation = |revision: &str, message: &str| {
+            let operation = json!({ "sync": { "revision": revision } });
+            json!({ "phase": "Running", "message": message, "operation": operation, "syncResult": { "source": ours() } })
+        };
+        status["operationState"] = operation("c1", "it failed. Retrying attempt #3 at 8:46PM.");
+        assert_eq!(verdict(status.clone()), Verdict::Occupied);
+        for (revision, message) in
+            [("c2", "it failed. Retrying attempt #3 at 8:46PM."), ("c1", "waits for a hook")]
+        {
+            status["operationState"] = operation(revision, message);
+            assert!(matches!(verdict(status.clone()), Verdict::Progressing(_)), "{revision}");
+        }
     }
 
     #[test]
