@@ -30,6 +30,11 @@ fn parse(text: &str) -> Result<Credentials> {
     Ok(known.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
+/// The repository Secret's name.
+pub(super) fn name(project: &str) -> String {
+    format!("repository-{project}")
+}
+
 /// The Secret by which Argo CD knows the repository.
 pub(super) fn repository(project: &str, namespace: &str, url: &str, credentials: &Credentials) -> Value {
     let encoded = |text: &str| Value::from(BASE64_STANDARD.encode(text));
@@ -41,7 +46,7 @@ pub(super) fn repository(project: &str, namespace: &str, url: &str, credentials:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": format!("repository-{project}"),
+            "name": name(project),
             "namespace": namespace,
             "labels": { "argocd.argoproj.io/secret-type": "repository" },
         },

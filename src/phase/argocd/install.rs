@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, ListParams},
@@ -119,7 +120,7 @@ impl Step for Install {
             }
         }
         Ok(if lines.is_empty() {
-            Check::Clean(found.wanted.version)
+            Check::Clean(found.compared.stored.map(|stored| stored.app_version).unwrap_or_default())
         } else {
             Check::Change { lines, change: found }
         })
@@ -145,6 +146,8 @@ impl Step for Install {
         let Some(stored) = helm::latest(&client, &addon.namespace, RELEASE).await? else { return Ok(None) };
         refuse_with_applications(&client, &addon.namespace).await?;
         helm::uninstall(cx, &access, &addon.namespace, RELEASE).await?;
+        let secrets: Api<Secret> = Api::namespaced(client, &addon.namespace);
+        kubernetes::delete(&secrets, &git::name(&self.project)).await?;
         Ok(Some(format!("{} removed", stored.app_version)))
     }
 }
