@@ -16,6 +16,10 @@ mock_provider "aws" {
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
   }
+  # else a random word, and the provider refuses one that begins with a digit
+  mock_resource "aws_db_proxy_default_target_group" {
+    defaults = { name = "default" }
+  }
   mock_resource "aws_db_instance" {
     defaults = {
       address            = "payments.abc.eu-south-2.rds.amazonaws.com"
