@@ -28,7 +28,7 @@ impl Down {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(&self.common, Vec::new()).await?;
         let _lock = session.lock().await?;
-        let plan = plan::build(session.config(), Shape::default());
+        let plan = plan::build(session.config(), &Shape::default());
         self.refuse_a_hub_with_spokes(&session)?;
 
         let seen = session.look(&plan.graph).await?;

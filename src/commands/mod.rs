@@ -10,6 +10,7 @@ mod logs;
 mod orphans;
 mod phase;
 mod plan;
+mod rollout;
 mod session;
 mod status;
 mod table;

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, kubeconfig::Merge, session::Session};
+use super::{Common, Exit, Failure, exit, kubeconfig::Merge, rollout, session::Session};
 use crate::{
     engine::Facts,
-    plan::{self, Shape},
+    plan,
     report::{self, Output},
     step::{self, Action, Phase as Name, StepId, Verdict},
 };
@@ -31,7 +31,7 @@ impl Phase {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(&self.common, self.allow_replace).await?;
         let _lock = session.lock().await?;
-        let plan = plan::build(session.config(), Shape::default());
+        let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let named = |step: &StepId| self.names.contains(&step.phase) && session.is_chosen(step);
         let wanted: Vec<StepId> = plan.graph.ids().filter(|step| named(step)).cloned().collect();
         let with_ancestors = plan.graph.with_ancestors(wanted);

@@ -1,9 +1,9 @@
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, session::Session};
+use super::{Common, Exit, Failure, exit, rollout, session::Session};
 use crate::{
     engine::{Facts, Outcome},
-    plan::{self, Shape},
+    plan,
     report::Output,
     step::{Action, StepId, Verdict},
 };
@@ -22,7 +22,7 @@ impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(&self.common, Vec::new()).await?;
         let _lock = session.lock().await?;
-        let plan = plan::build(session.config(), Shape::default());
+        let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));
         let outcome = session.run("plan", &plan.graph, &orders, Facts::default()).await?;
         eprint!("{}", session.failures("plan", &outcome));

@@ -20,7 +20,7 @@ use crate::{
     engine::{self, Budget, Facts, Graph, Orders, Outcome},
     report::{self, Links, Output, Report},
     state::{self, Journal, Lock, LockError, Store, Unfinished},
-    step::{Action, Cancel, Event, Events, Message, RegionName, RunId, StepId, Verdict, World},
+    step::{Action, Cancel, Event, Events, Message, RegionName, RunId, StepId, World},
     tool::Tools,
 };
 
@@ -146,8 +146,18 @@ impl Session {
 
     /// Reads every step of a graph, without a lock or a journal: nothing is changed and no process is started.
     pub async fn look(&self, graph: &Graph) -> Result<Outcome, Failure> {
-        let orders =
-            Orders { budget: LOOK, logs: self.look_logs(), ..self.orders(self.actions(graph, Action::Read)) };
+        self.look_for(graph, graph.ids().cloned()).await
+    }
+
+    /// Reads the steps given and all that they depend on, and no other.
+    pub async fn look_for(
+        &self,
+        graph: &Graph,
+        steps: impl IntoIterator<Item = StepId>,
+    ) -> Result<Outcome, Failure> {
+        let steps = graph.with_ancestors(steps).into_iter();
+        let actions = steps.map(|step| (step, Action::Read)).collect();
+        let orders = Orders { budget: LOOK, logs: self.look_logs(), ..self.orders(actions) };
         let mut owner = Owner { journal: None, report: None, cancel: Cancel::default(), broken: None };
         owner.drive(self, graph, &orders, Facts::default()).await
     }
@@ -358,16 +368,6 @@ impl Signals {
             _ = self.hang_up.recv() => {}
         }
     }
-}
-
-/// Whether a deployment is there already: then a new release goes region by region.
-pub fn has_release(outcome: &Outcome) -> bool {
-    let release = |(step, verdict): (&StepId, &Verdict)| {
-        step.phase == crate::step::Phase::Apps
-            && step.region.is_some()
-            && matches!(verdict, Verdict::Unchanged { .. } | Verdict::Differs { .. })
-    };
-    outcome.verdicts.iter().any(release)
 }
 
 /// Removes the folders of old runs beyond the newest hundred.

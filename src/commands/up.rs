@@ -3,11 +3,12 @@ use clap::Args;
 use super::{
     Common, Exit, Failure, exit,
     kubeconfig::Merge,
+    rollout,
     session::{self, Session},
 };
 use crate::{
     engine::{Facts, Outcome},
-    plan::{self, Shape},
+    plan,
     report::{self, Output},
     step::Action,
 };
@@ -35,9 +36,7 @@ impl Up {
         let session = Session::open(&self.common, self.allow_replace).await?;
         let _lock = session.lock().await?;
         session::forget_old_runs(&session.store);
-        let first = plan::build(session.config(), Shape::default());
-        let seen = session.look(&first.graph).await?;
-        let plan = plan::build(session.config(), Shape { rollout_in_order: session::has_release(&seen) });
+        let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let mut orders = session.orders(session.actions(&plan.graph, Action::Up));
         orders.fail_fast = self.fail_fast;
         let began = std::time::Instant::now();

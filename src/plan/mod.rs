@@ -1,6 +1,6 @@
 //! From a configuration to the graph. The only place that names phases; pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{Config, Region},
@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// How the graph is to be laid.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Shape {
-    /// A new release reaches the next region only when the one before is healthy. Not for a first
-    /// deployment, where nobody is served yet, and not for a teardown.
-    pub rollout_in_order: bool,
+    /// Regions that a release reaches one after the other, in the order of `[rollout]`: the next only when
+    /// the one before is healthy. None for a first deployment, where nobody is served yet.
+    pub in_order: BTreeSet<RegionName>,
 }
 
 /// The graph, and those of its facts that a command shows at its end.
@@ -43,7 +43,7 @@ struct Ground {
 }
 
 /// Lays the graph over all regions of a configuration.
-pub fn build(config: &Config, shape: Shape) -> Plan {
+pub fn build(config: &Config, shape: &Shape) -> Plan {
     let mut graph = Graph::default();
     let preflight = graph.add(preflight::look(config), ());
     let foundations: BTreeMap<&RegionName, Handle<fact::Foundation>> = config
@@ -70,6 +70,7 @@ pub fn build(config: &Config, shape: Shape) -> Plan {
     let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo.clone()));
 
     let mut releases: BTreeMap<RegionName, Handle<fact::Release>> = BTreeMap::new();
+    let mut before: Option<Handle<fact::Release>> = None;
     for name in &config.rollout {
         let (region, ground) = (&config.regions[name], &grounds[name]);
         let image = graph.add(docker::region(config, region), (built.clone(), ground.foundation.clone()));
@@ -79,7 +80,8 @@ pub fn build(config: &Config, shape: Shape) -> Plan {
         let registration = (here.clone(), there.clone(), granted, argo.clone());
         let registered = graph.add(argocd::register(config, region), registration);
         let mut after = ground.addons.clone().step(&manifests);
-        if let Some(before) = releases.values().next_back().filter(|_| shape.rollout_in_order) {
+        let ordered = shape.in_order.contains(name);
+        if let Some(before) = before.as_ref().filter(|_| ordered) {
             after = after.step(before);
         }
         let needs = (
@@ -92,7 +94,11 @@ pub fn build(config: &Config, shape: Shape) -> Plan {
             ground.certificate.clone(),
             after,
         );
-        releases.insert(name.clone(), graph.add(apps::release(config, region), needs));
+        let release = graph.add(apps::release(config, region), needs);
+        if ordered {
+            before = Some(release.clone());
+        }
+        releases.insert(name.clone(), release);
     }
     let accesses = grounds.iter().map(|(name, ground)| ((*name).clone(), ground.access.clone())).collect();
     Plan { graph, releases, accesses }
@@ -128,4 +134,60 @@ fn ground(
         addons = addons.step(&graph.add(helm_deps::addon(config, region, name), needs));
     }
     Ground { foundation, certificate, database, access, addons, secrets }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    fn example() -> Config {
+        config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml")).unwrap()
+    }
+
+    fn lines(plan: &Plan) -> String {
+        let needs = |step| plan.graph.needs(step).iter().map(StepId::to_string).collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = plan.graph.ids().map(|step| format!("{step} <- {}", needs(step))).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn the_graph_of_two_regions_is_as_it_was_reviewed() {
+        insta::assert_snapshot!(lines(&build(&example(), &Shape::default())));
+    }
+
+    /// The regions that each region's release waits for.
+    fn waits(config: &Config, in_order: &[&str]) -> Vec<(String, Vec<String>)> {
+        let shape = Shape { in_order: in_order.iter().map(|name| name.parse().unwrap()).collect() };
+        let plan = build(config, &shape);
+        let waits = |(name, handle): (&RegionName, &Handle<fact::Release>)| {
+            let releases = plan.graph.needs(handle.id()).iter().filter(|need| need.phase == Phase::Apps);
+            let before = releases.filter_map(|need| need.region.as_ref().map(ToString::to_string)).collect();
+            (name.to_string(), before)
+        };
+        plan.releases.iter().map(waits).collect()
+    }
+
+    #[test]
+    fn a_release_goes_by_the_order_of_the_rollout_and_not_of_the_names() {
+        let mut config = example();
+        let names: [RegionName; 3] = ["mexico", "spain", "andorra"].map(|name| name.parse().unwrap());
+        let third = Region { name: names[2].clone(), ..config.regions[&names[0]].clone() };
+        config.regions.insert(names[2].clone(), third);
+        config.rollout = names.to_vec();
+        let after = |region: &str, before: &[&str]| {
+            (region.to_owned(), before.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            waits(&config, &["andorra", "mexico", "spain"]),
+            [after("andorra", &["spain"]), after("mexico", &[]), after("spain", &["mexico"])]
+        );
+        // one that this run does not release is passed over
+        assert_eq!(
+            waits(&config, &["andorra", "mexico"]),
+            [after("andorra", &["mexico"]), after("mexico", &[]), after("spain", &[])]
+        );
+    }
 }

@@ -71,6 +71,17 @@ pub async fn list(hub: &Client, region: &str) -> Result<Vec<Past>> {
     Ok(all)
 }
 
+/// Whether any region has a release that was healthy: then somebody is served.
+///
+/// # Errors
+/// When the hub's cluster cannot be read.
+pub async fn any_healthy(hub: &Client) -> Result<bool> {
+    let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
+    let found = api.list(&ListParams::default().labels(REGION)).await.map_err(classify);
+    let found = found.doing("read the releases of all regions on the hub")?;
+    Ok(found.items.iter().filter_map(past).any(|past| past.outcome == Some(Outcome::Healthy)))
+}
+
 fn name(region: &str, number: u32) -> String {
     format!("release-{region}-{number}")
 }

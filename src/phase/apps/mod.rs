@@ -13,7 +13,7 @@ mod verdict;
 mod workload;
 
 pub use annotations::{LABEL, PREFIX};
-pub use history::{Outcome, Past, list as history};
+pub use history::{Outcome, Past, any_healthy, list as history};
 pub use manifests::{Manifests, manifests};
 pub use release::{Needs, Release, release};
 
