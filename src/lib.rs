@@ -12,4 +12,5 @@ pub mod plan;
 pub mod report;
 pub mod state;
 pub mod step;
+pub mod task;
 pub mod tool;

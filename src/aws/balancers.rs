@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Filter;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Aws, classify, is_missing};
-use crate::step::{Context, ErrorExt, Poll, Result};
+use crate::task::{ErrorExt, Poll, Result, Task};
 
 /// On load balancers, target groups and security groups; its value is the cluster's name.
 const TAG: &str = "elbv2.k8s.aws/cluster";
@@ -81,7 +81,7 @@ async fn tagged(
             Ok(described) => described,
             // one of them went since it was listed: the next look will not list it
             Err(error) if is_missing(&error) => {
-                return Err(crate::step::Error::transient("a load balancer went while it was looked at"));
+                return Err(crate::task::Error::transient("a load balancer went while it was looked at"));
             }
             Err(error) => return Err(classify(error)),
         };
@@ -94,13 +94,12 @@ async fn tagged(
 }
 
 /// Deletes what a cluster's controller has left, after the cluster is gone; names what it was.
-pub async fn sweep(cx: &Context, aws_region: &str, cluster: &str) -> Result<Vec<String>> {
-    let aws = &cx.world.aws;
+pub async fn sweep(task: &Task, aws: &Aws, aws_region: &str, cluster: &str) -> Result<Vec<String>> {
     let names = of_cluster(aws, aws_region, cluster).await?.names();
     if names.is_empty() {
         return Ok(names);
     }
-    cx.wait("the end of the load balancers that the cluster left", LOOK, GONE, || async {
+    task.wait("the end of the load balancers that the cluster left", LOOK, GONE, || async {
         let left = of_cluster(aws, aws_region, cluster).await?;
         if left.is_empty() {
             return Ok(Poll::Ready(()));

@@ -15,7 +15,7 @@ use aws_sdk_s3::{
 use serde_json::{Value, json};
 
 use super::{classify, is_missing, partition};
-use crate::step::{Error, ErrorExt, Result};
+use crate::task::{Error, ErrorExt, Result};
 
 /// The statement of ours in a bucket's policy.
 const TLS_ONLY: &str = "TlsOnly";

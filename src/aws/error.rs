@@ -3,7 +3,7 @@
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
-use crate::step::{Class, Error};
+use crate::task::{Class, Error};
 
 /// Codes that say "later", beside what the SDK itself retries; `DependencyViolation` is eventual
 /// consistency while something else is being deleted.

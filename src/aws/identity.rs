@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 
 use super::classify;
-use crate::step::{Class, Error, ErrorExt, Result};
+use crate::task::{Class, Error, ErrorExt, Result};
 
 const REMEDY: &str =
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`";

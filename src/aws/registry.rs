@@ -9,7 +9,7 @@ use super::{Aws, classify, is_missing};
 use crate::{
     container::{Login, parse_digest},
     fact::ImageDigest,
-    step::{Error, ErrorExt, Result},
+    task::{Error, ErrorExt, Result},
 };
 
 /// The account's registry in an AWS region.

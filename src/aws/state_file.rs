@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{classify, is_missing};
-use crate::step::{Error, ErrorExt, Result};
+use crate::task::{Error, ErrorExt, Result};
 
 /// The version of the format that is understood.
 const VERSION: u64 = 4;

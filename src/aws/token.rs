@@ -16,7 +16,7 @@ use aws_sigv4::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::step::{Class, Error, ErrorExt, Result};
+use crate::task::{Class, Error, ErrorExt, Result};
 
 const PREFIX: &str = "k8s-aws-v1.";
 /// EKS takes a token for fifteen minutes after its signature; the last one is left for the way there.

@@ -11,7 +11,7 @@ use super::{
     raw,
     shape::{self, Places},
 };
-use crate::step::RegionName;
+use crate::task::RegionName;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

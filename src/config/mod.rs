@@ -16,7 +16,7 @@ pub use self::{
     problem::{Problem, Problems},
     raw::schema,
 };
-use crate::step::RegionName;
+use crate::task::RegionName;
 
 /// Protections on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::step::{Context, Error};
+use crate::task::{Error, Task};
 
 /// Drops `work` when it takes longer than `deadline` (a transient failure) or the run is stopped. What
 /// talks to an engine or a registry may be dropped at any time: they give up what nobody waits for.
@@ -10,7 +10,7 @@ use crate::step::{Context, Error};
 /// # Errors
 /// Those of `work`, and the two above.
 pub(super) async fn bounded<T, E: From<Error>>(
-    cx: &Context,
+    task: &Task,
     deadline: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
@@ -19,7 +19,7 @@ pub(super) async fn bounded<T, E: From<Error>>(
             Ok(done) => done,
             Err(_) => Err(Error::transient(format!("gave up after {} s", deadline.as_secs())).into()),
         },
-        () = cx.cancel.soft.cancelled() => Err(Error::cancelled().into()),
+        () = task.cancel.soft.cancelled() => Err(Error::cancelled().into()),
     }
 }
 
@@ -28,17 +28,14 @@ mod tests {
     use std::time::Duration;
 
     use super::bounded;
-    use crate::{
-        step::{Class, Result},
-        tool::testing,
-    };
+    use crate::task::{Class, Result, testing};
 
     #[tokio::test(start_paused = true)]
     async fn what_takes_too_long_is_a_transient_failure() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
+        let (task, _events) = testing::task(dir.path());
         let never = std::future::pending::<Result<()>>();
-        let error = bounded(&cx, Duration::from_secs(7), never).await.unwrap_err();
+        let error = bounded(&task, Duration::from_secs(7), never).await.unwrap_err();
         assert_eq!(error.class, Class::Transient);
         assert_eq!(error.to_string(), "gave up after 7 s");
     }
@@ -46,10 +43,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stopped_run_does_not_wait() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
-        cx.cancel.soft.cancel();
+        let (task, _events) = testing::task(dir.path());
+        task.cancel.soft.cancel();
         let never = std::future::pending::<Result<()>>();
-        let error = bounded(&cx, Duration::MAX, never).await.unwrap_err();
+        let error = bounded(&task, Duration::MAX, never).await.unwrap_err();
         assert_eq!(error.class, Class::Cancelled);
     }
 }

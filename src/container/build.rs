@@ -16,7 +16,7 @@ use super::{
     pieces::pieces,
     transcript::Transcript,
 };
-use crate::step::{Context, Error, ErrorExt, Result};
+use crate::task::{Error, ErrorExt, Result, Task};
 
 /// A cold build of a service with all that it depends on, on a small machine, takes a quarter of it.
 const DEADLINE: Duration = Duration::from_hours(1);
@@ -37,18 +37,18 @@ pub struct Recipe {
 ///
 /// # Errors
 /// When the build fails, with the failed step's last lines; when it takes longer than an hour.
-pub async fn build(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
+pub async fn build(task: &Task, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
     let what = format!("build the image from `{}`", recipe.dockerfile);
-    bounded(cx, DEADLINE, follow(cx, engine, recipe, context)).await.doing(what)
+    bounded(task, DEADLINE, follow(task, engine, recipe, context)).await.doing(what)
 }
 
-async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
-    let mut log = Log::open(cx)?;
+async fn follow(task: &Task, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
+    let mut log = Log::open(task)?;
     let body = body_try_stream(pieces(context).doing("read the build context")?);
     let mut events = engine.docker.build_image(options(recipe), None, Some(body));
     let mut transcript = Transcript::default();
     let (mut image, mut told) = (None, None);
-    cx.progress("sends the build context");
+    task.progress("sends the build context");
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
@@ -61,7 +61,7 @@ async fn follow(cx: &Context, engine: &Engine, recipe: &Recipe, context: File) -
                 }
                 let progress = transcript.progress();
                 if let Some((done, total, text)) = progress.clone().filter(|_| progress != told) {
-                    cx.count(done, total, text);
+                    task.count(done, total, text);
                     told = progress;
                 }
             }
@@ -111,7 +111,7 @@ mod tests {
     use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 
     use super::{Recipe, Transcript, explained, options};
-    use crate::step::{Class, Error};
+    use crate::task::{Class, Error};
 
     #[test]
     fn the_recipe_is_what_the_engine_is_asked_for() {

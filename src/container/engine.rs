@@ -11,7 +11,7 @@ use super::{
     Repository,
     error::{classify, is_missing},
 };
-use crate::step::{Error, ErrorExt, Result};
+use crate::task::{Error, ErrorExt, Result};
 
 const USUAL: &str = "unix:///var/run/docker.sock";
 /// How long an engine may take to say which API it speaks.
@@ -100,7 +100,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::Engine;
-    use crate::step::Class;
+    use crate::task::Class;
 
     #[tokio::test]
     async fn without_an_engine_the_remedy_is_told() {

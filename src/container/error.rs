@@ -2,7 +2,7 @@
 
 use bollard::errors::Error as EngineError;
 
-use crate::step::{Class, Error};
+use crate::task::{Class, Error};
 
 /// An engine's error as a step's error.
 pub(super) fn classify(error: EngineError) -> Error {
@@ -54,7 +54,7 @@ mod tests {
     use bollard::errors::Error as EngineError;
 
     use super::{class_of, classify};
-    use crate::step::Class;
+    use crate::task::Class;
 
     #[test]
     fn trouble_of_the_network_passes_and_a_broken_build_does_not() {

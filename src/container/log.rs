@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::step::{Context, ErrorExt, Result};
+use crate::task::{ErrorExt, Result, Task};
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -15,8 +15,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub fn open(cx: &Context) -> Result<Self> {
-        let path = cx.log.clone();
+    pub fn open(task: &Task) -> Result<Self> {
+        let path = task.log.clone();
         let open = || {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             OpenOptions::new().append(true).create(true).open(&path)

@@ -5,7 +5,7 @@ use std::future::Future;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::step::{Error, Result};
+use crate::task::{Error, Result};
 
 /// What a registry lets somebody in by.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ mod tests {
     use std::future::ready;
 
     use super::{Failure, is_refusal, with_login};
-    use crate::step::{Class, Error};
+    use crate::task::{Class, Error};
 
     #[test]
     fn refusals_of_a_login_are_known_by_their_words() {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     fact::ImageDigest,
-    step::{Context, Error, Result},
+    task::{Error, Result, Task},
 };
 
 const DEADLINE: Duration = Duration::from_mins(20);
@@ -33,7 +33,7 @@ const RETRYING: Duration = Duration::from_secs(20);
 /// # Errors
 /// [`Failure::Login`] when the registry refuses the login; transient when it is down.
 pub async fn push(
-    cx: &Context,
+    task: &Task,
     engine: &Engine,
     image: &str,
     repository: &Repository,
@@ -42,18 +42,18 @@ pub async fn push(
 ) -> Result<ImageDigest, Failure> {
     engine.name_for(image, repository, tag).await?;
     let what = format!("push `{}` to `{}`", repository.name, repository.host);
-    let pushed = bounded(cx, DEADLINE, follow(cx, engine, repository, tag, login)).await;
+    let pushed = bounded(task, DEADLINE, follow(task, engine, repository, tag, login)).await;
     pushed.map_err(|failure| failure.doing(&what))
 }
 
 async fn follow(
-    cx: &Context,
+    task: &Task,
     engine: &Engine,
     repository: &Repository,
     tag: &str,
     login: Login,
 ) -> Result<ImageDigest, Failure> {
-    let mut log = Log::open(cx)?;
+    let mut log = Log::open(task)?;
     let options = PushImageOptionsBuilder::default().tag(tag).build();
     let credentials = DockerCredentials {
         username: Some(login.user),
@@ -64,7 +64,7 @@ async fn follow(
     let mut events =
         Box::pin(engine.docker.push_image(&repository.to_string(), Some(options), Some(credentials)));
     let (mut seen, mut told) = (Progress::default(), (0, 0));
-    cx.progress(format!("pushes to {}", repository.host));
+    task.progress(format!("pushes to {}", repository.host));
     loop {
         let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| {
             Error::transient(format!("`{}` has not answered for {} s", repository.host, SILENCE.as_secs()))
@@ -81,7 +81,7 @@ async fn follow(
         }
         if told != (seen.done, seen.layers) {
             told = (seen.done, seen.layers);
-            cx.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
+            task.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
         }
     }
     seen.digest.ok_or_else(|| Error::transient("the engine ended the push without a digest").into())
@@ -157,7 +157,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Progress, digest_in, failed};
-    use crate::{container::Failure, step::Class};
+    use crate::{container::Failure, task::Class};
 
     fn status(text: &str) -> PushImageInfo {
         PushImageInfo { status: Some(text.to_owned()), ..PushImageInfo::default() }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{fact::ImageDigest, step::Error};
+use crate::{fact::ImageDigest, task::Error};
 
 /// A repository of a registry: `HOST[:PORT]/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]

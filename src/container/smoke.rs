@@ -14,7 +14,7 @@ use bollard::{
 use futures::StreamExt;
 
 use super::{Engine, error::classify, log::Log};
-use crate::step::{Class, Context, Error, ErrorExt, Result};
+use crate::task::{Class, Error, ErrorExt, Result, Task};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long its removal may take.
@@ -29,9 +29,9 @@ const TAIL: &str = "12";
 ///
 /// # Errors
 /// When it does not end by itself with exit code 0, with its last lines.
-pub async fn smoke(cx: &Context, engine: &Engine, image: &str, args: &[&str]) -> Result<()> {
+pub async fn smoke(task: &Task, engine: &Engine, image: &str, args: &[&str]) -> Result<()> {
     let what = format!("start the image with `{}`", args.join(" "));
-    cx.progress("starts the image once");
+    task.progress("starts the image once");
     let container = Container::create(engine, image, args).await.doing(what.clone())?;
     let ended = tokio::select! {
         ended = tokio::time::timeout(DEADLINE, container.run()) => match ended {
@@ -40,11 +40,11 @@ pub async fn smoke(cx: &Context, engine: &Engine, image: &str, args: &[&str]) ->
             Ok(Err(error)) => Err(error),
             Err(_) => Err(Error::permanent(format!("it still ran after {} s", DEADLINE.as_secs()))),
         },
-        () = cx.cancel.soft.cancelled() => Err(Error::cancelled()),
+        () = task.cancel.soft.cancelled() => Err(Error::cancelled()),
     };
     let tail = container.tail().await;
     container.remove().await;
-    let mut log = Log::open(cx)?;
+    let mut log = Log::open(task)?;
     for line in &tail {
         log.line(&format!("{}: {line}", args.join(" ")))?;
     }

@@ -12,7 +12,7 @@ use super::{
     graph::{Facts, Graph},
 };
 use crate::step::{
-    Action, Cancel, Context, Error, Event, Events, PlannedStep, Resource, StepId, Verdict, World,
+    Action, Cancel, Context, Error, Event, Events, PlannedStep, Resource, StepId, Task, Verdict, World,
 };
 
 /// What a run does with which steps, and within which limits.
@@ -195,13 +195,13 @@ impl Loop<'_> {
     fn start(&mut self, step: StepId) {
         let action = self.orders.actions[&step];
         let node = self.graph.entries[&step].node.clone();
-        let cx = Context {
+        let task = Task {
             log: self.orders.logs.join(step.log_name()),
             step: step.clone(),
-            world: self.world.clone(),
             cancel: self.cancel.clone(),
             events: self.events.clone(),
         };
+        let cx = Context { task, world: self.world.clone() };
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
         self.events.send(Event::StepStarted { step: step.clone() });
         let task = self.running.spawn(async move {

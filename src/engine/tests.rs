@@ -116,7 +116,7 @@ fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
 
 async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let (cx, _) = crate::tool::testing::context(folder.path());
+    let (cx, _) = crate::step::testing::context(folder.path());
     let mut orders = Orders::new(folder.path().to_owned());
     orders.actions = graph.ids().map(|step| (step.clone(), action)).collect();
     change(&mut orders);

@@ -15,7 +15,7 @@ use tower::{BoxError, Layer, Service};
 
 use crate::{
     aws::token::{Token, token},
-    step::{Class, Error, Result},
+    task::{Class, Error, Result},
 };
 
 /// Who signs, and for which cluster.

@@ -13,7 +13,7 @@ use super::bearer::{BearerLayer, Signer};
 use crate::{
     aws::{self, Aws},
     fact,
-    step::{ErrorExt, Result},
+    task::{ErrorExt, Result},
 };
 
 const CONNECT: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use kube::core::Status;
 
 use super::bearer::Unsigned;
-use crate::step::{Class, Error};
+use crate::task::{Class, Error};
 
 /// A client's error as a step's error, in the API server's own words.
 pub fn classify(error: kube::Error) -> Error {

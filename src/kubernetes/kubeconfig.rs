@@ -11,7 +11,7 @@ use serde_norway::{Mapping, Value};
 use crate::{
     aws::token::EXEC_API,
     fact,
-    step::{Error, ErrorExt, Result},
+    task::{Error, ErrorExt, Result},
 };
 
 /// The lists of a kubeconfig and the key of what each of their entries holds.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::classify;
-use crate::step::{Class, ErrorExt, Result};
+use crate::task::{Class, ErrorExt, Result};
 
 /// The field manager of everything that is not a release.
 pub const MANAGER: &str = "paydeploy";
@@ -123,9 +123,9 @@ where
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(classify(error)).doing(format!("delete `{name}`")),
     }
-    .map_err(|error: crate::step::Error| match error.class {
+    .map_err(|error: crate::task::Error| match error.class {
         // somebody else changed it in between
-        Class::Conflict => crate::step::Error { class: Class::Transient, ..error },
+        Class::Conflict => crate::task::Error { class: Class::Transient, ..error },
         _ => error,
     })
 }

@@ -3,7 +3,7 @@
 use kube::Client;
 
 use super::classify;
-use crate::step::{ErrorExt, Result};
+use crate::task::{ErrorExt, Result};
 
 /// What a pod answers to `GET path` on a port by number; an answer other than 2xx is an error.
 pub async fn get_from_pod(

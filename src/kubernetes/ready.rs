@@ -9,7 +9,7 @@ use kube::{
 use serde_json::Value;
 
 use super::{classify, kind, title};
-use crate::step::{ErrorExt, Result};
+use crate::task::{ErrorExt, Result};
 
 /// Something that is not ready, and the pods whose troubles may explain it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use super::Report;
-use crate::{state::Record, step::Event};
+use crate::{state::Record, task::Event};
 
 pub struct Json<W> {
     out: W,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use jiff::Timestamp;
 
 use super::{Report, text};
-use crate::step::{Event, StepId, Verdict};
+use crate::task::{Event, StepId, Verdict};
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// A step that makes a hundred things a minute does not get a hundred lines.
@@ -105,7 +105,7 @@ impl<W: Write + Send> Report for Lines<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Phase;
+    use crate::task::Phase;
 
     #[test]
     fn a_long_silence_is_broken_by_a_heartbeat_that_names_what_runs() {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use summary::{Links, failures, summary};
 pub use text::{duration, mark};
 
-use crate::step::Event;
+use crate::task::Event;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::text;
-use crate::step::{StepId, Verdict};
+use crate::task::{StepId, Verdict};
 
 /// What a failure points to.
 pub struct Links<'a> {
@@ -69,7 +69,7 @@ pub fn summary(verdicts: &BTreeMap<StepId, Verdict>, elapsed: Duration) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::{Class, Phase};
+    use crate::task::{Class, Phase};
 
     #[test]
     fn a_failure_says_what_why_what_was_skipped_and_what_to_do() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::step::{StepId, Verdict};
+use crate::task::{StepId, Verdict};
 
 /// `48s`, `2m 41s`, `1h 02m`.
 pub fn duration(time: Duration) -> String {
@@ -41,7 +41,7 @@ pub fn words(verdict: &Verdict) -> String {
 
 /// A step in columns: phase, region, part.
 pub fn columns(step: &StepId) -> String {
-    let region = step.region.as_ref().map_or("-", crate::step::RegionName::as_str);
+    let region = step.region.as_ref().map_or("-", crate::task::RegionName::as_str);
     let part = step.part.as_deref().unwrap_or("");
     format!("{:<11} {region:<8} {part:<28}", step.phase)
 }

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::{Report, text};
-use crate::step::{Action, Event, StepId, Verdict};
+use crate::task::{Action, Event, StepId, Verdict};
 
 pub struct Tree {
     screen: MultiProgress,

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Event, RunId, StepId};
+use crate::task::{Event, RunId, StepId};
 
 /// What this program writes; a newer journal is refused, not guessed at.
 const FORMAT: u32 = 1;
@@ -195,7 +195,7 @@ fn start_of(pid: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Phase;
+    use crate::task::Phase;
 
     fn step() -> StepId {
         StepId::global(Phase::Docker, "build")

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::step::RunId;
+use crate::task::RunId;
 
 /// Held until dropped; the kernel releases it if the process dies.
 #[derive(Debug)]

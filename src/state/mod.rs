@@ -13,7 +13,7 @@ use std::{
 pub use journal::{Header, Journal, JournalError, Record, Unfinished, is_alive, read};
 pub use lock::{Lock, LockError};
 
-use crate::step::RunId;
+use crate::task::RunId;
 
 /// The folder of all runs.
 #[derive(Debug, Clone)]

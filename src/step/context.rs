@@ -1,60 +1,13 @@
 //! What a step has at hand while it runs.
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::Deref, path::PathBuf, sync::Arc};
 
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
-use super::{Error, Event, Result, StepId, error::Class};
-use crate::{config::Config, tool::Tools};
-
-/// Two stages of stopping: `soft` ends at the next safe point (a child gets one SIGINT), `hard` ends now.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel {
-    pub soft: CancellationToken,
-    pub hard: CancellationToken,
-}
-
-/// An event on its way to the run's owner, and who waits until it is on disk.
-pub struct Message {
-    pub event: Event,
-    pub recorded: Option<tokio::sync::oneshot::Sender<()>>,
-}
-
-/// Where events go. The receiver is the run's owner: it alone writes the journal and the terminal.
-#[derive(Debug, Clone)]
-pub struct Events(tokio::sync::mpsc::UnboundedSender<Message>);
-
-impl Events {
-    pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Message>) {
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (Self(sender), receiver)
-    }
-
-    /// Tells what happened.
-    pub fn send(&self, event: Event) {
-        // the owner outlives every step; when it is gone, so is whoever would read this
-        drop(self.0.send(Message { event, recorded: None }));
-    }
-
-    /// Tells what is about to happen and waits until the journal holds it.
-    ///
-    /// # Errors
-    /// When the journal cannot be written: then nothing may be begun.
-    pub async fn record(&self, event: Event) -> Result<()> {
-        let (recorded, done) = tokio::sync::oneshot::channel();
-        drop(self.0.send(Message { event, recorded: Some(recorded) }));
-        done.await.map_err(|_| {
-            Error::permanent("failed to write the run's journal, so nothing new is begun")
-                .with_hint("make room on the disk that holds `.paydeploy`, then run the same command again")
-        })
-    }
-}
+use crate::{aws::Aws, config::Config, kubernetes::helm, task::Task, tool::Tools};
 
 /// What all steps of a run share: the configuration, the clients of the outer world, the tools found.
 pub struct World {
     pub config: Config,
-    pub aws: crate::aws::Aws,
+    pub aws: Aws,
     pub tools: Tools,
     /// `.paydeploy/` beside the configuration.
     pub state: PathBuf,
@@ -62,88 +15,24 @@ pub struct World {
     pub allow_replace: Vec<String>,
 }
 
-/// One step's view of its run.
+impl World {
+    /// The helm to run, and where it leaves its files.
+    pub fn helm(&self) -> helm::Place<'_> {
+        helm::Place { program: &self.tools.helm, state: &self.state, root: &self.config.root }
+    }
+}
+
+/// A step's task, and the world that it is about.
 #[derive(Clone)]
 pub struct Context {
-    pub step: StepId,
+    pub task: Task,
     pub world: Arc<World>,
-    pub cancel: Cancel,
-    /// The step's log file: children write to it, and a failure names it.
-    pub log: PathBuf,
-    pub events: Events,
 }
 
-/// What a look at a condition found.
-pub enum Poll<T> {
-    Ready(T),
-    /// Not yet; what is missing.
-    Pending(String),
-}
+impl Deref for Context {
+    type Target = Task;
 
-impl Context {
-    /// Tells what is under way.
-    pub fn progress(&self, text: impl Into<String>) {
-        self.emit(Event::StepProgress {
-            step: self.step.clone(),
-            text: text.into(),
-            done: None,
-            total: None,
-        });
-    }
-
-    /// Tells what is under way and how far it is.
-    pub fn count(&self, done: u32, total: u32, text: impl Into<String>) {
-        let (done, total) = (Some(done), Some(total));
-        self.emit(Event::StepProgress { step: self.step.clone(), text: text.into(), done, total });
-    }
-
-    pub fn emit(&self, event: Event) {
-        self.events.send(event);
-    }
-
-    /// Asks `look` again and again until it is ready.
-    ///
-    /// Transient errors count as "not yet"; all others end the wait.
-    ///
-    /// # Errors
-    /// When `deadline` has passed, with what was waited for and what the last look missed; when cancelled.
-    pub async fn wait<T, F, Fut>(
-        &self,
-        what: &str,
-        every: Duration,
-        deadline: Duration,
-        mut look: F,
-    ) -> Result<T>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<Poll<T>>>,
-    {
-        let end = Instant::now() + deadline;
-        let mut missing = String::new();
-        loop {
-            let seen = tokio::select! {
-                seen = tokio::time::timeout_at(end, look()) => seen,
-                () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
-            };
-            match seen {
-                Ok(Ok(Poll::Ready(value))) => return Ok(value),
-                Ok(Ok(Poll::Pending(why))) => missing = why,
-                Ok(Err(error)) if error.class == Class::Transient => missing = error.to_string(),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {}
-            }
-            if Instant::now() + every >= end {
-                let waited = jiff::SignedDuration::try_from(deadline).unwrap_or_default();
-                let missing = if missing.is_empty() { String::new() } else { format!(": {missing}") };
-                return Err(Error::permanent(format!(
-                    "gave up waiting for {what} after {waited:#}{missing}"
-                )));
-            }
-            self.progress(format!("waits for {what}: {missing}"));
-            tokio::select! {
-                () = tokio::time::sleep(every) => {}
-                () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
-            }
-        }
+    fn deref(&self) -> &Task {
+        &self.task
     }
 }

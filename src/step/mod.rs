@@ -1,16 +1,17 @@
-//! The words of a run: steps, what they see and say, how they fail.
+//! What a step is.
 
 mod context;
-mod error;
-mod event;
-mod id;
+#[cfg(test)]
+pub mod testing;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub use context::{Cancel, Context, Events, Message, Poll, World};
-pub use error::{Class, Error, ErrorExt, Result};
-pub use event::{Action, Event, PlannedStep, Verdict};
-pub use id::{BadRegionName, Phase, RegionName, RunId, StepId};
+pub use context::{Context, World};
+
+pub use crate::task::{
+    Action, BadRegionName, Cancel, Class, Error, ErrorExt, Event, Events, Message, Phase, PlannedStep, Poll,
+    RegionName, Result, RunId, StepId, Task, Verdict,
+};
 
 /// How a thing is, compared with what is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

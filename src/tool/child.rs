@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio_util::sync::CancellationToken;
 
 use super::{command::Command, environment, follow::follow};
-use crate::step::{Context, Error, ErrorExt, Event, Result};
+use crate::task::{Error, ErrorExt, Event, Result, Task};
 
 /// From the signal after a deadline to the kill.
 const GRACE: Duration = Duration::from_secs(20);
@@ -67,16 +67,16 @@ impl Exit {
 /// Runs with standard output and error in the step's log, and hands over the lines.
 pub(super) async fn logged(
     command: &Command,
-    cx: &Context,
+    task: &Task,
     mut on_line: impl FnMut(&str) + Send,
 ) -> Result<Exit> {
-    let (log, from) = open_log(command, &cx.log)?;
-    let out = log.try_clone().doing(format!("open `{}`", cx.log.display()))?;
+    let (log, from) = open_log(command, &task.log)?;
+    let out = log.try_clone().doing(format!("open `{}`", task.log.display()))?;
     let ended = CancellationToken::new();
-    let lines = follow(&cx.log, from, ended.clone());
+    let lines = follow(&task.log, from, ended.clone());
     let child = async {
         let _ended = ended.drop_guard();
-        supervise(command, cx, out, log).await
+        supervise(command, task, out, log).await
     };
     let (status, ()) = tokio::join!(
         child,
@@ -85,29 +85,29 @@ pub(super) async fn logged(
             std::future::ready(())
         })
     );
-    finished(command, cx, status?, from)
+    finished(command, task, status?, from)
 }
 
 /// Runs with standard error in the step's log, and returns standard output.
-pub(super) async fn captured(command: &Command, cx: &Context) -> Result<(Exit, String)> {
-    let (log, from) = open_log(command, &cx.log)?;
+pub(super) async fn captured(command: &Command, task: &Task) -> Result<(Exit, String)> {
+    let (log, from) = open_log(command, &task.log)?;
     // without a name and for us alone: the output may hold what must not stay on a disk
     let mut capture = tempfile::tempfile().doing("make a temporary file")?;
     let out = capture.try_clone().doing("open a temporary file again")?;
-    let status = supervise(command, cx, out, log).await?;
-    let exit = finished(command, cx, status, from)?;
+    let status = supervise(command, task, out, log).await?;
+    let exit = finished(command, task, status, from)?;
     let mut output = String::new();
     capture.seek(SeekFrom::Start(0))?;
     capture.read_to_string(&mut output).doing(format!("read what `{command}` printed"))?;
     Ok((exit, output))
 }
 
-fn finished(command: &Command, cx: &Context, status: ExitStatus, from: u64) -> Result<Exit> {
+fn finished(command: &Command, task: &Task, status: ExitStatus, from: u64) -> Result<Exit> {
     let good = status.code().is_some_and(|code| command.codes.contains(&code));
-    if !good && cx.cancel.soft.is_cancelled() {
+    if !good && task.cancel.soft.is_cancelled() {
         return Err(Error::cancelled());
     }
-    Ok(Exit { command: command.to_string(), good, status, log: cx.log.clone(), from })
+    Ok(Exit { command: command.to_string(), good, status, log: task.log.clone(), from })
 }
 
 /// Opens the step's log at its end, with the command's line written, and says where its output begins.
@@ -138,12 +138,12 @@ fn tail(path: &Path, from: u64) -> io::Result<Vec<String>> {
     Ok(lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|&line| line.to_owned()).collect())
 }
 
-async fn supervise(command: &Command, cx: &Context, out: File, err: File) -> Result<ExitStatus> {
-    if cx.cancel.soft.is_cancelled() {
+async fn supervise(command: &Command, task: &Task, out: File, err: File) -> Result<ExitStatus> {
+    if task.cancel.soft.is_cancelled() {
         return Err(Error::cancelled());
     }
     let mut child = start(command, out, err)?;
-    let mut alive = Alive::new(&child, command, cx);
+    let mut alive = Alive::new(&child, command, task);
     let deadline = async {
         match command.deadline {
             Some(deadline) => tokio::time::sleep(deadline).await,
@@ -155,11 +155,11 @@ async fn supervise(command: &Command, cx: &Context, out: File, err: File) -> Res
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            () = cx.cancel.soft.cancelled(), if !asked => {
+            () = task.cancel.soft.cancelled(), if !asked => {
                 asked = true;
                 alive.interrupt();
             }
-            () = cx.cancel.hard.cancelled() => {
+            () = task.cancel.hard.cancelled() => {
                 alive.kill();
                 break child.wait().await;
             }
@@ -204,17 +204,17 @@ fn start(command: &Command, out: File, err: File) -> Result<tokio::process::Chil
 /// killed with its group when the stop is forced, else asked to stop, for a killed terraform leaves a lock.
 struct Alive<'a> {
     pid: Option<Pid>,
-    cx: &'a Context,
+    task: &'a Task,
 }
 
 impl<'a> Alive<'a> {
-    fn new(child: &tokio::process::Child, command: &Command, cx: &'a Context) -> Self {
+    fn new(child: &tokio::process::Child, command: &Command, task: &'a Task) -> Self {
         let id = child.id().expect("a child that nobody waited for has an id");
         let pid = Pid::from_raw(id.cast_signed());
         let start = start_time(id).unwrap_or_default();
-        let (step, command) = (cx.step.clone(), command.to_string());
-        cx.emit(Event::ChildStarted { step, pid: id, start, command });
-        Self { pid, cx }
+        let (step, command) = (task.step.clone(), command.to_string());
+        task.emit(Event::ChildStarted { step, pid: id, start, command });
+        Self { pid, task }
     }
 
     /// One SIGINT to the child alone: it ends its own children in good order.
@@ -235,14 +235,14 @@ impl<'a> Alive<'a> {
     fn ended(&mut self) {
         if let Some(pid) = self.pid.take() {
             let pid = pid.as_raw_nonzero().get().cast_unsigned();
-            self.cx.emit(Event::ChildEnded { step: self.cx.step.clone(), pid });
+            self.task.emit(Event::ChildEnded { step: self.task.step.clone(), pid });
         }
     }
 }
 
 impl Drop for Alive<'_> {
     fn drop(&mut self) {
-        if self.cx.cancel.hard.is_cancelled() {
+        if self.task.cancel.hard.is_cancelled() {
             self.kill();
             self.ended();
         } else {
@@ -263,8 +263,8 @@ mod tests {
     use std::time::Duration;
 
     use crate::{
-        step::{Class, Event},
-        tool::{Command, testing},
+        task::{Class, Event, testing},
+        tool::Command,
     };
 
     fn sh(script: &str) -> Command {
@@ -274,33 +274,33 @@ mod tests {
     #[tokio::test]
     async fn a_failure_tells_the_command_its_code_and_its_last_lines() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
-        let error = sh("echo fine; echo broken >&2; exit 3").run(&cx).await.unwrap_err();
+        let (task, _events) = testing::task(dir.path());
+        let error = sh("echo fine; echo broken >&2; exit 3").run(&task).await.unwrap_err();
         assert_eq!(
             error.chain(),
             ["`sh -c 'echo fine; echo broken >&2; exit 3'` ended with exit code 3", "fine\nbroken"]
         );
-        let log = std::fs::read_to_string(&cx.log).unwrap();
+        let log = std::fs::read_to_string(&task.log).unwrap();
         assert_eq!(log, "$ sh -c 'echo fine; echo broken >&2; exit 3'\nfine\nbroken\n");
     }
 
     #[tokio::test]
     async fn captured_output_stays_out_of_the_log() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
+        let (task, _events) = testing::task(dir.path());
         let printed = sh("echo '{\"a\": 7}'; echo note >&2");
-        let value: serde_json::Value = printed.json(&cx).await.unwrap();
+        let value: serde_json::Value = printed.json(&task).await.unwrap();
         assert_eq!(value["a"], 7);
-        assert!(std::fs::read_to_string(&cx.log).unwrap().ends_with("\nnote\n"));
+        assert!(std::fs::read_to_string(&task.log).unwrap().ends_with("\nnote\n"));
     }
 
     #[tokio::test]
     async fn lines_are_handed_over_and_other_exit_codes_can_be_good() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
+        let (task, _events) = testing::task(dir.path());
         let mut lines = Vec::new();
         let child = sh("echo one; echo two; exit 2").codes(&[0, 2]);
-        let exit = child.follow(&cx, |line| lines.push(line.to_owned())).await.unwrap();
+        let exit = child.follow(&task, |line| lines.push(line.to_owned())).await.unwrap();
         exit.check().unwrap();
         assert_eq!((exit.code(), lines), (Some(2), vec!["one".to_owned(), "two".to_owned()]));
     }
@@ -308,8 +308,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_is_told_of_and_has_no_input_and_a_group_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, mut events) = testing::context(dir.path());
-        let group = sh("cat; cut -d' ' -f5 /proc/$$/stat; echo $$").output(&cx).await.unwrap();
+        let (task, mut events) = testing::task(dir.path());
+        let group = sh("cat; cut -d' ' -f5 /proc/$$/stat; echo $$").output(&task).await.unwrap();
         let (group, own) = group.trim().split_once('\n').unwrap();
         assert_eq!(group, own);
         let Some(Event::ChildStarted { pid, start, .. }) = events.recv().await else {
@@ -317,36 +317,36 @@ mod tests {
         };
         assert!(start > 0);
         assert_eq!(pid.to_string(), own);
-        assert_eq!(events.recv().await, Some(Event::ChildEnded { step: cx.step.clone(), pid }));
+        assert_eq!(events.recv().await, Some(Event::ChildEnded { step: task.step.clone(), pid }));
     }
 
     #[tokio::test]
     async fn a_stopped_run_interrupts_its_child_once() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
-        let soft = cx.cancel.soft.clone();
+        let (task, _events) = testing::task(dir.path());
+        let soft = task.cancel.soft.clone();
         // a shell runs a trap only when what it waits for ends; `wait` ends at once
         let script = "trap 'echo asked; kill $!; exit 1' INT; sleep 60 & echo ready; wait";
         let child = sh(script);
-        let run = child.follow(&cx, |line| {
+        let run = child.follow(&task, |line| {
             if line == "ready" {
                 soft.cancel();
             }
         });
         let error = tokio::time::timeout(Duration::from_secs(30), run).await.unwrap().unwrap_err();
         assert_eq!(error.class, Class::Cancelled);
-        let log = std::fs::read_to_string(&cx.log).unwrap();
+        let log = std::fs::read_to_string(&task.log).unwrap();
         assert_eq!(log.matches("asked").count(), 2, "once in the command's own line, once said: {log}");
     }
 
     #[tokio::test]
     async fn a_forced_stop_kills_the_whole_group() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
-        let (soft, hard) = (cx.cancel.soft.clone(), cx.cancel.hard.clone());
+        let (task, _events) = testing::task(dir.path());
+        let (soft, hard) = (task.cancel.soft.clone(), task.cancel.hard.clone());
         let mut grandchild = 0;
         let child = sh("trap '' INT; sleep 300 & echo $!; wait; wait");
-        let run = child.follow(&cx, |line| {
+        let run = child.follow(&task, |line| {
             grandchild = line.parse().unwrap();
             soft.cancel();
             hard.cancel();
@@ -365,8 +365,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_takes_too_long_is_stopped() {
         let dir = tempfile::tempdir().unwrap();
-        let (cx, _events) = testing::context(dir.path());
-        let error = sh("sleep 300 & wait").deadline(Duration::from_millis(50)).run(&cx).await.unwrap_err();
+        let (task, _events) = testing::task(dir.path());
+        let error = sh("sleep 300 & wait").deadline(Duration::from_millis(50)).run(&task).await.unwrap_err();
         assert_eq!(error.class, Class::Transient);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::child::{self, Exit};
-use crate::step::{Context, ErrorExt, Result};
+use crate::task::{ErrorExt, Result, Task};
 
 /// A program to run for a step. `Display` is its command line, quoted for a shell.
 ///
@@ -91,30 +91,30 @@ impl Command {
     /// # Errors
     /// When it cannot be started, ends with another exit code (with its last lines), takes longer than its
     /// deadline or the run is cancelled.
-    pub async fn run(&self, cx: &Context) -> Result<()> {
-        self.exit(cx).await?.check()
+    pub async fn run(&self, task: &Task) -> Result<()> {
+        self.exit(task).await?.check()
     }
 
     /// Runs to any end.
-    pub async fn exit(&self, cx: &Context) -> Result<Exit> {
-        child::logged(self, cx, |_| {}).await
+    pub async fn exit(&self, task: &Task) -> Result<Exit> {
+        child::logged(self, task, |_| {}).await
     }
 
     /// Runs to any end and hands over each line of its output, soon after it was written.
-    pub async fn follow(&self, cx: &Context, on_line: impl FnMut(&str) + Send) -> Result<Exit> {
-        child::logged(self, cx, on_line).await
+    pub async fn follow(&self, task: &Task, on_line: impl FnMut(&str) + Send) -> Result<Exit> {
+        child::logged(self, task, on_line).await
     }
 
     /// Runs to a good end and returns what it printed on standard output, which stays out of the log.
-    pub async fn output(&self, cx: &Context) -> Result<String> {
-        let (exit, output) = child::captured(self, cx).await?;
+    pub async fn output(&self, task: &Task) -> Result<String> {
+        let (exit, output) = child::captured(self, task).await?;
         exit.check()?;
         Ok(output)
     }
 
     /// The same, as the JSON that it is.
-    pub async fn json<T: DeserializeOwned>(&self, cx: &Context) -> Result<T> {
-        let output = self.output(cx).await?;
+    pub async fn json<T: DeserializeOwned>(&self, task: &Task) -> Result<T> {
+        let output = self.output(task).await?;
         serde_json::from_str(&output).doing(format!("read the JSON that `{self}` printed"))
     }
 }

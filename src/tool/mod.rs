@@ -5,8 +5,6 @@ mod command;
 mod environment;
 mod find;
 mod follow;
-#[cfg(test)]
-pub mod testing;
 
 pub use child::{Exit, start_time};
 pub use command::Command;

@@ -15,7 +15,7 @@ use super::manifest::{MEDIA_TYPES, Manifest, Part, named};
 use crate::{
     container::{Failure, Login, Repository, pieces::pieces, push::is_taken},
     fact::ImageDigest,
-    step::{Class, Error, ErrorExt, Result},
+    task::{Class, Error, ErrorExt, Result},
 };
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -236,7 +236,7 @@ mod tests {
     use url::Url;
 
     use super::{Remote, http, judge, located, said};
-    use crate::{container::Login, step::Class};
+    use crate::{container::Login, task::Class};
 
     #[test]
     fn uploads_go_on_where_the_registry_says_and_nowhere_else() {

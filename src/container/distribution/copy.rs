@@ -14,7 +14,7 @@ use super::{
 use crate::{
     container::{Failure, bounded},
     fact::ImageDigest,
-    step::{Context, Error},
+    task::{Error, Task},
 };
 
 const DEADLINE: Duration = Duration::from_mins(20);
@@ -28,19 +28,19 @@ const MANIFESTS: usize = 100;
 /// # Errors
 /// [`Failure::Login`] when either registry refuses the login.
 pub async fn copy(
-    cx: &Context,
+    task: &Task,
     from: &Remote,
     to: &Remote,
     digest: &ImageDigest,
     tag: &str,
 ) -> Result<(), Failure> {
     let what = format!("copy the image from `{}` to `{}`", from.host(), to.host());
-    let copied = bounded(cx, DEADLINE, copy_all(cx, from, to, digest, tag)).await;
+    let copied = bounded(task, DEADLINE, copy_all(task, from, to, digest, tag)).await;
     copied.map_err(|failure| failure.doing(&what))
 }
 
 async fn copy_all(
-    cx: &Context,
+    task: &Task,
     from: &Remote,
     to: &Remote,
     digest: &ImageDigest,
@@ -49,7 +49,7 @@ async fn copy_all(
     let manifests = collect(from, digest).await?;
     let blobs: Vec<&Part> = manifests.iter().flat_map(|manifest| &manifest.blobs).collect();
     let (total, done) = (u32::try_from(blobs.len()).unwrap_or(u32::MAX), AtomicU32::new(0));
-    let tell = |done: u32| cx.count(done, total, format!("copies from {} to {}", from.host(), to.host()));
+    let tell = |done: u32| task.count(done, total, format!("copies from {} to {}", from.host(), to.host()));
     tell(0);
     stream::iter(blobs)
         .map(Ok)

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     container::parse_digest,
     fact::ImageDigest,
-    step::{Error, ErrorExt, Result},
+    task::{Error, ErrorExt, Result},
 };
 
 /// What may be asked for and copied, in the words of `Accept`.

@@ -6,14 +6,14 @@ mod stored;
 mod values;
 
 pub use repair::repair;
-pub use run::{Wanted, install, uninstall};
+pub use run::{Place, Wanted, install, uninstall};
 pub use stored::{Stored, latest};
 pub use values::merge;
 
 use kube::Client;
 
 use super::ready::{self, Missing};
-use crate::step::Result;
+use crate::task::Result;
 
 /// How a release is, compared with what is wanted.
 #[derive(Debug)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 use kube::Client;
 
 use super::{
-    run::{Wanted, rollback, uninstall},
+    run::{Place, Wanted, rollback, uninstall},
     stored::{Stored, latest},
 };
 use crate::{
     fact,
-    step::{Context, Poll, Result},
+    task::{Poll, Result, Task},
 };
 
 /// Helm that is given no hooks to wait for is done in less; one on another machine holds the lease.
@@ -51,7 +51,13 @@ fn remedy(stored: Option<&Stored>, now: jiff::Timestamp, helm_lives: bool) -> Re
 /// Waits for the Helm that is at a release, and cleans up after one that is dead.
 ///
 /// Dead means: no Helm process of this machine names the release, and what it did began over a minute ago.
-pub async fn repair(cx: &Context, client: &Client, access: &fact::Access, wanted: &Wanted) -> Result<()> {
+pub async fn repair(
+    task: &Task,
+    place: Place<'_>,
+    client: &Client,
+    access: &fact::Access,
+    wanted: &Wanted,
+) -> Result<()> {
     let Wanted { release, namespace, .. } = wanted;
     let look = || async {
         let stored = latest(client, namespace, release).await?;
@@ -61,14 +67,14 @@ pub async fn repair(cx: &Context, client: &Client, access: &fact::Access, wanted
             remedy => Poll::Ready(remedy),
         })
     };
-    match cx.wait(&format!("release `{release}`, left pending"), LOOK, DEADLINE, look).await? {
+    match task.wait(&format!("release `{release}`, left pending"), LOOK, DEADLINE, look).await? {
         Remedy::Rollback(revision) => {
-            cx.progress(format!("helm was killed during an upgrade: back to revision {revision}"));
-            rollback(cx, access, wanted, revision).await
+            task.progress(format!("helm was killed during an upgrade: back to revision {revision}"));
+            rollback(task, place, access, wanted, revision).await
         }
         Remedy::Uninstall => {
-            cx.progress("helm was killed during the first installation: removes what it made");
-            uninstall(cx, access, namespace, release).await
+            task.progress("helm was killed during the first installation: removes what it made");
+            uninstall(task, place, access, namespace, release).await
         }
         Remedy::Nothing | Remedy::Wait(_) => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! Helm itself, as a child.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use kube::Client;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::Addon,
     fact,
-    step::{Context, Error, ErrorExt, Poll, Result},
+    task::{Error, ErrorExt, Poll, Result, Task},
     tool::Command,
 };
 
@@ -73,6 +73,16 @@ impl Wanted {
     }
 }
 
+/// The helm to run, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub program: &'a Path,
+    /// The folder for files that go again.
+    pub state: &'a Path,
+    /// The folder that charts' paths start from.
+    pub root: &'a Path,
+}
+
 /// Helm with a kubeconfig of its own, which goes when this is dropped.
 ///
 /// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is
@@ -83,8 +93,8 @@ pub(super) struct Helm {
 }
 
 impl Helm {
-    pub fn new(cx: &Context, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
-        let state = &cx.world.state;
+    pub fn new(place: Place, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
+        let Place { program, state, root } = place;
         std::fs::create_dir_all(state).doing(format!("make the folder `{}`", state.display()))?;
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
         let mut kubeconfig = Kubeconfig::default();
@@ -92,7 +102,7 @@ impl Helm {
         kubeconfig.set(name, access, namespace, &kubeconfig::program()?);
         let path = files.path().join("kubeconfig");
         kubeconfig::write_private(&path, &kubeconfig.render())?;
-        let command = Command::new(&cx.world.tools.helm)
+        let command = Command::new(program)
             .args(verb)
             .args(["--namespace", namespace, "--timeout", HELM, "--kube-context", name])
             .arg("--kubeconfig")
@@ -101,7 +111,7 @@ impl Helm {
             .pass_env("HELM_CONFIG_HOME")
             .pass_env("HELM_DATA_HOME")
             .pass_env("HELM_REGISTRY_CONFIG")
-            .dir(&cx.world.config.root)
+            .dir(root)
             .deadline(CHILD);
         Ok(Self { files, command })
     }
@@ -117,8 +127,8 @@ impl Helm {
         Self { command: self.command.clone().args(args), ..self }
     }
 
-    pub async fn run(&self, cx: &Context) -> Result<()> {
-        self.command.run(cx).await
+    pub async fn run(&self, task: &Task) -> Result<()> {
+        self.command.run(task).await
     }
 }
 
@@ -127,29 +137,30 @@ impl Helm {
 /// Helm does not wait itself: it could only say that its time is over, and a release is left pending for
 /// as long as it waits.
 pub async fn install(
-    cx: &Context,
+    task: &Task,
+    place: Place<'_>,
     client: &Client,
     access: &fact::Access,
     wanted: &Wanted,
     compared: &Compared,
 ) -> Result<()> {
     if compared.stored.as_ref().is_some_and(Stored::is_pending) {
-        repair(cx, client, access, wanted).await?;
+        repair(task, place, client, access, wanted).await?;
     }
     if !compared.changes.is_empty() {
-        cx.progress(format!("helm upgrade --install {} {}", wanted.release, wanted.version));
-        Helm::new(cx, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])?
+        task.progress(format!("helm upgrade --install {} {}", wanted.release, wanted.version));
+        Helm::new(place, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])?
             .args(wanted.chart_args())
             .args(["--version", &wanted.version, "--create-namespace", "--reset-values"])
             .values(&wanted.values)?
-            .run(cx)
+            .run(task)
             .await
             .doing(format!("install release `{}`", wanted.release))?;
     }
-    wait(cx, client, wanted).await
+    wait(task, client, wanted).await
 }
 
-async fn wait(cx: &Context, client: &Client, wanted: &Wanted) -> Result<()> {
+async fn wait(task: &Task, client: &Client, wanted: &Wanted) -> Result<()> {
     let what = format!("release `{}`", wanted.release);
     let last: std::sync::Mutex<Vec<Missing>> = std::sync::Mutex::default();
     let look = || async {
@@ -159,14 +170,14 @@ async fn wait(cx: &Context, client: &Client, wanted: &Wanted) -> Result<()> {
         *last.lock().expect("nobody panics with it") = compared.missing;
         Ok(if ready { Poll::Ready(()) } else { Poll::Pending(told) })
     };
-    let Err(error) = cx.wait(&what, LOOK, READY, look).await else { return Ok(()) };
+    let Err(error) = task.wait(&what, LOOK, READY, look).await else { return Ok(()) };
     let missing = last.into_inner().expect("nobody panics with it");
     Err(explained(client, error, &missing).await)
 }
 
 /// The error, with the troubles of the pods that keep something from being ready.
 async fn explained(client: &Client, error: Error, missing: &[Missing]) -> Error {
-    if error.class == crate::step::Class::Cancelled || missing.is_empty() {
+    if error.class == crate::task::Class::Cancelled || missing.is_empty() {
         return error;
     }
     let mut lines = vec![ready::summary(missing)];
@@ -178,24 +189,31 @@ async fn explained(client: &Client, error: Error, missing: &[Missing]) -> Error 
 }
 
 /// Removes a release and what it made; waits until that is gone.
-pub async fn uninstall(cx: &Context, access: &fact::Access, namespace: &str, release: &str) -> Result<()> {
-    cx.progress(format!("helm uninstall {release}"));
-    Helm::new(cx, access, namespace, &["uninstall", release, "--wait"])?
-        .run(cx)
+pub async fn uninstall(
+    task: &Task,
+    place: Place<'_>,
+    access: &fact::Access,
+    namespace: &str,
+    release: &str,
+) -> Result<()> {
+    task.progress(format!("helm uninstall {release}"));
+    Helm::new(place, access, namespace, &["uninstall", release, "--wait"])?
+        .run(task)
         .await
         .doing(format!("uninstall release `{release}`"))
 }
 
 /// Puts a release back to an earlier revision.
 pub(super) async fn rollback(
-    cx: &Context,
+    task: &Task,
+    place: Place<'_>,
     access: &fact::Access,
     wanted: &Wanted,
     revision: u32,
 ) -> Result<()> {
     let revision = revision.to_string();
-    Helm::new(cx, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
-        .run(cx)
+    Helm::new(place, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
+        .run(task)
         .await
         .doing(format!("put release `{}` back to revision {revision}", wanted.release))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{run::Wanted, values};
 use crate::{
     kubernetes::classify,
-    step::{Error, ErrorExt, Result},
+    task::{Error, ErrorExt, Result},
 };
 
 /// The newest revision of a release.

@@ -128,7 +128,7 @@ impl Step for Install {
 
     async fn apply(&self, cx: &Context, (access, ()): &Self::Input, change: Change) -> Result<()> {
         let Change { client, wanted, compared } = change;
-        helm::install(cx, &client, access, &wanted, &compared).await?;
+        helm::install(cx, cx.world.helm(), &client, access, &wanted, &compared).await?;
         if let Some(repository) = self.repository(cx, &wanted.namespace).await? {
             kubernetes::apply(&client, MANAGER, &repository).await?;
         }
@@ -145,7 +145,7 @@ impl Step for Install {
         let client = kubernetes::connect(aws, &access).await?;
         let Some(stored) = helm::latest(&client, &addon.namespace, RELEASE).await? else { return Ok(None) };
         refuse_with_applications(&client, &addon.namespace).await?;
-        helm::uninstall(cx, &access, &addon.namespace, RELEASE).await?;
+        helm::uninstall(cx, cx.world.helm(), &access, &addon.namespace, RELEASE).await?;
         let secrets: Api<Secret> = Api::namespaced(client, &addon.namespace);
         kubernetes::delete(&secrets, &git::name(&self.project)).await?;
         Ok(Some(format!("{} removed", stored.app_version)))

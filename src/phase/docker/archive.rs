@@ -65,8 +65,8 @@ mod tests {
     use super::archive;
     use crate::{
         fact::Commit,
-        step::{Class, Context, World},
-        tool::{Tools, testing},
+        step::{Class, Context, World, testing},
+        tool::Tools,
     };
 
     fn git(dir: &Path, args: &[&str]) -> String {

@@ -47,7 +47,7 @@ fn without_login(repository: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{recipe, without_login};
-    use crate::{fact::Commit, tool::testing};
+    use crate::{fact::Commit, step::testing};
 
     #[test]
     fn an_image_says_what_it_was_made_from() {

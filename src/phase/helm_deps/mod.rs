@@ -114,7 +114,7 @@ impl Step for Addon {
 
     async fn apply(&self, cx: &Context, (access, ..): &Self::Input, change: Change) -> Result<()> {
         let Change { client, wanted, compared } = change;
-        helm::install(cx, &client, access, &wanted, &compared).await?;
+        helm::install(cx, cx.world.helm(), &client, access, &wanted, &compared).await?;
         if self.name == store::ADDON {
             store::apply(cx, &client, &self.region.aws_region).await?;
         }
@@ -130,7 +130,9 @@ impl Step for Addon {
         let Some(access) = access else {
             // only the controller could remove what it made; now nobody else does
             let swept = match self.name.as_str() {
-                FIRST => aws_balancers::sweep(cx, &self.region.aws_region, &self.cluster).await?,
+                FIRST => {
+                    aws_balancers::sweep(cx, &cx.world.aws, &self.region.aws_region, &self.cluster).await?
+                }
                 _ => Vec::new(),
             };
             return Ok((!swept.is_empty()).then(|| format!("swept by tag: {}", swept.join(", "))));
@@ -146,7 +148,7 @@ impl Step for Addon {
             }
             _ => {}
         }
-        helm::uninstall(cx, &access, &self.chart.namespace, &self.name).await.hint(
+        helm::uninstall(cx, cx.world.helm(), &access, &self.chart.namespace, &self.name).await.hint(
             "see what holds it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \
              command again",
         )?;

@@ -112,7 +112,7 @@ mod tests {
     use std::path::Path;
 
     use super::{clean, dirty, has_chart, head, holds, is_pushed};
-    use crate::{step::Context, tool::testing};
+    use crate::step::{Context, testing};
 
     #[test]
     fn a_dirty_tree_is_told_by_its_files_without_our_own() {

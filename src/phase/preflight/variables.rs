@@ -98,7 +98,7 @@ mod tests {
     use super::{distance, problems};
     use crate::{
         config::{Region, Role},
-        tool::testing,
+        step::testing,
     };
 
     #[test]

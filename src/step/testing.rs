@@ -2,27 +2,17 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use tokio::sync::mpsc::UnboundedReceiver;
-
-use super::Tools;
+use super::{Context, World};
 use crate::{
     aws::Aws,
     config::{Config, Gitops, Image, Profile, Terraform},
-    step::{Cancel, Context, Event, Events, Message, Phase, StepId, World},
+    task::{self, testing::Told},
+    tool::Tools,
 };
-
-/// What was told, without who waits for it.
-pub struct Told(UnboundedReceiver<Message>);
-
-impl Told {
-    pub async fn recv(&mut self) -> Option<Event> {
-        self.0.recv().await.map(|message| message.event)
-    }
-}
 
 /// A context whose log and state lie in `dir`, and what is told of it.
 pub fn context(dir: &Path) -> (Context, Told) {
-    let (events, told) = Events::channel();
+    let (task, told) = task::testing::task(dir);
     let world = World {
         config: config(dir),
         aws: Aws::new(aws_config::SdkConfig::builder().build()),
@@ -30,14 +20,7 @@ pub fn context(dir: &Path) -> (Context, Told) {
         state: dir.join(".paydeploy"),
         allow_replace: Vec::new(),
     };
-    let context = Context {
-        step: StepId::global(Phase::Preflight, "test"),
-        world: Arc::new(world),
-        cancel: Cancel::default(),
-        log: dir.join("runs/test.log"),
-        events,
-    };
-    (context, Told(told))
+    (Context { task, world: Arc::new(world) }, told)
 }
 
 fn config(root: &Path) -> Config {
