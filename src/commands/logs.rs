@@ -1,9 +1,13 @@
-use std::{fs, io};
+use std::{
+    fs,
+    io::{self, BufRead, Write},
+};
 
 use clap::Args;
 
 use super::{Common, Exit, Failure, session};
 use crate::{
+    phase::terraform,
     report,
     state::{self, Store},
     step::{Event, RunId},
@@ -39,9 +43,9 @@ impl Logs {
         let folder = store.run(run);
         if let Some(step) = self.step {
             let path = folder.join(format!("{}.log", step.replace('/', ".")));
-            let mut log = fs::File::open(&path)
+            let log = fs::File::open(&path)
                 .map_err(|_| Failure::new(Exit::Usage, format!("run {run} has no log of `{step}`")))?;
-            io::copy(&mut log, &mut io::stdout().lock())?;
+            show(io::BufReader::new(log), io::stdout().lock())?;
             return Ok(Exit::Ok);
         }
         let (header, records) = state::read(&folder).map_err(Failure::usage)?;
@@ -52,5 +56,28 @@ impl Logs {
             }
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// A log as a person reads it: of terraform's JSON the words alone.
+fn show(log: impl BufRead, mut out: impl Write) -> io::Result<()> {
+    for line in log.split(b'\n') {
+        let line = line?;
+        writeln!(out, "{}", terraform::readable(&String::from_utf8_lossy(&line)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::show;
+
+    #[test]
+    fn of_terraforms_json_only_the_words_are_shown() {
+        let log = "$ terraform apply\n{\"@level\":\"info\",\"@message\":\"aws_vpc.this: Creating...\"}\nhelm says so\n";
+        let mut shown = Vec::new();
+        show(log.as_bytes(), &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!(shown, "$ terraform apply\naws_vpc.this: Creating...\nhelm says so\n");
     }
 }

@@ -63,16 +63,13 @@ impl<W: Write + Send> Report for Lines<W> {
                 let delay = text::duration(*delay);
                 self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
             }
+            // told at the end, beside what they were skipped for
+            Event::StepFinished { verdict: Verdict::Skipped { .. }, .. } => {}
             Event::StepFinished { step, verdict, elapsed } => {
                 self.running.remove(step);
                 let (mark, words, took) =
                     (text::mark(verdict), text::words(verdict), text::duration(*elapsed));
-                let took = if matches!(verdict, Verdict::Skipped { .. }) {
-                    String::new()
-                } else {
-                    format!("  {took}")
-                };
-                self.say(at, &format!("{mark} {step}  {words}{took}"));
+                self.say(at, &format!("{mark} {step}  {words}  {took}"));
             }
             Event::Interrupted { forced: false } => {
                 self.say(at, "interrupted: what runs comes to a safe stop; once more to stop at once");

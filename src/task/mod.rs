@@ -99,7 +99,7 @@ impl Task {
 
     /// Asks `look` again and again until it is ready.
     ///
-    /// Transient errors count as "not yet"; all others end the wait.
+    /// Transient errors count as "not yet"; all others end the wait. What is missing is told when it changes.
     ///
     /// # Errors
     /// When `deadline` has passed, with what was waited for and what the last look missed; when cancelled.
@@ -115,7 +115,7 @@ impl Task {
         Fut: Future<Output = Result<Poll<T>>>,
     {
         let end = Instant::now() + deadline;
-        let mut missing = String::new();
+        let (mut missing, mut told) = (String::new(), None);
         loop {
             let seen = tokio::select! {
                 seen = tokio::time::timeout_at(end, look()) => seen,
@@ -135,11 +135,51 @@ impl Task {
                     "gave up waiting for {what} after {waited:#}{missing}"
                 )));
             }
-            self.progress(format!("waits for {what}: {missing}"));
+            if told.as_ref() != Some(&missing) {
+                self.progress(format!("waits for {what}: {missing}"));
+                told = Some(missing.clone());
+            }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Event, Poll, testing};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_tells_what_is_missing_when_that_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, mut told) = testing::task(dir.path());
+        let mut answers = ["a", "a", "b", "b"].into_iter();
+        let second = Duration::from_secs(1);
+        task.wait("pods", second, 60 * second, || {
+            let answer = answers.next().map_or(Poll::Ready(()), |missing| Poll::Pending(missing.to_owned()));
+            async { Ok(answer) }
+        })
+        .await
+        .unwrap();
+        drop(task);
+        let mut texts = Vec::new();
+        while let Some(Event::StepProgress { text, .. }) = told.recv().await {
+            texts.push(text);
+        }
+        assert_eq!(texts, ["waits for pods: a", "waits for pods: b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_in_vain_tells_what_was_missing_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _told) = testing::task(dir.path());
+        let never = || async { Ok(Poll::<()>::Pending("two of three".to_owned())) };
+        let error =
+            task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), never).await.unwrap_err();
+        assert_eq!(error.to_string(), "gave up waiting for pods after 1 minute 30 seconds: two of three");
     }
 }
