@@ -5,7 +5,7 @@ use crate::{
     engine::Facts,
     plan::{self, Shape},
     report::Output,
-    step::Action,
+    step::{Action, Phase},
 };
 
 /// Look at what is there, live
@@ -27,7 +27,12 @@ impl Status {
         let plan = plan::build(session.config(), &Shape::default());
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
-            let orders = session.orders(session.actions(&plan.graph, Action::Check));
+            let mut actions = session.actions(&plan.graph, Action::Check);
+            // what it compares is a file of this clone, not of the account
+            for (_, action) in actions.iter_mut().filter(|(step, _)| step.phase == Phase::Kubeconfig) {
+                *action = Action::Read;
+            }
+            let orders = session.orders(actions);
             let outcome = session.run("status --drift", &plan.graph, &orders, Facts::default()).await?;
             let failures = session.failures("status --drift", &outcome);
             (outcome, failures)
