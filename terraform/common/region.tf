@@ -113,6 +113,18 @@ variable "images_kept" {
 
 # cluster
 
+variable "administrator_arns" {
+  description = "IAM users and roles with every right in the cluster, beside whoever deploys. Name all who deploy (a CI system's role, the operators') as soon as there is more than one: a run takes the access of those who are not named."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.administrator_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/.+$", arn))])
+    error_message = "administrator_arns: give ARNs of IAM users or roles (of a role itself, not of an assumed-role session)."
+  }
+}
+
 variable "cluster_endpoint_public_access_cidrs" {
   description = "Addresses from which the Kubernetes API may be reached from outside the VPC: the egress of operators and CI. The hub's NAT addresses are added by themselves."
   type        = list(string)

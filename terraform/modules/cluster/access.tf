@@ -1,5 +1,5 @@
 resource "aws_eks_access_entry" "administrator" {
-  for_each = var.administrators
+  for_each = toset(var.administrators)
 
   cluster_name  = aws_eks_cluster.this.name
   principal_arn = each.value

@@ -27,3 +27,8 @@ output "oidc_provider_arn" {
   description = "IAM's side of the issuer."
   value       = aws_iam_openid_connect_provider.this.arn
 }
+
+output "administrator_arns" {
+  description = "IAM users and roles with every right in the cluster."
+  value       = keys(aws_eks_access_entry.administrator)
+}

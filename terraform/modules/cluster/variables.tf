@@ -45,8 +45,8 @@ variable "public_access_cidrs" {
 }
 
 variable "administrators" {
-  description = "IAM principals with every right in the cluster, by what they are for."
-  type        = map(string)
+  description = "ARNs of the IAM users and roles with every right in the cluster."
+  type        = list(string)
 }
 
 variable "kms_key_arn" {

@@ -126,3 +126,16 @@ run "a_spoke_has_no_argocd" {
     error_message = "Argo CD lives on the hub"
   }
 }
+
+run "who_deploys_and_who_is_named_administer_the_cluster_once_each" {
+  command = plan
+
+  variables {
+    administrator_arns = ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:role/deployer"]
+  }
+
+  assert {
+    condition     = module.cluster.administrator_arns == ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:role/deployer"]
+    error_message = "a run by one of those named changes nobody's access"
+  }
+}
