@@ -63,9 +63,8 @@ impl<W: Write + Send> Report for Lines<W> {
                 let delay = text::duration(*delay);
                 self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
             }
-            // told at the end, beside what they were skipped for
-            Event::StepFinished { verdict: Verdict::Skipped { .. }, .. } => {}
-            Event::StepFinished { step, verdict, elapsed } => {
+            // those that are skipped are told at the end, beside what they were skipped for
+            Event::StepFinished { step, verdict, elapsed } if !matches!(verdict, Verdict::Skipped { .. }) => {
                 self.running.remove(step);
                 let (mark, words, took) =
                     (text::mark(verdict), text::words(verdict), text::duration(*elapsed));
@@ -75,7 +74,8 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.say(at, "interrupted: what runs comes to a safe stop; once more to stop at once");
             }
             Event::Interrupted { forced: true } => self.say(at, "interrupted again: stopping at once"),
-            Event::EffectStarted { .. }
+            Event::StepFinished { .. }
+            | Event::EffectStarted { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
             | Event::ChildEnded { .. }
