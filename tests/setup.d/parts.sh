@@ -3,7 +3,7 @@
 # them. A part is done when its stamp holds its key and its outputs are there.
 
 PARTS=(debian python ca terraform kubernetes helm argocd external-secrets external-dns coredns metrics-server
-  pause sources images charts)
+  pause sources images charts cargo-deny)
 
 say() { printf 'setup: %s\n' "$*"; }
 
