@@ -1,0 +1,57 @@
+//! What is on the internet, and how it is reached there.
+
+use serde_json::json;
+
+use super::{NAME, Release, list, text};
+
+const PREFIX: &str = "alb.ingress.kubernetes.io";
+
+#[test]
+fn only_the_public_routes_are_on_the_load_balancer() {
+    let release = Release::of("spain");
+    let rules = list(&release.the("Ingress")["spec"]["rules"]);
+    assert_eq!(rules.len(), 1);
+    let paths = list(&rules[0]["http"]["paths"]);
+    let mut names: Vec<&str> = paths.iter().map(|path| text(&path["path"])).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["/api", "/health", "/info"]);
+    let service = json!({"service": {"name": NAME, "port": {"name": "http"}}});
+    assert!(paths.iter().all(|path| path["backend"] == service), "{rules:?}");
+}
+
+#[test]
+fn the_load_balancer_speaks_tls_for_the_regions_domain() {
+    let release = Release::of("spain");
+    let ingress = release.the("Ingress");
+    let domain = "api-es.payments.example";
+    assert_eq!(ingress["spec"]["ingressClassName"], "alb");
+    assert_eq!(ingress["spec"]["rules"][0]["host"], domain);
+    assert_eq!(ingress["spec"]["tls"], json!([{"hosts": [domain]}]));
+    let said = |name: &str| text(&ingress["metadata"]["annotations"][format!("{PREFIX}/{name}")]);
+    assert_eq!((said("scheme"), said("target-type")), ("internet-facing", "ip"));
+    assert_eq!(said("listen-ports"), r#"[{"HTTP":80},{"HTTPS":443}]"#, "80 is there to lead to 443");
+    assert_eq!(said("ssl-redirect"), "443");
+    assert_eq!(said("ssl-policy"), "ELBSecurityPolicy-TLS13-1-2-2021-06", "TLS 1.2 at least");
+    assert!(said("certificate-arn").starts_with("arn:aws:acm:eu-south-2:"));
+}
+
+#[test]
+fn the_load_balancer_asks_a_pod_whether_it_is_ready() {
+    let release = Release::of("spain");
+    let annotations = &release.the("Ingress")["metadata"]["annotations"];
+    let said = |name: &str| text(&annotations[format!("{PREFIX}/{name}")]);
+    assert_eq!(
+        (said("healthcheck-path"), said("healthcheck-port"), said("success-codes")),
+        ("/readyz", "traffic-port", "200")
+    );
+}
+
+#[test]
+fn more_annotations_go_on_the_ingress() {
+    let set = ["ingress.annotations={\"alb.ingress.kubernetes.io/wafv2-acl-arn\":\"arn:aws:wafv2:1\"}"];
+    let release = Release::with("spain", &set);
+    assert_eq!(
+        release.the("Ingress")["metadata"]["annotations"][format!("{PREFIX}/wafv2-acl-arn")],
+        "arn:aws:wafv2:1"
+    );
+}

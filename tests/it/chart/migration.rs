@@ -1,0 +1,77 @@
+//! The database's migration, which is part of every release.
+
+use serde_json::{Value, json};
+
+use super::{MIGRATION, NAME, Release, container, list, text};
+
+const HOOK: &str = "argocd.argoproj.io/hook";
+const WAVE: &str = "argocd.argoproj.io/sync-wave";
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][name].as_str()
+}
+
+fn wave(object: &Value) -> i32 {
+    annotation(object, WAVE).map_or(0, |wave| wave.parse().unwrap())
+}
+
+#[test]
+fn the_database_is_migrated_before_anything_of_a_release_runs() {
+    let release = Release::of("spain");
+    let job = release.the("Job");
+    assert_eq!(annotation(job, HOOK), Some("PreSync"));
+    let pod = &job["spec"]["template"];
+    assert_eq!(container(pod)["args"], json!(["migrate"]));
+    assert_eq!(pod["spec"]["restartPolicy"], "Never", "a failed try's pod stays to be looked at");
+    assert_eq!(job["spec"]["backoffLimit"], 1);
+}
+
+#[test]
+fn what_the_migration_needs_is_there_before_it() {
+    let release = Release::of("spain");
+    let migration = |object: &&Value| text(&object["metadata"]["name"]).starts_with(MIGRATION);
+    let mut hooks: Vec<(i32, &str)> =
+        release.0.iter().filter(migration).map(|object| (wave(object), text(&object["kind"]))).collect();
+    hooks.sort_unstable();
+    assert_eq!(hooks, [(-2, "ConfigMap"), (-2, "ServiceAccount"), (-1, "ExternalSecret"), (0, "Job")]);
+    for object in &release.0 {
+        let expected = migration(&object).then_some("PreSync");
+        assert_eq!(annotation(object, HOOK), expected, "{}", object["metadata"]);
+    }
+}
+
+#[test]
+fn the_master_users_login_goes_with_the_migration_and_the_job_stays_for_its_log() {
+    let release = Release::of("spain");
+    let policy =
+        |object: &Value| annotation(object, "argocd.argoproj.io/hook-delete-policy").unwrap().to_owned();
+    assert_eq!(policy(release.named("ExternalSecret", MIGRATION)), "BeforeHookCreation,HookSucceeded");
+    assert_eq!(policy(release.the("Job")), "BeforeHookCreation");
+}
+
+#[test]
+fn the_migration_works_on_the_database_itself_and_says_what_it_was_at_when_it_ends() {
+    let release = Release::with("spain", &["migration.timeoutSeconds=300"]);
+    let job = release.the("Job");
+    let environment = list(&container(&job["spec"]["template"])["env"]);
+    let told = |name: &str| {
+        let variable = environment.iter().find(|variable| variable["name"] == name);
+        text(&variable.unwrap_or_else(|| panic!("no {name}"))["value"])
+    };
+    assert!(
+        !told("DATABASE_DIRECT_HOST").contains(".proxy-"),
+        "the proxy may move a session in mid-migration"
+    );
+    assert_eq!(told("MIGRATE_TIMEOUT_SECONDS"), "300");
+    let killed = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap();
+    assert!(killed > 2 * 300, "its own limit comes first, in both tries");
+}
+
+#[test]
+fn pods_start_when_their_secret_is_there() {
+    let release = Release::of("spain");
+    let secret = wave(release.named("ExternalSecret", NAME));
+    for kind in ["Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget"] {
+        assert!(wave(release.the(kind)) > secret, "Argo CD waits for the secret before it makes the {kind}");
+    }
+}

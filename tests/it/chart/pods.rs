@@ -1,0 +1,151 @@
+//! The pods themselves: what they may do, what they get, and how one release follows another.
+
+use serde_json::{Value, json};
+
+use super::{MIGRATION, NAME, Release, container, list, refused, selects, text};
+
+#[test]
+fn pods_run_a_digest_as_nobody_on_a_read_only_disk() {
+    let release = Release::of("spain");
+    for pod in release.pods() {
+        let (spec, container) = (&pod["spec"], container(pod));
+        assert!(text(&container["image"]).contains("@sha256:"), "{container}");
+        let own = &container["securityContext"];
+        assert_eq!(own["readOnlyRootFilesystem"], true);
+        assert_eq!(own["allowPrivilegeEscalation"], false);
+        assert_eq!(own["capabilities"], json!({"drop": ["ALL"]}));
+        let all = &spec["securityContext"];
+        assert_eq!((&all["runAsNonRoot"], &all["runAsUser"]), (&json!(true), &json!(65534)));
+        assert_eq!(all["seccompProfile"]["type"], "RuntimeDefault");
+        assert_eq!(spec["automountServiceAccountToken"], false, "no pod asks the Kubernetes API");
+    }
+    let [serving, migrating] = release.pods();
+    assert_eq!(container(serving)["image"], container(migrating)["image"], "one release is one image");
+    assert_eq!(serving["spec"]["serviceAccountName"], NAME);
+    assert_eq!(migrating["spec"]["serviceAccountName"], MIGRATION);
+}
+
+#[test]
+fn the_kubelet_asks_each_question_at_its_own_path_on_the_serving_port() {
+    let release = Release::of("spain");
+    let pod = container(&release.the("Deployment")["spec"]["template"]);
+    assert_eq!(port(pod, "http"), 8080);
+    assert_eq!(
+        release.named("ConfigMap", NAME)["data"]["PORT"],
+        "8080",
+        "the program listens where it is asked"
+    );
+    // liveness at the database's state would restart every pod in its outage, and help nobody
+    for (probe, path) in
+        [("startupProbe", "/startupz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+    {
+        assert_eq!(pod[probe]["httpGet"], json!({"path": path, "port": "http"}), "{probe}");
+    }
+    let patience =
+        |probe: &str| seconds(&pod[probe]["periodSeconds"]) * seconds(&pod[probe]["failureThreshold"]);
+    assert_eq!(patience("startupProbe"), 120, "a start may wait for the database");
+    assert_eq!(patience("livenessProbe"), 30, "a pod that hangs is restarted");
+    assert_eq!(patience("readinessProbe"), 15, "a pod that cannot serve is left out");
+}
+
+fn port(container: &Value, name: &str) -> u64 {
+    let port = list(&container["ports"]).iter().find(|port| port["name"] == name);
+    port.unwrap_or_else(|| panic!("no port {name}"))["containerPort"].as_u64().unwrap()
+}
+
+fn seconds(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number of seconds"))
+}
+
+#[test]
+fn pods_ask_for_what_they_need_and_cannot_take_a_node() {
+    let release = Release::of("spain");
+    let [serving, migrating] = release.pods();
+    let limits = json!({"cpu": "500m", "memory": "128Mi"});
+    assert_eq!(
+        container(serving)["resources"],
+        json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": limits})
+    );
+    assert_eq!(
+        container(migrating)["resources"],
+        json!({"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": limits})
+    );
+}
+
+#[test]
+fn a_release_takes_no_pod_away_before_its_successor_serves() {
+    let release = Release::of("spain");
+    let strategy = &release.the("Deployment")["spec"]["strategy"];
+    assert_eq!(
+        *strategy,
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}})
+    );
+}
+
+#[test]
+fn a_pod_that_ends_has_the_time_to_finish() {
+    let release = Release::of("spain");
+    let config = &release.named("ConfigMap", NAME)["data"];
+    let told = |key: &str| text(&config[key]).parse::<u64>().unwrap();
+    let attribute = "alb.ingress.kubernetes.io/target-group-attributes";
+    let attribute = text(&release.the("Ingress")["metadata"]["annotations"][attribute]);
+    let forgotten: u64 =
+        attribute.strip_prefix("deregistration_delay.timeout_seconds=").unwrap().parse().unwrap();
+    assert!(told("DRAIN_SECONDS") > forgotten, "it answers until the load balancer has forgotten it");
+    let killed =
+        seconds(&release.the("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]);
+    assert!(killed > told("DRAIN_SECONDS") + told("SHUTDOWN_SECONDS"), "the kubelet comes last");
+    assert!(refused("terminationGracePeriodSeconds=40"), "15 + 5 + 20 leave nothing");
+    assert!(refused("ingress.deregistrationDelaySeconds=60"), "nor do 60 + 5 + 20");
+}
+
+#[test]
+fn pods_are_told_where_they_are_and_reach_the_database_through_its_proxy() {
+    let release = Release::of("spain");
+    let config = &release.named("ConfigMap", NAME)["data"];
+    assert_eq!((&config["REGION"], &config["ENVIRONMENT"]), (&json!("eu-south-2"), &json!("staging")));
+    assert!(text(&config["DATABASE_HOST"]).contains(".proxy-"), "{config}");
+    assert_eq!((&config["DATABASE_PORT"], &config["DATABASE_NAME"]), (&json!("5432"), &json!("payments")));
+    let pod = container(&release.the("Deployment")["spec"]["template"]);
+    assert_eq!(pod["envFrom"], json!([{"configMapRef": {"name": NAME}}]));
+    let authorities = text(&config["DATABASE_CA_FILE"]).rsplit_once('/').unwrap();
+    let mounted = list(&pod["volumeMounts"]).iter().find(|mount| mount["name"] == "database-ca").unwrap();
+    assert_eq!(mounted["mountPath"], authorities.0);
+    let bundle = &release.named("ConfigMap", "payment-latency-api-database-ca")["data"][authorities.1];
+    assert!(text(bundle).contains("BEGIN CERTIFICATE"), "the certificates are where the program reads them");
+}
+
+#[test]
+fn pods_roll_when_their_configuration_changes_and_for_nothing_else() {
+    let pod = |set: &[&str]| Release::with("spain", set).the("Deployment")["spec"]["template"].clone();
+    let as_is = pod(&[]);
+    assert_ne!(pod(&["database.port=6432"]), as_is, "they read it at their start only");
+    assert_eq!(pod(&["autoscaling.maxReplicas=20", "podDisruptionBudget.minAvailable=2"]), as_is);
+}
+
+#[test]
+fn pods_run_on_the_application_nodes_in_different_zones_if_they_can() {
+    let release = Release::of("spain");
+    for pod in release.pods() {
+        assert_eq!(pod["spec"]["nodeSelector"], json!({"role": "application"}));
+    }
+    let [pod, _] = release.pods();
+    let zone = "topology.kubernetes.io/zone";
+    let apart = &pod["spec"]["affinity"]["podAntiAffinity"];
+    let wishes = list(&apart["preferredDuringSchedulingIgnoredDuringExecution"]);
+    let wish =
+        wishes.iter().find(|wish| wish["podAffinityTerm"]["topologyKey"] == zone).expect("apart by zone");
+    assert!(selects(&wish["podAffinityTerm"]["labelSelector"]["matchLabels"], pod));
+    assert_eq!(
+        apart.get("requiredDuringSchedulingIgnoredDuringExecution"),
+        None,
+        "a lost zone's pods must find a place"
+    );
+    let spread = list(&pod["spec"]["topologySpreadConstraints"]);
+    let keys: Vec<&str> = spread.iter().map(|spread| text(&spread["topologyKey"])).collect();
+    assert_eq!(keys, [zone, "kubernetes.io/hostname"]);
+    for spread in spread {
+        assert!(selects(&spread["labelSelector"]["matchLabels"], pod));
+        assert_eq!(spread["whenUnsatisfiable"], "ScheduleAnyway");
+    }
+}

@@ -1,0 +1,111 @@
+//! How secrets reach the pods: as files, which are read again when they change, and by no other way.
+
+use serde_json::{Value, json};
+
+use super::{MIGRATION, NAME, Release, container, list, text};
+
+#[test]
+fn no_secret_is_in_an_environment() {
+    let release = Release::of("spain");
+    for pod in release.pods() {
+        let container = container(pod);
+        for source in list(&container["envFrom"]) {
+            assert_eq!(source.get("secretRef"), None, "{source}");
+        }
+        for variable in list(&container["env"]) {
+            assert_eq!(variable["valueFrom"].get("secretKeyRef"), None, "{variable}");
+        }
+    }
+    let names = |variables: &Value| {
+        variables.as_object().unwrap().keys().filter(|name| is_secret(name)).cloned().collect::<Vec<_>>()
+    };
+    assert!(names(&release.named("ConfigMap", NAME)["data"]).is_empty());
+    let [_, migrating] = release.pods();
+    for variable in list(&container(migrating)["env"]) {
+        assert!(!is_secret(text(&variable["name"])), "{variable}");
+    }
+}
+
+/// By the names that the program knows secrets by.
+fn is_secret(name: &str) -> bool {
+    ["PASSWORD", "USERNAME", "API_SECRET_KEY", "DATABASE_URL"].iter().any(|word| name.contains(word))
+}
+
+#[test]
+fn secrets_are_files_where_the_program_looks_for_them() {
+    let release = Release::of("spain");
+    let [serving, migrating] = release.pods();
+    let told = list(&container(migrating)["env"]).iter().find(|one| one["name"] == "MIGRATE_SECRETS_DIR");
+    for (pod, name, folder) in [
+        (serving, NAME, &release.named("ConfigMap", NAME)["data"]["SECRETS_DIR"]),
+        (migrating, MIGRATION, &told.expect("it is told where to look")["value"]),
+    ] {
+        let volumes = list(&pod["spec"]["volumes"]).iter().filter(|volume| volume.get("secret").is_some());
+        let volumes: Vec<&Value> = volumes.collect();
+        // the pod's group, which is the program's, and nobody else; Kubernetes reads it as octal
+        let secret = json!({"secretName": name, "defaultMode": "0440"});
+        assert_eq!(volumes, [&json!({"name": "secrets", "secret": secret})]);
+        let mount = list(&container(pod)["volumeMounts"]).iter().find(|mount| mount["name"] == "secrets");
+        assert_eq!(*mount.unwrap(), json!({"name": "secrets", "mountPath": folder, "readOnly": true}));
+        assert_eq!(pod["spec"]["securityContext"]["fsGroup"], 65534);
+        let delivered = &release.named("ExternalSecret", name)["spec"]["target"]["name"];
+        assert_eq!(delivered, name, "what External Secrets delivers is what the pod mounts");
+    }
+}
+
+#[test]
+fn serving_pods_get_the_api_key_and_their_own_login_and_no_other() {
+    let release = Release::of("spain");
+    let spec = &release.named("ExternalSecret", NAME)["spec"];
+    assert_eq!(taken(spec), [("DB_USERNAME", "db-app", "username"), ("DB_PASSWORD", "db-app", "password")]);
+    let whole: Vec<&str> =
+        list(&spec["dataFrom"]).iter().map(|from| source(&from["extract"]["key"])).collect();
+    assert_eq!(whole, ["api"], "with the key before it, while a rotation keeps both valid");
+    assert_eq!(spec["secretStoreRef"], json!({"kind": "ClusterSecretStore", "name": "aws-secrets-manager"}));
+    assert_eq!(spec["refreshInterval"], "1h", "a rotated key arrives by itself");
+}
+
+#[test]
+fn the_migration_alone_gets_the_master_users_login() {
+    let release = Release::of("spain");
+    let spec = &release.named("ExternalSecret", MIGRATION)["spec"];
+    let mut taken = taken(spec);
+    taken.sort_unstable();
+    assert_eq!(
+        taken,
+        [
+            ("app-password", "db-app", "password"),
+            ("app-username", "db-app", "username"),
+            ("master-password", "db-01234567", "password"),
+            ("master-username", "db-01234567", "username"),
+            ("migrator-password", "db-migrator", "password"),
+            ("migrator-username", "db-migrator", "username"),
+        ]
+    );
+    assert_eq!(spec.get("dataFrom"), None);
+}
+
+#[test]
+fn the_chart_itself_holds_no_secret() {
+    assert_eq!(Release::of("spain").all("Secret").len(), 0);
+}
+
+/// File, secret and property of each single value that is taken.
+fn taken(spec: &Value) -> Vec<(&str, &str, &str)> {
+    list(&spec["data"])
+        .iter()
+        .map(|data| {
+            let from = &data["remoteRef"];
+            (text(&data["secretKey"]), source(&from["key"]), text(&from["property"]))
+        })
+        .collect()
+}
+
+/// Which of the made-up secrets an ARN names.
+fn source(arn: &Value) -> &str {
+    let name = text(arn).rsplit(['/', '!']).next().unwrap();
+    ["api", "db-app", "db-migrator", "db-01234567"]
+        .into_iter()
+        .find(|secret| name.starts_with(secret))
+        .unwrap()
+}

@@ -1,0 +1,63 @@
+//! How pods are found: by those who send them payments, and by those who read their metrics.
+
+use serde_json::{Value, json};
+
+use super::{NAME, Release, list, selects};
+
+#[test]
+fn the_service_sends_to_serving_pods_only() {
+    let release = Release::of("spain");
+    let service = release.the("Service");
+    let [serving, migrating] = release.pods();
+    assert!(selects(&service["spec"]["selector"], serving));
+    assert!(!selects(&service["spec"]["selector"], migrating), "a migration serves nothing");
+    assert!(selects(&release.the("Deployment")["spec"]["selector"]["matchLabels"], serving));
+    assert_eq!(service["spec"]["type"], "ClusterIP");
+    let way = |port: &Value| (port["name"].clone(), port["port"].clone(), port["targetPort"].clone());
+    let ways: Vec<_> = list(&service["spec"]["ports"]).iter().map(way).collect();
+    assert_eq!(
+        ways,
+        [(json!("http"), json!(80), json!("http")), (json!("metrics"), json!(9090), json!("metrics"))]
+    );
+}
+
+#[test]
+fn labels_say_whose_a_pod_is_and_which_law_its_data_is_under() {
+    let release = Release::with("spain", &["dataResidency=\"EU\""]);
+    for pod in release.pods() {
+        let labels = &pod["metadata"]["labels"];
+        assert_eq!(labels["app.kubernetes.io/name"], NAME);
+        assert_eq!(labels["app.kubernetes.io/instance"], NAME);
+        assert_eq!(
+            (&labels["paydeploy.io/region"], &labels["paydeploy.io/data-residency"]),
+            (&json!("spain"), &json!("EU"))
+        );
+    }
+}
+
+#[test]
+fn a_service_monitor_is_there_only_where_it_is_asked_for() {
+    for region in ["spain", "mexico", "lima"] {
+        assert_eq!(Release::of(region).all("ServiceMonitor").len(), 0, "{region}: its kind may not be there");
+    }
+    let asked = ["metrics.serviceMonitor={\"enabled\":true,\"labels\":{\"release\":\"prometheus\"}}"];
+    let release = Release::with("spain", &asked);
+    let monitor = release.the("ServiceMonitor");
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus", "Prometheus finds it by this");
+    assert_eq!(
+        monitor["spec"]["endpoints"],
+        json!([{"port": "metrics", "path": "/metrics", "interval": "15s"}])
+    );
+    // a monitor selects Services, by their labels
+    assert!(selects(&monitor["spec"]["selector"]["matchLabels"], release.the("Service")));
+}
+
+#[test]
+fn the_service_account_takes_annotations_and_hands_out_no_token() {
+    let release = Release::with("spain", &["serviceAccount.annotations={\"team\":\"payments\"}"]);
+    let account = release.named("ServiceAccount", NAME);
+    assert_eq!(account["metadata"]["annotations"], json!({"team": "payments"}));
+    for account in release.all("ServiceAccount") {
+        assert_eq!(account["automountServiceAccountToken"], false);
+    }
+}
