@@ -20,6 +20,7 @@ from typing import Any
 import ca
 import engine
 import places
+import processes
 import state
 import workspace
 from waiting import Failure
@@ -43,6 +44,16 @@ def status(_: argparse.Namespace) -> int:
     verdict, lines = state.look()
     print("\n".join(lines))
     return verdict
+
+
+def stop_part(options: argparse.Namespace) -> int:
+    processes.stop([processes.named(options.part)])
+    return 0
+
+
+def start_part(options: argparse.Namespace) -> int:
+    processes.start_again(processes.named(options.part))
+    return 0
 
 
 def environment(_: argparse.Namespace) -> int:
@@ -162,6 +173,8 @@ def parse() -> argparse.Namespace:
     )
     command("down", down, "end everything and leave nothing")
     command("status", status, "say what runs; the exit status says whether all does")
+    command("stop", stop_part, "end one part, as if its machine were off").add_argument("part")
+    command("start", start_part, "start a part again that was stopped").add_argument("part")
     command("env", environment, 'print exports for the program under test: eval "$(sandbox env)"')
     faulty = command("faults", faults, "list, add or clear fault rules")
     faulty.add_argument("action", nargs="?", choices=("list", "add", "clear"), default="list")

@@ -35,6 +35,8 @@ class Process:
     start: int
     boot: str
     stop_signal: int
+    # what it was started with, for starting it again
+    call: dict
 
     @property
     def alive(self) -> bool:
@@ -106,10 +108,13 @@ def spawn(
     start = start_time(child.pid)
     if start is None:
         raise Failure(f"`{name}` ended at once: {last_lines(name)}")
-    process = Process(name, child.pid, start, boot(), stop_signal)
+    call = {"argv": argv, "environment": environment, "user": user, "directory": str(directory)}
+    process = Process(name, child.pid, start, boot(), stop_signal, call)
     record = records() / f"{name}.json"
-    record.with_suffix(".new").write_text(json.dumps(asdict(process)))
-    record.with_suffix(".new").rename(record)
+    new = record.with_suffix(".new")
+    new.touch(0o600)
+    new.write_text(json.dumps(asdict(process)))
+    new.rename(record)
     return process
 
 
@@ -124,6 +129,19 @@ def recorded() -> list[Process]:
         return [Process(**json.loads(record.read_text())) for record in sorted(records().glob("*.json"))]
     except FileNotFoundError:
         return []
+
+
+def named(name: str) -> Process:
+    parts = {process.name: process for process in recorded()}
+    if name not in parts:
+        raise Failure(f"there is no part `{name}`; there are {', '.join(sorted(parts))}")
+    return parts[name]
+
+
+def start_again(process: Process) -> None:
+    """Starts a part that was stopped, as it was started before."""
+    if not process.alive:
+        spawn(process.name, **process.call, stop_signal=signal.Signals(process.stop_signal))
 
 
 def ready(process: Process, condition, what: str, seconds: float = 40) -> None:

@@ -1,6 +1,6 @@
-"""What a region's registry holds: looked up in the registry's storage, manifests asked of its API.
+"""What a region's registry holds, looked up in its storage.
 
-The API cannot list what has no tag, nor say when an image came; the storage can.
+The registry's API cannot list what has no tag, nor say when an image came. And ECR answers while pushes fail.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import base64
 import json
 import shutil
 import ssl
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +18,8 @@ import places
 
 from .settings import current
 
-MANIFESTS = ", ".join(
-    (
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    )
-)
+# OCI manifests need not name their own type
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass
@@ -50,23 +43,35 @@ def password(region: places.Region) -> str:
     return (current.state / "ecr" / f"{region.name}.password").read_text().strip()
 
 
-def _storage(region: places.Region, repository: str) -> Path:
+def _store(region: places.Region) -> Path:
     assert current.state
-    return current.state / "ecr" / region.name / "docker" / "registry" / "v2" / "repositories" / repository
+    return current.state / "ecr" / region.name / "docker" / "registry" / "v2"
 
 
-def _request(region: places.Region, method: str, path: str) -> tuple[dict[str, str], bytes]:
+def _storage(region: places.Region, repository: str) -> Path:
+    return _store(region) / "repositories" / repository
+
+
+def _manifest(region: places.Region, digest: str) -> bytes | None:
+    """None while it is being deleted."""
+    name = digest.removeprefix("sha256:")
+    try:
+        return (_store(region) / "blobs" / "sha256" / name[:2] / name / "data").read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _request(region: places.Region, method: str, path: str) -> None:
     assert current.state
     basic = base64.b64encode(f"AWS:{password(region)}".encode()).decode()
     request = urllib.request.Request(
         f"https://{region.ecr}/v2/{path}",
         method=method,
-        headers={"Authorization": f"Basic {basic}", "Accept": MANIFESTS},
+        headers={"Authorization": f"Basic {basic}"},
     )
     context = ssl.create_default_context(cafile=str(current.state / "ca" / "ca.crt"))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    with opener.open(request, timeout=20) as response:
-        return dict(response.headers), response.read()
+    opener.open(request, timeout=20).close()
 
 
 def listed(region: places.Region, repository: str, account: str) -> list[Image]:
@@ -78,12 +83,9 @@ def listed(region: places.Region, repository: str, account: str) -> list[Image]:
     images = []
     for link in sorted(manifests.glob("revisions/sha256/*/link")):
         digest = f"sha256:{link.parent.name}"
-        try:
-            headers, body = _request(region, "GET", f"{repository}/manifests/{digest}")
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                continue
-            raise
+        body = _manifest(region, digest)
+        if body is None:
+            continue
         manifest = json.loads(body)
         size = sum(part.get("size", 0) for part in [manifest.get("config", {}), *manifest.get("layers", [])])
         images.append(
@@ -94,7 +96,7 @@ def listed(region: places.Region, repository: str, account: str) -> list[Image]:
                 image_tags=tags.get(digest, []),
                 image_size_in_bytes=size,
                 image_pushed_at=link.stat().st_mtime,
-                image_manifest_media_type=headers.get("Content-Type", manifest.get("mediaType", "")),
+                image_manifest_media_type=manifest.get("mediaType", OCI_MANIFEST),
                 artifact_media_type=manifest.get("config", {}).get("mediaType", ""),
                 image_manifest=body.decode(),
             )
