@@ -49,13 +49,8 @@ impl Down {
             confirm::by_name(&session.config().project)?;
         }
 
-        let actions = session.actions(&plan.graph, Action::Destroy);
-        let orders = session.orders(
-            actions
-                .into_iter()
-                .filter(|(step, action)| *action == Action::Destroy && step.phase != Phase::Preflight)
-                .collect(),
-        );
+        let going = plan.graph.ids().filter(|step| is_taken_down(&session, step));
+        let orders = session.orders(going.map(|step| (step.clone(), Action::Destroy)).collect());
         let began = std::time::Instant::now();
         let outcome = session.run("down", &plan.graph, &orders, seen.facts).await?;
         eprint!("{}", session.failures("down", &outcome));
@@ -90,11 +85,10 @@ impl Down {
 
 /// What is there and is taken down, in an order that the teardown keeps to: what needs something goes before it.
 fn goes<'a>(session: &Session, graph: &Graph, seen: &'a Outcome) -> Vec<(&'a StepId, &'a str)> {
-    let kept = |step: &StepId| step.phase == Phase::Preflight || is_state_bucket(step);
     let mut goes: Vec<(&StepId, &str)> = seen
         .verdicts
         .iter()
-        .filter(|(step, _)| session.is_chosen(step) && !kept(step))
+        .filter(|(step, _)| is_taken_down(session, step) && !is_state_bucket(step))
         .filter_map(|(step, verdict)| match verdict {
             Verdict::Unchanged { summary } | Verdict::Differs { summary, .. } => {
                 Some((step, summary.as_str()))
@@ -104,6 +98,12 @@ fn goes<'a>(session: &Session, graph: &Graph, seen: &'a Outcome) -> Vec<(&'a Ste
         .collect();
     goes.sort_by_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
     goes
+}
+
+/// What belongs to no region goes with the hub: until then other regions need it.
+fn is_taken_down(session: &Session, step: &StepId) -> bool {
+    let region = step.region.as_ref().unwrap_or(&session.config().hub().name);
+    step.phase != Phase::Preflight && session.chosen.contains(region)
 }
 
 /// A region's state bucket is among what stays.

@@ -148,14 +148,16 @@ impl Step for Manifests {
         let Some(access) = access else { return Ok(None) };
         let hub = kubernetes::connect(aws, &access).await?;
         let mut gone = Vec::new();
-        for object in self.objects()?.iter().rev() {
+        let objects = self.objects()?;
+        // before anything goes: without its set an Application goes too, and what serves with it
+        for project in objects.iter().filter(|object| object["kind"] == "AppProject") {
+            refuse_with_applications(&hub, project["metadata"]["name"].as_str().unwrap_or_default()).await?;
+        }
+        for object in objects.iter().rev() {
             let kind = object["kind"].as_str().unwrap_or_default();
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let resource = kubernetes::kind("argoproj.io", "v1alpha1", kind);
             let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
-            if kind == "AppProject" {
-                refuse_with_applications(&hub, name).await?;
-            }
             if kubernetes::delete(&api, name).await? {
                 gone.push(kubernetes::title(object));
             }
