@@ -14,8 +14,9 @@ use crate::{
     step::{ErrorExt, Poll, Result},
 };
 
-/// Whether every Ingress has a load balancer that can reach the pods. An application without one needs none.
-pub(super) async fn look(elb: &Elb, client: &Client, ingresses: &[Managed]) -> Result<Poll<()>> {
+/// Whether every Ingress has a load balancer that can reach the pods; their names.
+pub(super) async fn look(elb: &Elb, client: &Client, ingresses: &[Managed]) -> Result<Poll<Vec<String>>> {
+    let mut hosts = Vec::new();
     for managed in ingresses {
         let Managed { namespace, name, .. } = managed;
         let api: Api<Ingress> = Api::namespaced(client.clone(), namespace);
@@ -28,8 +29,9 @@ pub(super) async fn look(elb: &Elb, client: &Client, ingresses: &[Managed]) -> R
         if let Some(why) = missing {
             return Ok(Poll::Pending(why));
         }
+        hosts.push(host.to_owned());
     }
-    Ok(Poll::Ready(()))
+    Ok(Poll::Ready(hosts))
 }
 
 fn host(ingress: &Ingress) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! The application's records in its hosted zone, which external-dns makes and removes.
 
+use aws_sdk_route53::types::{ResourceRecordSet, RrType};
+
 use crate::{
     aws::{self, Aws},
     step::{ErrorExt, Result},
@@ -38,6 +40,23 @@ pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str)
             .set_start_record_type(page.next_record_type)
             .set_start_record_identifier(page.next_record_identifier);
     }
+}
+
+/// What the host's own records point at.
+pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
+    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
+    // sorted by name: a host has few
+    let page = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(host).max_items(10);
+    let page = page.send().await.map_err(aws::classify).doing(format!("look at the records of `{host}`"))?;
+    let of_host = |record: &&ResourceRecordSet| {
+        record.name().trim_end_matches('.').eq_ignore_ascii_case(host)
+            && matches!(record.r#type(), RrType::A | RrType::Aaaa | RrType::Cname)
+    };
+    let pointed = |record: &ResourceRecordSet| match record.alias_target() {
+        Some(alias) => vec![alias.dns_name().to_owned()],
+        None => record.resource_records().iter().map(|one| one.value().to_owned()).collect(),
+    };
+    Ok(page.resource_record_sets().iter().filter(of_host).flat_map(pointed).collect())
 }
 
 /// external-dns puts a record's type before the first label of its own notes: `cname-api.example`. What

@@ -4,6 +4,7 @@ mod annotations;
 mod application;
 mod balancer;
 mod dns;
+mod front;
 mod history;
 mod manifests;
 mod release;

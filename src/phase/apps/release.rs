@@ -9,7 +9,7 @@ use super::{
     MANAGER, NAMESPACE,
     annotations::{self, Annotations, Constant, LABEL, PREFIX},
     application::Application,
-    balancer,
+    front::Front,
     history::{self, Outcome},
     sync::Sync,
     teardown::Teardown,
@@ -47,6 +47,8 @@ pub struct Release {
     var_file: PathBuf,
     /// The Application's name.
     name: String,
+    /// Whether external-dns is to keep the region's record.
+    has_dns: bool,
     teardown: Teardown,
 }
 
@@ -57,6 +59,7 @@ pub fn release(config: &Config, region: &Region) -> Release {
         constant: Constant::new(config, region),
         var_file: region.var_file.clone(),
         name: config.name_in(&region.name),
+        has_dns: config.addons.contains_key("external-dns"),
         teardown: Teardown::new(config, region),
     }
 }
@@ -90,7 +93,7 @@ impl Change {
 
 impl Release {
     async fn look(&self, cx: &Context, needs: &Needs) -> Result<Change> {
-        let ((here, hub), _, registered, ..) = needs;
+        let ((here, hub), _, registered, network, ..) = needs;
         let aws = &cx.world.aws;
         let hub = kubernetes::connect(aws, hub).await?;
         let here = kubernetes::connect(aws, here).await?;
@@ -100,13 +103,19 @@ impl Release {
         let had = released(&hub, &registered.secret).await?;
         let mut change = Change { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
         if let Some(had) = change.had.clone() {
-            self.judge(cx, &mut change, &had).await?;
+            self.judge(cx, network, &mut change, &had).await?;
         }
         Ok(change)
     }
 
     /// How what runs is, whether or not it is what should run.
-    async fn judge(&self, cx: &Context, change: &mut Change, had: &Annotations) -> Result<()> {
+    async fn judge(
+        &self,
+        cx: &Context,
+        network: &fact::Foundation,
+        change: &mut Change,
+        had: &Annotations,
+    ) -> Result<()> {
         let text = |key: &str| had.get(key).map_or("", String::as_str);
         let Some(application) = Application::new(&change.hub, &self.name).look().await? else {
             change.troubles.push(format!("Application `{}` is not there", self.name));
@@ -124,17 +133,22 @@ impl Release {
         change.count = workload::count(&change.here, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
         change.troubles.extend(workload::secrets(&change.here, &application).await?);
-        if change.troubles.is_empty() {
-            let ingresses = verdict::managed(&application, "Ingress");
-            if let Poll::Pending(why) = balancer::look(&self.elb(cx), &change.here, &ingresses).await? {
-                change.troubles.push(why);
-            }
+        if change.troubles.is_empty()
+            && let Poll::Pending(why) = self.front(cx, &change.here, network).look(&application).await?
+        {
+            change.troubles.push(why);
         }
         Ok(())
     }
 
-    fn elb(&self, cx: &Context) -> aws_sdk_elasticloadbalancingv2::Client {
-        aws_sdk_elasticloadbalancingv2::Client::new(&cx.world.aws.in_region(&self.region.aws_region))
+    fn front<'a>(&'a self, cx: &'a Context, here: &'a Client, network: &'a fact::Foundation) -> Front<'a> {
+        Front {
+            aws: &cx.world.aws,
+            aws_region: &self.region.aws_region,
+            here,
+            host: &network.app_domain,
+            zone: self.has_dns.then_some(&network.hosted_zone_id),
+        }
     }
 }
 
@@ -206,7 +220,7 @@ impl Step for Release {
             cx,
             hub: &hub,
             here: &here,
-            elb: &self.elb(cx),
+            front: self.front(cx, &here, &needs.3),
             application: &Application::new(&hub, &self.name),
             release: &wanted,
         };

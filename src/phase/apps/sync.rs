@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     annotations::Annotations,
     application::{Application, generation_error},
-    balancer,
+    front::Front,
     verdict::{self, Managed, Verdict, Wanted},
     workload,
 };
@@ -28,15 +28,16 @@ const HEALTHY: Duration = Duration::from_mins(20);
 /// External Secrets and a rollout's first pods may be degraded for a moment.
 const DEGRADED: Duration = Duration::from_mins(1);
 const ANSWERS: Duration = Duration::from_mins(3);
-/// A load balancer takes minutes to be active, and its targets two health checks to be healthy.
-const BALANCED: Duration = Duration::from_mins(10);
+/// A load balancer takes minutes to be active, its targets two health checks to be healthy, and external-dns
+/// looks once a minute.
+const REACHED: Duration = Duration::from_mins(10);
 
 /// A release on its way.
 pub(super) struct Sync<'a> {
     pub cx: &'a Context,
     pub hub: &'a Client,
     pub here: &'a Client,
-    pub elb: &'a aws_sdk_elasticloadbalancingv2::Client,
+    pub front: Front<'a>,
     pub application: &'a Application,
     pub release: &'a Annotations,
 }
@@ -54,7 +55,7 @@ impl Sync<'_> {
     pub async fn run(&self) -> Result<()> {
         self.healthy().await?;
         self.answers().await?;
-        self.balanced().await
+        self.is_reached().await
     }
 
     fn wanted(&self) -> Wanted<'_> {
@@ -183,14 +184,15 @@ impl Sync<'_> {
         }
     }
 
-    async fn balanced(&self) -> Result<()> {
-        let waited = self.cx.wait("the load balancer", LOOK, BALANCED, || async {
+    async fn is_reached(&self) -> Result<()> {
+        let waited = self.cx.wait("the load balancer and its name", LOOK, REACHED, || async {
             let application = self.application.look().await?.unwrap_or_default();
-            balancer::look(self.elb, self.here, &verdict::managed(&application, "Ingress")).await
+            self.front.look(&application).await
         });
         waited.await.hint(
-            "the load balancer controller says more: \
-             `kubectl -n kube-system logs deploy/aws-load-balancer-controller`",
+            "the load balancer controller says more (`kubectl -n kube-system logs \
+             deploy/aws-load-balancer-controller`), or of the name external-dns (`kubectl -n external-dns logs \
+             deploy/external-dns`)",
         )
     }
 }

@@ -1,0 +1,66 @@
+//! The way from a region's name to its pods: the record, the load balancer, its targets.
+
+use kube::Client;
+use serde_json::Value;
+
+use super::{balancer, dns, verdict};
+use crate::{
+    aws::Aws,
+    step::{Poll, Result},
+};
+
+pub(super) struct Front<'a> {
+    pub aws: &'a Aws,
+    pub aws_region: &'a str,
+    /// The region's cluster.
+    pub here: &'a Client,
+    pub host: &'a str,
+    /// The id of the zone that external-dns writes the host's record to; none where it is not configured.
+    pub zone: Option<&'a str>,
+}
+
+impl Front<'_> {
+    /// Whether all of it is there. An application without an Ingress needs none of it.
+    pub async fn look(&self, application: &Value) -> Result<Poll<()>> {
+        let elb = aws_sdk_elasticloadbalancingv2::Client::new(&self.aws.in_region(self.aws_region));
+        let ingresses = verdict::managed(application, "Ingress");
+        let balancers = match balancer::look(&elb, self.here, &ingresses).await? {
+            Poll::Ready(balancers) => balancers,
+            Poll::Pending(why) => return Ok(Poll::Pending(why)),
+        };
+        let Some(zone) = self.zone.filter(|_| !balancers.is_empty()) else { return Ok(Poll::Ready(())) };
+        let targets = dns::targets(self.aws, self.aws_region, zone, self.host).await?;
+        Ok(named(self.host, &targets, &balancers).map_or(Poll::Ready(()), Poll::Pending))
+    }
+}
+
+/// What is wrong with a host's record, if anything: a stale one points at a load balancer that is gone.
+fn named(host: &str, targets: &[String], balancers: &[String]) -> Option<String> {
+    // external-dns asks Route 53 for addresses of both families
+    let plain = |name: &str| {
+        let name = name.trim_end_matches('.').to_lowercase();
+        name.strip_prefix("dualstack.").map_or(name.clone(), str::to_owned)
+    };
+    if targets.is_empty() {
+        return Some(format!("`{host}` has no record"));
+    }
+    let stale = targets.iter().find(|target| !balancers.iter().any(|one| plain(one) == plain(target)));
+    stale.map(|target| format!("the record of `{host}` points at `{target}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn a_record_must_point_at_the_load_balancer_that_is_there() {
+        let balancers = ["k8s-payments-1.elb.eu-south-2.amazonaws.com".to_owned()];
+        let wrong = |target: &str| named("api.example", &[target.to_owned()], &balancers);
+        assert_eq!(wrong("dualstack.K8S-payments-1.elb.eu-south-2.amazonaws.com."), None);
+        assert_eq!(
+            wrong("k8s-payments-0.elb.eu-south-2.amazonaws.com").unwrap(),
+            "the record of `api.example` points at `k8s-payments-0.elb.eu-south-2.amazonaws.com`"
+        );
+        assert_eq!(named("api.example", &[], &balancers).unwrap(), "`api.example` has no record");
+    }
+}
