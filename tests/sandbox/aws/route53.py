@@ -1,10 +1,38 @@
-"""Route 53: the account's one hosted zone, given at the start."""
+"""Route 53: the account's one hosted zone, given at the start; a record can be made once while it is there."""
 
 from __future__ import annotations
 
-from moto.route53.models import route53_backends
+from typing import Any
+
+from moto.route53 import urls
+from moto.route53.exceptions import ResourceRecordAlreadyExists
+from moto.route53.models import Route53Backend, route53_backends
 
 import places
+
+from . import wiring
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, str | None]:
+    return record["Name"].rstrip("."), record["Type"], record.get("SetIdentifier")
+
+
+class Backend(Route53Backend):
+    """moto judges by the changes of the past, so that a record that was deleted cannot be made again."""
+
+    def change_resource_record_sets(self, zoneid: str, change_list: list[dict[str, Any]]) -> None:
+        zone = self.get_hosted_zone(zoneid)
+        there = {(one.name.rstrip("."), one.type, one.set_identifier) for one in zone.rrsets}
+        for change in change_list:
+            key = _key(change["ResourceRecordSet"])
+            if change["Action"] == "CREATE" and key in there:
+                raise ResourceRecordAlreadyExists(name=f"{key[0]}.", _type=key[1])
+            if change["Action"] == "DELETE":
+                there.discard(key)
+            else:
+                there.add(key)
+                change["Action"] = "UPSERT"
+        super().change_resource_record_sets(zoneid, change_list)
 
 
 def make_zone(name: str = places.HOSTED_ZONE) -> str:
@@ -19,3 +47,7 @@ def make_zone(name: str = places.HOSTED_ZONE) -> str:
         vpcregion=None,
     )
     return zone.id
+
+
+def install() -> None:
+    wiring.back(route53_backends, Backend, urls)
