@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -34,8 +35,31 @@ impl World {
 
     /// What a Kubernetes object holds, asked with the cluster's own administrator.
     pub fn kubectl(&self, region: &str, args: &[&str]) -> String {
-        let sandbox = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/sandbox");
-        text(Command::new(sandbox).args(["kubectl", region]).args(args))
+        self.sandbox(&[&["kubectl", region], args].concat())
+    }
+
+    /// The same, where it may not be there.
+    pub fn try_kubectl(&self, region: &str, args: &[&str]) -> Option<String> {
+        let output = sandbox(&[&["kubectl", region], args].concat()).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Asks again and again until something is so; each question is a program, which takes its time.
+    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_mins(3), "in vain: {what}");
+        }
+    }
+
+    /// The same, asked by the kubeconfig that the program under test has written.
+    pub fn own_kubectl(&self, region: &str, args: &[&str]) -> String {
+        let file = self.workspace.join(".paydeploy/kubeconfig");
+        text(Command::new("kubectl").arg("--kubeconfig").arg(file).args(["--context", region]).args(args))
+    }
+
+    pub fn sandbox(&self, args: &[&str]) -> String {
+        text(&mut sandbox(args))
     }
 
     pub fn kubectl_json(&self, region: &str, args: &[&str]) -> Value {
@@ -84,10 +108,18 @@ impl World {
         text(Command::new("curl").args(["-sSf", "-X", "DELETE", &format!("{PAGES}/faults")]));
     }
 
-    /// A commit that changes the application, pushed.
+    /// Replaces what must be there in a file of the workspace.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let path = self.workspace.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "`{name}` has no `{from}`");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// A commit of what was edited, pushed: a new release, whatever is in it.
     pub fn commit(&self, message: &str) -> String {
         let git = |args: &[&str]| text(Command::new("git").args(args).current_dir(&self.workspace));
-        git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        git(&["commit", "--quiet", "--all", "--allow-empty", "--message", message]);
         git(&["push", "--quiet", "origin", "main"]);
         git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
@@ -95,6 +127,12 @@ impl World {
     pub fn head(&self) -> String {
         text(Command::new("git").args(["rev-parse", "HEAD"]).current_dir(&self.workspace)).trim().to_owned()
     }
+}
+
+fn sandbox(args: &[&str]) -> Command {
+    let mut sandbox = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/sandbox"));
+    sandbox.args(args);
+    sandbox
 }
 
 fn text_of(value: &Value) -> &str {
