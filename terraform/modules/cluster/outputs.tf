@@ -32,3 +32,8 @@ output "administrator_arns" {
   description = "IAM users and roles with every right in the cluster."
   value       = keys(aws_eks_access_entry.administrator)
 }
+
+output "public_access_cidrs" {
+  description = "Addresses outside the VPC from which the Kubernetes API is reached."
+  value       = aws_eks_cluster.this.vpc_config[0].public_access_cidrs
+}

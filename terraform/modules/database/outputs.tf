@@ -22,3 +22,11 @@ output "master_secret_arn" {
   description = "Secret of the master user, which RDS makes and rotates."
   value       = aws_db_instance.this.master_user_secret[0].secret_arn
 }
+
+output "protected" {
+  description = "Whether the instance refuses to be deleted, and whether its data outlives it."
+  value = {
+    instance = aws_db_instance.this.deletion_protection
+    data     = !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups
+  }
+}

@@ -53,8 +53,47 @@ run "always" {
     error_message = "two zones, and not reachable from the internet"
   }
   assert {
+    condition     = keys(aws_cloudwatch_log_group.this) == ["postgresql", "upgrade"] && aws_db_instance.this.enabled_cloudwatch_logs_exports == toset(["postgresql", "upgrade"])
+    error_message = "it hands out its logs"
+  }
+  assert {
     condition     = alltrue([for group in aws_cloudwatch_log_group.this : group.kms_key_id == var.kms_key_arn && group.retention_in_days == 30])
     error_message = "its logs are encrypted and end"
+  }
+  assert {
+    condition     = !aws_db_instance.this.deletion_protection && aws_db_instance.this.skip_final_snapshot && aws_db_instance.this.delete_automated_backups
+    error_message = "without protections nothing of it stays"
+  }
+}
+
+run "it_can_be_taken_back_to_any_minute_of_the_last_month" {
+  command = plan
+
+  variables {
+    deletion_protection = true
+    final_snapshot      = true
+    apply_immediately   = false
+  }
+
+  assert {
+    condition     = aws_db_instance.this.backup_retention_period == 30 && aws_db_instance.this.backup_window == "03:00-04:00" && aws_db_instance.this.maintenance_window == "mon:04:00-mon:05:00"
+    error_message = "backed up each night, changed after that"
+  }
+  assert {
+    condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.apply_immediately
+    error_message = "nobody deletes or changes it by the way"
+  }
+  assert {
+    condition     = aws_db_instance.this.monitoring_interval == 60 && aws_db_instance.this.performance_insights_enabled
+    error_message = "what it does is seen, to the minute"
+  }
+  assert {
+    condition     = length(setsubtract(["log_connections=1", "log_disconnections=1"], [for parameter in aws_db_parameter_group.this.parameter : "${parameter.name}=${parameter.value}"])) == 0
+    error_message = "who comes and goes is logged"
+  }
+  assert {
+    condition     = aws_db_instance.this.engine == "postgres" && aws_db_instance.this.engine_version == "17" && aws_db_parameter_group.this.family == "postgres17" && aws_db_instance.this.db_name == "payments" && aws_db_instance.this.allocated_storage == 20 && aws_db_instance.this.max_allocated_storage == 50
+    error_message = "the PostgreSQL that was asked for, with room to grow"
   }
 }
 

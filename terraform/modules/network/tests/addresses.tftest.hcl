@@ -52,3 +52,46 @@ run "every_private_subnet_has_a_way_out" {
     error_message = "one NAT gateway serves all three zones"
   }
 }
+
+run "names_and_load_balancers" {
+  command = plan
+
+  assert {
+    condition     = aws_vpc.this.enable_dns_support && aws_vpc.this.enable_dns_hostnames
+    error_message = "endpoints of AWS services and the Kubernetes API have names inside the VPC"
+  }
+  assert {
+    condition     = alltrue([for subnet in values(aws_subnet.public) : subnet.tags["kubernetes.io/role/elb"] == "1" && subnet.tags["kubernetes.io/cluster/payments-spain"] == "shared"])
+    error_message = "public load balancers find their subnets by these"
+  }
+  assert {
+    condition     = alltrue([for subnet in values(aws_subnet.private) : subnet.tags["kubernetes.io/role/internal-elb"] == "1" && subnet.tags["kubernetes.io/cluster/payments-spain"] == "shared"])
+    error_message = "internal load balancers find theirs by these"
+  }
+}
+
+# applied, since only then ids are known
+run "no_zone_depends_on_another" {
+  command = apply
+
+  variables {
+    single_nat_gateway = false
+  }
+
+  assert {
+    condition     = [for zone in var.zones : aws_route.nat[zone].nat_gateway_id] == [for zone in var.zones : aws_nat_gateway.this[zone].id] && length(aws_nat_gateway.this) == 3
+    error_message = "each zone leaves by its own NAT gateway"
+  }
+  assert {
+    condition     = [for zone in var.zones : aws_nat_gateway.this[zone].subnet_id] == [for zone in var.zones : aws_subnet.public[zone].id]
+    error_message = "which stands in the zone's public subnet"
+  }
+  assert {
+    condition     = toset([for association in values(aws_route_table_association.database) : association.route_table_id]) == toset([aws_route_table.database.id]) && !contains(concat([for route in values(aws_route.nat) : route.route_table_id], [aws_route.internet.route_table_id]), aws_route_table.database.id)
+    error_message = "from the database's subnets there is no way out"
+  }
+  assert {
+    condition     = aws_db_subnet_group.this.subnet_ids == toset([for subnet in values(aws_subnet.database) : subnet.id])
+    error_message = "the database is in its own subnets"
+  }
+}

@@ -34,6 +34,18 @@ run "bucket" {
     condition     = aws_s3_bucket_versioning.this.versioning_configuration[0].status == "Enabled"
     error_message = "what is overwritten stays"
   }
+  assert {
+    condition     = alltrue([for rule in aws_s3_bucket_server_side_encryption_configuration.this.rule : rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms" && rule.apply_server_side_encryption_by_default[0].kms_master_key_id == var.kms_key_arn])
+    error_message = "encrypted with the region's key"
+  }
+  assert {
+    condition     = one(aws_s3_bucket_ownership_controls.this.rule[*].object_ownership) == "BucketOwnerEnforced"
+    error_message = "all of it is the account's, whoever wrote it"
+  }
+  assert {
+    condition     = one(aws_s3_bucket_lifecycle_configuration.this.rule[*].expiration[0].days) == 2557
+    error_message = "kept for as long as was asked for"
+  }
 }
 
 run "trail" {
@@ -42,5 +54,13 @@ run "trail" {
   assert {
     condition     = aws_cloudtrail.this.enable_log_file_validation && aws_cloudtrail.this.is_multi_region_trail && aws_cloudtrail.this.kms_key_id == var.kms_key_arn
     error_message = "validated, for all regions, encrypted"
+  }
+  assert {
+    condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : field.equals if field.field == "eventCategory"]]), "Management")
+    error_message = "what is done to the account is recorded"
+  }
+  assert {
+    condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : coalesce(field.starts_with, [])]]), "arn:aws:s3:::state/")
+    error_message = "and who reads Terraform's state"
   }
 }

@@ -77,12 +77,46 @@ run "a_hub_is_no_spoke_of_itself" {
   expect_failures = [var.hub_nat_cidrs]
 }
 
+run "a_hub_is_reached_from_the_listed_addresses" {
+  command = plan
+
+  assert {
+    condition     = module.cluster.public_access_cidrs == toset(["198.51.100.0/24"])
+    error_message = "and from nowhere else"
+  }
+}
+
+run "a_spoke_is_reached_by_its_hub_as_well" {
+  command = plan
+
+  variables {
+    role          = "spoke"
+    hub_nat_cidrs = ["203.0.113.7/32"]
+  }
+
+  assert {
+    condition     = module.cluster.public_access_cidrs == toset(["198.51.100.0/24", "203.0.113.7/32"])
+    error_message = "Argo CD reaches the spoke's API from the hub's NAT address"
+  }
+}
+
 run "secrets_are_read_by_name" {
   command = plan
 
   assert {
-    condition     = alltrue([for statement in data.aws_iam_policy_document.external_secrets.statement : length(statement.condition) > 0 || alltrue([for resource in statement.resources : !strcontains(resource, "*")])])
-    error_message = "External Secrets reads exact ARNs, or what carries this database's tag"
+    condition = toset(flatten([for statement in data.aws_iam_policy_document.external_secrets.statement : statement.resources if length(statement.condition) == 0])) == toset([
+      "arn:aws:secretsmanager:eu-south-2:123456789012:secret:api-AbCdEf",
+      "arn:aws:secretsmanager:eu-south-2:123456789012:secret:app-AbCdEf",
+      "arn:aws:secretsmanager:eu-south-2:123456789012:secret:migrator-AbCdEf",
+    ])
+    error_message = "External Secrets reads exact ARNs"
+  }
+  assert {
+    condition = flatten([
+      for statement in data.aws_iam_policy_document.external_secrets.statement : [for condition in statement.condition : "${condition.test} ${condition.variable} ${join(" ", condition.values)}"]
+      if contains(statement.actions, "secretsmanager:GetSecretValue")
+    ]) == ["StringEquals aws:ResourceTag/aws:rds:primaryDBInstanceArn arn:aws:rds:eu-south-2:123456789012:db:payment-latency-api-spain"]
+    error_message = "or what carries this database's tag"
   }
 }
 
@@ -90,12 +124,13 @@ run "dns_is_written_below_the_own_domain" {
   command = plan
 
   assert {
-    condition = alltrue(flatten([
-      for statement in data.aws_iam_policy_document.external_dns.statement : [
-        for condition in statement.condition : [for value in condition.values : endswith(value, "api-es.payments.example")]
-        if condition.variable == "route53:ChangeResourceRecordSetsNormalizedRecordNames"
-      ] if contains(statement.actions, "route53:ChangeResourceRecordSets")
-    ]))
+    # the condition must be there: without one every name would do
+    condition = [
+      for statement in data.aws_iam_policy_document.external_dns.statement : toset(flatten([
+        for condition in statement.condition : condition.values
+        if condition.variable == "route53:ChangeResourceRecordSetsNormalizedRecordNames" && endswith(condition.test, "StringLike")
+      ])) if contains(statement.actions, "route53:ChangeResourceRecordSets")
+    ] == [toset(["api-es.payments.example", "*-api-es.payments.example", "*.api-es.payments.example"])]
     error_message = "a region's external-dns cannot write another region's records"
   }
 }
@@ -108,8 +143,30 @@ run "system_pods_tolerate_the_system_nodes" {
     error_message = "CoreDNS runs on the system nodes"
   }
   assert {
+    condition     = [for taint in module.node_group["system"].taints : "${taint.key}=${taint.value}:${taint.effect}"] == ["dedicated=system:NO_SCHEDULE"] && length(module.node_group["application"].taints) == 0
+    error_message = "which are theirs alone, and the application's nodes are open"
+  }
+  assert {
     condition     = jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).enableNetworkPolicy == "true"
     error_message = "network policies are enforced"
+  }
+}
+
+run "add_ons_have_the_versions_that_were_chosen" {
+  command = plan
+
+  variables {
+    addon_versions = { vpc_cni = "v1.0.1-eksbuild.1", kube_proxy = "v1.0.2-eksbuild.1", coredns = "v1.0.3-eksbuild.1", ebs_csi = "v1.0.4-eksbuild.1" }
+  }
+
+  assert {
+    condition = { for name, addon in merge(aws_eks_addon.network, aws_eks_addon.workload) : name => addon.addon_version } == {
+      vpc-cni            = "v1.0.1-eksbuild.1"
+      kube-proxy         = "v1.0.2-eksbuild.1"
+      coredns            = "v1.0.3-eksbuild.1"
+      aws-ebs-csi-driver = "v1.0.4-eksbuild.1"
+    }
+    error_message = "a version that nobody chose is never installed"
   }
 }
 
@@ -124,6 +181,10 @@ run "a_spoke_has_no_argocd" {
   assert {
     condition     = output.argocd_role_arn == ""
     error_message = "Argo CD lives on the hub"
+  }
+  assert {
+    condition     = length(module.argocd_role) == 0
+    error_message = "and has its identity there"
   }
 }
 

@@ -63,7 +63,7 @@ run "production_protects" {
   }
 
   assert {
-    condition     = alltrue(values(local.protected)) && local.log_retention_days == 365
+    condition     = module.database.protected == { instance = true, data = true } && local.log_retention_days == 365
     error_message = "everything is protected unless it is lifted by name"
   }
 }
@@ -77,7 +77,7 @@ run "a_protection_is_lifted_by_its_name_alone" {
   }
 
   assert {
-    condition     = !local.protected["database"] && local.protected["final-snapshot"] && local.protected["secrets"]
+    condition     = module.database.protected == { instance = false, data = true } && local.protected["secrets"]
     error_message = "the others stay"
   }
 }
@@ -90,7 +90,7 @@ run "staging_goes_in_one_go" {
   }
 
   assert {
-    condition     = !anytrue(values(local.protected))
+    condition     = module.database.protected == { instance = false, data = false } && !anytrue(values(local.protected))
     error_message = "nothing of staging is protected"
   }
 }
@@ -106,7 +106,7 @@ run "a_protection_that_does_not_exist" {
   expect_failures = [var.lifted_protections]
 }
 
-run "the_application_logs_in_through_the_proxy_over_tls" {
+run "the_application_logs_in_through_the_proxy" {
   command = apply
 
   variables {

@@ -10,6 +10,9 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
+  mock_data "aws_route53_zone" {
+    defaults = { zone_id = "Z0123456789ABCDEFGHIJ" }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -44,6 +47,10 @@ run "staging_has_one_nat_gateway" {
     condition     = length(output.private_subnet_ids) == 3 && length(output.public_subnet_ids) == 3
     error_message = "three zones, however many there are"
   }
+  assert {
+    condition     = module.key.deletion_window_in_days == 7 && module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 0])
+    error_message = "staging goes in one go"
+  }
 }
 
 run "production_has_one_a_zone" {
@@ -56,6 +63,44 @@ run "production_has_one_a_zone" {
   assert {
     condition     = length(output.nat_public_ips) == 3
     error_message = "in production a zone's failure must not cut the others off"
+  }
+  assert {
+    condition     = module.key.deletion_window_in_days == 30 && !module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 30])
+    error_message = "in production nothing goes that cannot be brought back"
+  }
+}
+
+run "a_protection_is_lifted_by_its_name_alone" {
+  command = plan
+
+  variables {
+    profile            = "production"
+    lifted_protections = ["registry"]
+  }
+
+  assert {
+    condition     = module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 30])
+    error_message = "the others stay"
+  }
+}
+
+run "everything_is_tagged_with_its_law" {
+  command = plan
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition = local.tags == {
+      Project       = "payment-latency-api"
+      Environment   = "staging"
+      Region        = "spain"
+      ManagedBy     = "terraform"
+      DataResidency = "EU"
+      Compliance    = "GDPR"
+    }
+    error_message = "whose it is, and which law its data is under"
   }
 }
 

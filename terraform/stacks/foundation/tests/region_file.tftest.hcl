@@ -10,6 +10,9 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
+  mock_data "aws_route53_zone" {
+    defaults = { zone_id = "Z0123456789ABCDEFGHIJ" }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -130,6 +133,11 @@ run "mexican_data_in_the_united_states_with_an_approval" {
     aws_region               = "us-east-1"
     data_residency           = "MX"
     data_residency_exception = "approved in R-17"
+  }
+
+  assert {
+    condition     = lookup(local.tags, "DataResidencyException", "") == "approved in R-17"
+    error_message = "the approval is a tag"
   }
 }
 

@@ -1,0 +1,77 @@
+# How long the record of what was done is kept, and whether it goes with the region.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+override_data {
+  target = data.terraform_remote_state.foundation
+  values = {
+    outputs = {
+      vpc_id      = "vpc-0"
+      kms_key_arn = "arn:aws:kms:eu-south-2:123456789012:key/0"
+    }
+  }
+}
+
+variables {
+  project                              = "payment-latency-api"
+  region_name                          = "spain"
+  aws_region                           = "eu-south-2"
+  role                                 = "hub"
+  domain                               = "api-es.payments.example"
+  state_bucket                         = "payment-latency-api-tfstate-123456789012-eu-south-2"
+  data_residency                       = "EU"
+  compliance                           = "GDPR"
+  vpc_cidr                             = "10.10.0.0/16"
+  hosted_zone_name                     = "payments.example"
+  cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
+}
+
+run "staging" {
+  command = plan
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition     = module.trail.retention_days == 90 && module.trail.force_destroy
+    error_message = "three months, and it goes with the region"
+  }
+}
+
+run "production" {
+  command = plan
+
+  variables {
+    profile = "production"
+  }
+
+  assert {
+    condition     = module.trail.retention_days == 2557 && !module.trail.force_destroy
+    error_message = "seven years, and it stays"
+  }
+}
+
+run "production_lifted" {
+  command = plan
+
+  variables {
+    profile            = "production"
+    lifted_protections = ["audit-log"]
+  }
+
+  assert {
+    condition     = module.trail.force_destroy && module.trail.retention_days == 2557
+    error_message = "it goes when that is asked for by name"
+  }
+}
