@@ -1,0 +1,74 @@
+# The Kubernetes API: who reaches it, who may use it, and how its secrets rest.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  name                = "payments-spain"
+  partition           = "aws"
+  account_id          = "123456789012"
+  aws_region          = "eu-south-2"
+  kubernetes_version  = "1.35"
+  subnet_ids          = ["subnet-0", "subnet-1", "subnet-2"]
+  security_group_id   = "sg-0"
+  public_access_cidrs = ["198.51.100.0/24"]
+  administrators      = ["arn:aws:iam::123456789012:role/deployer"]
+  kms_key_arn         = "arn:aws:kms:eu-south-2:123456789012:key/0"
+  log_retention_days  = 30
+}
+
+run "cluster" {
+  command = plan
+
+  assert {
+    condition     = aws_eks_cluster.this.version == "1.35" && !aws_eks_cluster.this.bootstrap_self_managed_addons
+    error_message = "the version that was asked for, and no add-ons but those that are managed"
+  }
+  assert {
+    condition     = aws_eks_cluster.this.vpc_config[0].endpoint_private_access && aws_eks_cluster.this.vpc_config[0].endpoint_public_access && aws_eks_cluster.this.vpc_config[0].public_access_cidrs == toset(["198.51.100.0/24"])
+    error_message = "nodes reach the API inside the VPC; from outside only the listed addresses do"
+  }
+  assert {
+    condition     = tolist(aws_eks_cluster.this.encryption_config[0].resources) == tolist(["secrets"]) && aws_eks_cluster.this.encryption_config[0].provider[0].key_arn == var.kms_key_arn
+    error_message = "Secrets are wrapped with the region's key"
+  }
+  assert {
+    condition     = contains(data.aws_iam_policy_document.key.statement[0].actions, "kms:Encrypt") && toset(data.aws_iam_policy_document.key.statement[0].resources) == toset([var.kms_key_arn])
+    error_message = "which EKS may use, and no other"
+  }
+  assert {
+    condition     = contains(aws_eks_cluster.this.enabled_cluster_log_types, "audit") && aws_cloudwatch_log_group.this.name == "/aws/eks/payments-spain/cluster" && aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
+    error_message = "what was asked of the API is recorded, encrypted, and ends"
+  }
+}
+
+run "who_made_it_is_nobody_in_it" {
+  command = plan
+
+  assert {
+    condition     = aws_eks_cluster.this.access_config[0].authentication_mode == "API" && !aws_eks_cluster.this.access_config[0].bootstrap_cluster_creator_admin_permissions
+    error_message = "access entries alone say who may do what"
+  }
+  assert {
+    condition     = [for entry in values(aws_eks_access_entry.administrator) : entry.principal_arn] == ["arn:aws:iam::123456789012:role/deployer"]
+    error_message = "administrators are named"
+  }
+  assert {
+    condition     = [for association in values(aws_eks_access_policy_association.administrator) : association.policy_arn] == ["arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"]
+    error_message = "and have every right"
+  }
+}
+
+run "an_api_for_nobody" {
+  command = plan
+
+  variables {
+    # EKS takes an empty list for everybody
+    public_access_cidrs = []
+  }
+
+  expect_failures = [var.public_access_cidrs]
+}

@@ -1,0 +1,30 @@
+# AWS services that are reached inside the VPC.
+
+mock_provider "aws" {}
+
+variables {
+  name              = "payments-spain"
+  aws_region        = "eu-south-2"
+  vpc_id            = "vpc-0"
+  route_table_ids   = ["rtb-0", "rtb-1", "rtb-2"]
+  services          = ["ecr.api", "sts"]
+  subnet_ids        = ["subnet-0", "subnet-1", "subnet-2"]
+  security_group_id = "sg-0"
+}
+
+run "endpoints" {
+  command = plan
+
+  assert {
+    condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.service_name == "com.amazonaws.eu-south-2.s3" && aws_vpc_endpoint.s3.route_table_ids == toset(["rtb-0", "rtb-1", "rtb-2"])
+    error_message = "image layers come from S3 on a way that costs nothing, from every zone"
+  }
+  assert {
+    condition     = toset([for endpoint in values(aws_vpc_endpoint.interface) : endpoint.service_name]) == toset(["com.amazonaws.eu-south-2.ecr.api", "com.amazonaws.eu-south-2.sts"])
+    error_message = "the services that were asked for"
+  }
+  assert {
+    condition     = alltrue([for endpoint in values(aws_vpc_endpoint.interface) : endpoint.private_dns_enabled && endpoint.security_group_ids == toset(["sg-0"]) && length(endpoint.subnet_ids) == 3])
+    error_message = "under their usual names, in every zone, for those that their group lets in"
+  }
+}

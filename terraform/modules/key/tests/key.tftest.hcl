@@ -1,0 +1,65 @@
+# The region's key: kept, renewed, and lent to those services only that encrypt with it.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  name                    = "payments-spain"
+  partition               = "aws"
+  account_id              = "123456789012"
+  aws_region              = "eu-south-2"
+  deletion_window_in_days = 30
+  log_groups              = ["/aws/eks/payments-spain/cluster"]
+  trail_name              = "payments-spain"
+}
+
+run "key" {
+  command = plan
+
+  assert {
+    condition     = aws_kms_key.this.enable_key_rotation && aws_kms_key.this.deletion_window_in_days == 30
+    error_message = "rotated, and there is time to bring it back"
+  }
+  assert {
+    condition     = aws_kms_alias.this.name == "alias/payments-spain"
+    error_message = "found by its name"
+  }
+}
+
+run "policy" {
+  command = plan
+
+  assert {
+    condition     = [for statement in data.aws_iam_policy_document.this.statement : statement.sid if length(statement.condition) == 0] == ["Account"]
+    error_message = "only the account itself uses it without a condition"
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.this.statement : [for condition in statement.condition : "${condition.variable}=${join(" ", condition.values)}"] if statement.sid == "Trail"]) == ["aws:SourceArn=arn:aws:cloudtrail:eu-south-2:123456789012:trail/payments-spain"]
+    error_message = "CloudTrail uses it for this trail"
+  }
+  assert {
+    condition     = flatten([for statement in data.aws_iam_policy_document.this.statement : [for condition in statement.condition : "${condition.variable}=${join(" ", condition.values)}"] if statement.sid == "Logs"]) == ["kms:EncryptionContext:aws:logs:arn=arn:aws:logs:eu-south-2:123456789012:log-group:/aws/eks/payments-spain/cluster"]
+    error_message = "CloudWatch uses it for the groups that were named"
+  }
+  assert {
+    condition = alltrue([
+      for statement in data.aws_iam_policy_document.this.statement :
+      contains(flatten([for condition in statement.condition : [for value in condition.values : "${condition.variable}=${value}"]]), "kms:CallerAccount=123456789012")
+      if anytrue([for principal in statement.principals : contains(principal.identifiers, "*")])
+    ])
+    error_message = "no other account uses it"
+  }
+}
+
+run "a_window_that_kms_does_not_know" {
+  command = plan
+
+  variables {
+    deletion_window_in_days = 6
+  }
+
+  expect_failures = [var.deletion_window_in_days]
+}

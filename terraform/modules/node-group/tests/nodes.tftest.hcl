@@ -1,0 +1,76 @@
+# A group of nodes: its size, what runs on it, and what its machines give away.
+
+mock_provider "aws" {}
+
+variables {
+  name               = "system"
+  cluster_name       = "payments-spain"
+  kubernetes_version = "1.35"
+  role_arn           = "arn:aws:iam::123456789012:role/node"
+  subnet_ids         = ["subnet-0", "subnet-1", "subnet-2"]
+  security_group_id  = "sg-0"
+  kms_key_arn        = "arn:aws:kms:eu-south-2:123456789012:key/0"
+  instance_types     = ["t3.medium"]
+  size               = { min = 2, max = 3, desired = 2 }
+  disk_gib           = 30
+  labels             = { role = "system" }
+  taints             = [{ key = "dedicated", value = "system", effect = "NO_SCHEDULE" }]
+  tags               = { Project = "payments", DataResidency = "EU" }
+}
+
+run "group" {
+  command = plan
+
+  assert {
+    condition     = aws_eks_node_group.this.scaling_config[0].min_size == 2 && aws_eks_node_group.this.scaling_config[0].max_size == 3 && aws_eks_node_group.this.scaling_config[0].desired_size == 2
+    error_message = "its bounds are those that were asked for"
+  }
+  assert {
+    condition     = aws_eks_node_group.this.capacity_type == "ON_DEMAND" && aws_eks_node_group.this.instance_types == tolist(["t3.medium"]) && aws_eks_node_group.this.version == "1.35"
+    error_message = "machines that nobody takes back, as old as the cluster"
+  }
+  assert {
+    condition     = aws_eks_node_group.this.labels == tomap({ role = "system" }) && [for taint in aws_eks_node_group.this.taint : "${taint.key}=${taint.value}:${taint.effect}"] == ["dedicated=system:NO_SCHEDULE"]
+    error_message = "labels and taints say what runs here"
+  }
+  assert {
+    condition     = aws_eks_node_group.this.update_config[0].max_unavailable == 1
+    error_message = "an update takes one node away at a time"
+  }
+}
+
+run "a_group_without_taints_takes_every_pod" {
+  command = plan
+
+  variables {
+    name   = "application"
+    labels = { role = "application" }
+    taints = []
+  }
+
+  assert {
+    condition     = length(aws_eks_node_group.this.taint) == 0
+    error_message = "no taint by itself"
+  }
+}
+
+run "machines" {
+  command = plan
+
+  assert {
+    condition     = aws_launch_template.this.metadata_options[0].http_tokens == "required" && aws_launch_template.this.metadata_options[0].http_put_response_hop_limit == 1
+    error_message = "a pod cannot take the node's credentials"
+  }
+  assert {
+    condition     = aws_launch_template.this.block_device_mappings[0].ebs[0].encrypted == "true" && aws_launch_template.this.block_device_mappings[0].ebs[0].kms_key_id == var.kms_key_arn && aws_launch_template.this.block_device_mappings[0].ebs[0].volume_size == 30
+    error_message = "disks are encrypted with the region's key"
+  }
+  assert {
+    condition     = aws_launch_template.this.vpc_security_group_ids == toset(["sg-0"])
+    error_message = "in the nodes' group, not in one that EKS makes"
+  }
+  assert {
+    condition     = { for specification in aws_launch_template.this.tag_specifications : specification.resource_type => lookup(specification.tags, "DataResidency", "") } == { instance = "EU", volume = "EU", network-interface = "EU" }
+    error_message = "what Auto Scaling makes is tagged as all else"
+  }
+}
