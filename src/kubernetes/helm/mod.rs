@@ -1,14 +1,17 @@
 //! Helm's releases: read from where Helm keeps them, changed by Helm itself.
 
+mod install;
 mod repair;
 mod run;
 mod stored;
 mod values;
+mod wanted;
 
-pub use repair::repair;
-pub use run::{Place, Wanted, install, uninstall};
+pub use install::install;
+pub use run::{Place, uninstall};
 pub use stored::{Stored, latest};
 pub use values::merge;
+pub use wanted::Wanted;
 
 use kube::Client;
 

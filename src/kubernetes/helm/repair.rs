@@ -5,8 +5,9 @@ use std::time::Duration;
 use kube::Client;
 
 use super::{
-    run::{Place, Wanted, rollback, uninstall},
+    run::{Place, rollback, uninstall},
     stored::{Stored, latest},
+    wanted::Wanted,
 };
 use crate::{
     fact,

@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{run::Wanted, values};
+use super::{values, wanted::Wanted};
 use crate::{
     kubernetes::classify,
     task::{Error, ErrorExt, Result},

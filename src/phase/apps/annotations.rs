@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, release::Needs};
+use super::{NAMESPACE, needs::Needs};
 use crate::{
     config::{Config, Region},
     step::{ErrorExt, Result},

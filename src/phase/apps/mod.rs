@@ -7,6 +7,7 @@ mod dns;
 mod front;
 mod history;
 mod manifests;
+mod needs;
 mod release;
 mod sync;
 mod teardown;
@@ -16,7 +17,8 @@ mod workload;
 pub use annotations::{LABEL, PREFIX};
 pub use history::{Outcome, Past, any_healthy, list as history};
 pub use manifests::{Manifests, manifests};
-pub use release::{Needs, Release, release};
+pub use needs::Needs;
+pub use release::{Release, release};
 
 /// Where Argo CD lives on the hub.
 const NAMESPACE: &str = "argocd";

@@ -11,6 +11,7 @@ use super::{
     application::Application,
     front::Front,
     history::{self, Outcome},
+    needs::Needs,
     sync::Sync,
     teardown::Teardown,
     verdict::{self, Verdict, Wanted},
@@ -22,19 +23,6 @@ use crate::{
     kubernetes::{self, classify},
     step::{Check, Class, Context, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
-
-/// How to reach the region and the hub; what a release is made of; an order (the manifests, the add-ons and,
-/// for a new release, the region before this one).
-pub type Needs = (
-    (fact::Access, fact::Access),
-    fact::Preflight,
-    fact::Registered,
-    fact::Foundation,
-    (fact::Image, fact::Secrets),
-    fact::Database,
-    fact::Certificate,
-    (),
-);
 
 /// The application in a region.
 ///

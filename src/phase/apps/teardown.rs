@@ -11,7 +11,7 @@ use super::{
     annotations::{Annotations, LABEL, patch},
     application::Application,
     dns,
-    release::Needs,
+    needs::Needs,
 };
 use crate::{
     config::{Config, Region},
