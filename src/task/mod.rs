@@ -180,6 +180,6 @@ mod tests {
         let never = || async { Ok(Poll::<()>::Pending("two of three".to_owned())) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), never).await.unwrap_err();
-        assert_eq!(error.to_string(), "gave up waiting for pods after 1 minute 30 seconds: two of three");
+        assert_eq!(error.to_string(), "gave up waiting for pods after 1m 30s: two of three");
     }
 }
