@@ -33,13 +33,13 @@ pub struct Place<'a> {
 ///
 /// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is
 /// not used, because another machine may have set up the cluster.
-pub(super) struct Helm {
+struct Helm {
     files: tempfile::TempDir,
     command: Command,
 }
 
 impl Helm {
-    pub fn new(place: Place, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
+    fn new(place: Place, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
         let Place { program, state, root } = place;
         std::fs::create_dir_all(state).doing(format!("make the folder `{}`", state.display()))?;
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
@@ -73,7 +73,7 @@ impl Helm {
         Self { command: self.command.clone().args(args), ..self }
     }
 
-    pub async fn run(&self, task: &Task) -> Result<()> {
+    async fn run(&self, task: &Task) -> Result<()> {
         self.command.run(task).await
     }
 }
