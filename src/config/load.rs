@@ -113,7 +113,7 @@ impl Check<'_> {
                 self.problem("terraform.stacks", format!("`{}` has no stack `{stack}`", stacks.display()));
             }
         }
-        let image = self.image(file.image);
+        let image = self.image(file.image, &file.project);
         let gitops = self.gitops(file.gitops, &file.project);
         let addons = self.addons(file.addons);
         let regions = self.regions(file.regions);
@@ -132,7 +132,13 @@ impl Check<'_> {
         }
     }
 
-    fn image(&mut self, image: raw::Image) -> Image {
+    fn image(&mut self, image: raw::Image, project: &str) -> Image {
+        if image.repository != project {
+            self.problem(
+                "image.repository",
+                format!("use `{project}`: Terraform names the registries after the project"),
+            );
+        }
         let context = self.path("image.context", &image.context, true);
         if context.is_dir() && !context.join(&image.dockerfile).is_file() {
             let path = context.join(&image.dockerfile);

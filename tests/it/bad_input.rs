@@ -31,6 +31,7 @@ fn a_run_that_does_begin_is_seen_to_change_the_account() {
     let checkout = Checkout::new();
     // what it leaves behind is no other test's
     checkout.edit("paydeploy.toml", "project = \"payment-latency-api\"", "project = \"begun\"");
+    checkout.edit("paydeploy.toml", "repository = \"payment-latency-api\"", "repository = \"begun\"");
     checkout.commit("another project");
     checkout.push();
     let up = checkout.command(env!("CARGO_BIN_EXE_paydeploy")).arg("up").output().unwrap();

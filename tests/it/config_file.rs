@@ -40,6 +40,15 @@ fn a_missing_key_is_told_with_what_it_is_for() {
 }
 
 #[test]
+fn a_registry_that_terraform_does_not_make_is_refused() {
+    let told = changed("repository = \"payments\"", "repository = \"payments-api\"");
+    assert!(
+        told.contains("`image.repository`: use `payments`: Terraform names the registries after the project"),
+        "{told}"
+    );
+}
+
+#[test]
 fn there_is_exactly_one_hub() {
     let none = changed("role = \"hub\"", "role = \"spoke\"");
     assert!(none.contains("no region has the role `hub`"), "{none}");
