@@ -1,0 +1,26 @@
+"""The settling times that are injected, in both regions. Run as a program: the fault rules for the sandbox."""
+
+from __future__ import annotations
+
+import json
+
+DELAYS = {
+    "foundation": ("ec2", "CreateNatGateway", 15),
+    "cluster": ("eks", "CreateCluster", 60),
+    "database": ("rds", "CreateDBInstance", 90),
+}
+"""By the Terraform stack that waits for it: service, action, seconds."""
+
+
+def of(step: str) -> int:
+    """The seconds injected into a step."""
+    phase, *_, part = step.split("/")
+    return DELAYS[part][2] if phase == "terraform" and part in DELAYS else 0
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            [{"service": service, "action": action, "settle": settle} for service, action, settle in DELAYS.values()]
+        )
+    )

@@ -1,0 +1,35 @@
+"""Prints figures, each with its limit beside it, and keeps in mind whether one was missed."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+MISSED = 3
+"""The exit status of a part that measured all, and missed a limit."""
+
+_missed = False
+
+
+def title(text: str) -> None:
+    print(f"\n{text}")
+
+
+def told(name: str, value: str) -> None:
+    """A figure without a limit."""
+    print(f"  {name:<58} {value:>10}")
+
+
+def held(name: str, value: float, limit: float, unit: str, digits: int = 1) -> None:
+    """A figure that must not exceed its limit."""
+    global _missed
+    ok = value <= limit
+    _missed |= not ok
+    shown = f"{value:.{digits}f} {unit}".strip()
+    most = f"limit {limit:g} {unit}".strip()
+    print(f"  {name:<58} {shown:>10}   {most:<13} {'ok' if ok else 'MISSED'}")
+
+
+def end() -> NoReturn:
+    sys.stdout.flush()
+    sys.exit(MISSED if _missed else 0)

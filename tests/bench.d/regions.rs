@@ -1,0 +1,141 @@
+//! How long the engine takes for 2 and for 64 regions of simulated steps: the plan's own graph, a real journal,
+//! and steps that only wait. Prints a line a size: regions, steps, seconds, seconds of them for the journal.
+//!
+//! The engine's test of this runs in paused time, where the engine's own work costs nothing; here it counts.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use jiff::Timestamp;
+use paydeploy::{
+    aws::Aws,
+    config::{self, Config, Region, Role},
+    engine::{After, Facts, Graph, Handle, Orders, run},
+    plan,
+    state::Journal,
+    step::{
+        Action, Cancel, Check, Context, Events, Message, RegionName, Result, RunId, Seen, Step, StepId,
+        Verdict, World,
+    },
+    tool::Tools,
+};
+
+/// Shorter than almost any step on AWS, so that the engine's own work weighs more here than there.
+const TAKES: Duration = Duration::from_secs(1);
+
+/// Stands where the plan has a step, and waits.
+struct Simulated(StepId);
+
+impl Step for Simulated {
+    type Input = ();
+    type Fact = ();
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        self.0.clone()
+    }
+
+    async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<()>> {
+        Ok(Seen::ok((), "there"))
+    }
+
+    async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
+        Ok(Check::Change { lines: Vec::new(), change: () })
+    }
+
+    async fn apply(&self, _cx: &Context, (): &(), (): ()) -> Result<()> {
+        tokio::time::sleep(TAKES).await;
+        Ok(())
+    }
+
+    async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    for regions in [2, 64] {
+        let config = of_regions(regions)?;
+        let graph = simulated(&plan::build(&config, &plan::Shape::default()).graph);
+        let [took, journal] = runtime.block_on(timed(&graph, config))?.map(|time| time.as_secs_f64());
+        println!("{regions} {} {took:.3} {journal:.3}", graph.ids().count());
+    }
+    Ok(())
+}
+
+/// The example's configuration, with as many spokes as it takes.
+fn of_regions(count: usize) -> anyhow::Result<Config> {
+    let mut config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml"))?;
+    let spoke = config.regions.values().find(|region| region.role == Role::Spoke);
+    let spoke = spoke.context("the example has a spoke")?.clone();
+    for number in config.regions.len()..count {
+        let name: RegionName = format!("spoke-{number}").parse()?;
+        config.rollout.push(name.clone());
+        config.regions.insert(name.clone(), Region { name, ..spoke.clone() });
+    }
+    Ok(config)
+}
+
+/// The same graph, with steps that wait.
+fn simulated(real: &Graph) -> Graph {
+    fn add(step: &StepId, real: &Graph, graph: &mut Graph, made: &mut BTreeMap<StepId, Handle<()>>) {
+        if made.contains_key(step) {
+            return;
+        }
+        let mut needs = After::default();
+        for need in real.needs(step) {
+            add(need, real, graph, made);
+            needs = needs.step(&made[need]);
+        }
+        made.insert(step.clone(), graph.add(Simulated(step.clone()), needs));
+    }
+    let (mut graph, mut made) = (Graph::default(), BTreeMap::new());
+    for step in real.ids() {
+        add(step, real, &mut graph, &mut made);
+    }
+    graph
+}
+
+/// Runs the graph as a command does: one owner, who has each effect on disk before it begins. How long that took,
+/// and how long of it the disk.
+async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
+    // not where temporary files go: that may be memory, where nothing waits for a disk
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let mut journal = Journal::create(folder.path(), &RunId::new(), "bench")?;
+    let mut orders = Orders::new(folder.path().to_owned());
+    orders.actions = graph.ids().map(|step| (step.clone(), Action::Up)).collect();
+    let world = World {
+        config,
+        aws: Aws::new(aws_config::SdkConfig::builder().build()),
+        tools: Tools::default(),
+        state: folder.path().to_owned(),
+        allow_replace: Vec::new(),
+    };
+    let (events, mut inbox) = Events::channel();
+    let (began, mut writing) = (Instant::now(), Duration::ZERO);
+    let engine = run(graph, &orders, Facts::default(), Arc::new(world), events, Cancel::default());
+    tokio::pin!(engine);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(Message { event, recorded }) = inbox.recv() => {
+                let told = Instant::now();
+                journal.append(Timestamp::now(), &event)?;
+                writing += told.elapsed();
+                if let Some(recorded) = recorded {
+                    let _gone = recorded.send(());
+                }
+            }
+            outcome = &mut engine => break outcome,
+        }
+    };
+    let took = began.elapsed();
+    ensure!(outcome.verdicts.values().all(Verdict::succeeded), "a simulated step did not succeed");
+    Ok([took, writing])
+}
