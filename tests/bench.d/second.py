@@ -35,7 +35,9 @@ def main() -> None:
     kinds = defaultdict(list)
     for child in children:
         kinds[child.kind].append(child)
-    for kind, each in sorted(kinds.items(), key=lambda item: -busy(item[1])):
+    # git's looks at the checkout take milliseconds
+    worth = {kind: each for kind, each in kinds.items() if busy(each) >= 0.1}
+    for kind, each in sorted(worth.items(), key=lambda item: -busy(item[1])):
         added = sum(child.ended - child.began for child in each)
         figures.told(f"  {kind} under way ({len(each)} times, {added:.1f} s added up)", f"{busy(each):.1f} s")
 
