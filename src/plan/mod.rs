@@ -39,6 +39,8 @@ struct Ground {
     database: Handle<fact::Database>,
     access: Handle<fact::Access>,
     addons: After,
+    /// Of them, what Argo CD's own installation builds on where the region is the hub.
+    before_argo: After,
     secrets: Handle<fact::Secrets>,
 }
 
@@ -65,8 +67,8 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
     let everywhere = AnyOf(foundations.values().cloned().collect());
     let built = graph.add(docker::build(config), (preflight.clone(), everywhere));
     let hub_access = grounds[&hub.name].access.clone();
-    let webhook = grounds[&hub.name].addons.clone();
-    let argo = graph.add(argocd::install(config), (hub_access.clone(), webhook));
+    let before_argo = grounds[&hub.name].before_argo.clone();
+    let argo = graph.add(argocd::install(config), (hub_access.clone(), before_argo));
     let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo.clone()));
 
     let mut releases: BTreeMap<RegionName, Handle<fact::Release>> = BTreeMap::new();
@@ -124,16 +126,22 @@ fn ground(
     let access = graph.add(kubeconfig::region(config, region), cluster);
     let secrets = graph.add(secrets::region(config, region), foundation.clone());
 
-    let mut addons = After::default();
+    let (mut addons, mut before_argo) = (After::default(), After::default());
     let wanted = |name: &&String| *name != helm_deps::ARGO_CD && *name != helm_deps::FIRST;
     let needs = (access.clone(), foundation.clone(), After::default());
     let first = graph.add(helm_deps::addon(config, region, helm_deps::FIRST), needs);
     addons = addons.step(&first);
+    before_argo = before_argo.step(&first);
     for name in config.addons.keys().filter(wanted) {
         let needs = (access.clone(), foundation.clone(), After::default().step(&first));
-        addons = addons.step(&graph.add(helm_deps::addon(config, region, name), needs));
+        let addon = graph.add(helm_deps::addon(config, region, name), needs);
+        addons = addons.step(&addon);
+        // its chart may have monitors of its own
+        if name == helm_deps::MONITORS {
+            before_argo = before_argo.step(&addon);
+        }
     }
-    Ground { foundation, certificate, database, access, addons, secrets }
+    Ground { foundation, certificate, database, access, addons, before_argo, secrets }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ use crate::{
 
 /// The add-on whose webhook the others need: it comes first and goes last.
 pub const FIRST: &str = "aws-load-balancer-controller";
+/// The add-on whose kinds other charts may make objects of.
+pub const MONITORS: &str = "prometheus-operator-crds";
 /// The add-on that belongs to the phase `argocd`.
 pub const ARGO_CD: &str = "argo-cd";
 
