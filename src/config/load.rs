@@ -2,16 +2,23 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
+use url::Url;
+
 use super::{
-    Addon, Config, Gitops, Image, Region, Role, Terraform, network,
+    Addon, Config, Gitops, Image, Preflight, Region, Role, Terraform, network,
     problem::{Problem, Problems, line_of},
     raw,
     shape::{self, Places},
 };
 use crate::task::RegionName;
+
+/// AWS's own page that tells its visitors their address.
+const EGRESS: &str = "https://checkip.amazonaws.com";
+const DNS_PORT: u16 = 53;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +122,7 @@ impl Check<'_> {
         }
         let image = self.image(file.image, &file.project);
         let gitops = self.gitops(file.gitops, &file.project);
+        let preflight = self.preflight(file.preflight);
         let addons = self.addons(file.addons);
         let regions = self.regions(file.regions);
         let rollout = self.rollout(file.rollout, &regions);
@@ -126,6 +134,7 @@ impl Check<'_> {
             terraform: Terraform { stacks },
             image,
             gitops,
+            preflight,
             rollout,
             addons,
             regions,
@@ -173,6 +182,30 @@ impl Check<'_> {
             namespace,
             credentials: gitops.credentials,
         }
+    }
+
+    fn preflight(&mut self, preflight: raw::Preflight) -> Preflight {
+        let egress = match preflight.egress.as_deref().unwrap_or(EGRESS) {
+            "off" => None,
+            page => match Url::parse(page) {
+                Ok(page) if ["http", "https"].contains(&page.scheme()) => Some(page),
+                _ => {
+                    self.problem("preflight.egress", "give a page's `https://` address, or `off`");
+                    None
+                }
+            },
+        };
+        let mut name_servers = Vec::new();
+        for given in preflight.name_servers {
+            let alone = given.parse().map(|address: IpAddr| SocketAddr::new(address, DNS_PORT));
+            if let Ok(server) = given.parse().or(alone) {
+                name_servers.push(server);
+            } else {
+                let message = format!("`{given}` is no IP address, with or without a port");
+                self.problem("preflight.name_servers", message);
+            }
+        }
+        Preflight { egress, name_servers }
     }
 
     fn addons(&mut self, addons: BTreeMap<String, raw::Addon>) -> BTreeMap<String, Addon> {
@@ -238,10 +271,14 @@ impl Check<'_> {
                 network::Variables::default()
             });
             let (aws_region, role, domain) = (region.aws_region, region.role, region.domain);
-            let network::Variables { vpc_cidr, hosted_zone_name: hosted_zone } = variables;
+            let network::Variables {
+                vpc_cidr,
+                hosted_zone_name: hosted_zone,
+                cluster_endpoint_public_access_cidrs: admitted,
+            } = variables;
             checked.insert(
                 name.clone(),
-                Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone },
+                Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone, admitted },
             );
         }
         self.one_hub(&checked);

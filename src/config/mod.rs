@@ -6,13 +6,15 @@ mod problem;
 mod raw;
 mod shape;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 pub use self::{
     load::{LoadError, find, load, parse},
+    network::admits,
     problem::{Problem, Problems},
     raw::schema,
 };
@@ -64,6 +66,7 @@ pub struct Config {
     pub terraform: Terraform,
     pub image: Image,
     pub gitops: Gitops,
+    pub preflight: Preflight,
     /// Regions in the order in which a new release reaches them.
     pub rollout: Vec<RegionName>,
     pub addons: BTreeMap<String, Addon>,
@@ -101,6 +104,14 @@ pub struct Gitops {
     pub credentials: Option<String>,
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct Preflight {
+    /// The page that tells with which address this machine is seen; `None` where that does not matter.
+    pub egress: Option<Url>,
+    /// Whom to ask how the world sees a zone; nobody: this machine's own name servers.
+    pub name_servers: Vec<SocketAddr>,
+}
+
 /// A chart that `helm-deps` (or, for `argo-cd`, the phase `argocd`) installs.
 #[derive(Debug, Clone)]
 pub struct Addon {
@@ -122,6 +133,8 @@ pub struct Region {
     pub vpc_cidr: Option<String>,
     /// From the var file: the zone that must hold `domain`.
     pub hosted_zone: Option<String>,
+    /// From the var file: the networks that the cluster's endpoint admits.
+    pub admitted: Vec<String>,
 }
 
 impl Config {

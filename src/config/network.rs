@@ -11,6 +11,8 @@ use super::Region;
 pub struct Variables {
     pub vpc_cidr: Option<String>,
     pub hosted_zone_name: Option<String>,
+    #[serde(default)]
+    pub cluster_endpoint_public_access_cidrs: Vec<String>,
 }
 
 impl Variables {
@@ -43,6 +45,12 @@ pub fn overlaps<'a>(regions: impl Iterator<Item = &'a Region>) -> Vec<(&'a Regio
         }
     }
     pairs
+}
+
+/// Whether an IPv4 network holds an address; `None` where it is no network.
+pub fn admits(cidr: &str, address: Ipv4Addr) -> Option<bool> {
+    let (first, last) = range(cidr)?;
+    Some((first..=last).contains(&address.to_bits()))
 }
 
 /// The first and last address of an IPv4 network.

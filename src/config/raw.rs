@@ -21,6 +21,9 @@ pub struct File {
     pub terraform: Terraform,
     pub image: Image,
     pub gitops: Gitops,
+    /// What is asked before anything is begun, where the usual answer does not hold.
+    #[serde(default)]
+    pub preflight: Preflight,
     /// How a new release spreads.
     pub rollout: Option<Rollout>,
     /// Charts that every cluster gets; `argo-cd` goes to the hub only.
@@ -66,6 +69,18 @@ pub struct Gitops {
     pub namespace: Option<String>,
     /// The name of a Secrets Manager secret in the hub's region with `username` and `password`.
     pub credentials: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Preflight {
+    /// A page that tells, as plain text, with which address this machine is seen: the clusters must admit it.
+    /// `https://checkip.amazonaws.com` if not given; `off` where they are reached in another way.
+    pub egress: Option<String>,
+    /// Name servers, as `ADDRESS` or `ADDRESS:PORT`, that know how the world sees the hosted zones; this machine's
+    /// if not given.
+    #[serde(default)]
+    pub name_servers: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -63,6 +63,9 @@ impl<W: Write + Send> Report for Lines<W> {
                 let delay = text::duration(*delay);
                 self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
             }
+            Event::StepWarned { step, warning, remedy } => {
+                self.say(at, &format!("! {step}  warning: {warning}; fix: {remedy}"));
+            }
             // those that are skipped are told at the end, beside what they were skipped for
             Event::StepFinished { step, verdict, elapsed } if !matches!(verdict, Verdict::Skipped { .. }) => {
                 self.running.remove(step);

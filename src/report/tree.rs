@@ -67,6 +67,10 @@ impl Report for Tree {
                     text::columns(step)
                 ));
             }
+            Event::StepWarned { step, warning, remedy } => {
+                self.say(&format!("  ! {} warning: {warning}", text::columns(step)));
+                self.say(&format!("      fix: {remedy}"));
+            }
             Event::StepFinished { step, verdict, elapsed } => {
                 if let Some(bar) = self.running.remove(step) {
                     bar.finish_and_clear();

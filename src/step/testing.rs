@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{Context, World};
 use crate::{
     aws::Aws,
-    config::{Config, Gitops, Image, Profile, Terraform},
+    config::{Config, Gitops, Image, Preflight, Profile, Terraform},
     task::{self, testing::Told},
     tool::Tools,
 };
@@ -44,6 +44,7 @@ fn config(root: &Path) -> Config {
             namespace: "payment-api".to_owned(),
             credentials: None,
         },
+        preflight: Preflight::default(),
         rollout: Vec::new(),
         addons: BTreeMap::new(),
         regions: BTreeMap::new(),

@@ -114,6 +114,12 @@ pub enum Event {
         delay: Duration,
         error: String,
     },
+    /// What does not stop this run and may stop what comes after it; told once.
+    StepWarned {
+        step: StepId,
+        warning: String,
+        remedy: String,
+    },
     StepFinished {
         step: StepId,
         verdict: Verdict,

@@ -93,6 +93,12 @@ impl Task {
         self.emit(Event::StepProgress { step: self.step.clone(), text: text.into(), done, total });
     }
 
+    /// Tells what does not stop this run and may stop what comes after it.
+    pub fn warn(&self, warning: impl Into<String>, remedy: impl Into<String>) {
+        let (warning, remedy) = (warning.into(), remedy.into());
+        self.emit(Event::StepWarned { step: self.step.clone(), warning, remedy });
+    }
+
     pub fn emit(&self, event: Event) {
         self.events.send(event);
     }

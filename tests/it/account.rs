@@ -65,13 +65,18 @@ impl Account {
         self.keys(&json!({ "user": name, "account": account }))
     }
 
+    /// A session of a role.
+    pub fn session(&self, role: &str) -> Keys {
+        self.keys(&json!({ "role": role }))
+    }
+
     /// A session of a role that has ended.
     pub fn ended_session(&self, role: &str) -> Keys {
         self.keys(&json!({ "role": role, "expires_in": -1 }))
     }
 
     fn keys(&self, wanted: &Value) -> Keys {
-        let made = self.page(&["-d", &wanted.to_string()], "sessions");
+        let made = self.ask(&["-d", &wanted.to_string()], "sessions");
         let field = |name: &str| made[name].as_str().map(str::to_owned);
         let (id, secret) = (field("AccessKeyId").unwrap(), field("SecretAccessKey").unwrap());
         Keys { id, secret, session: field("SessionToken") }
@@ -79,14 +84,33 @@ impl Account {
 
     /// The changing calls that were made with an access key, refused ones as well.
     pub fn changes_by(&self, key: &str) -> Vec<String> {
-        let calls = self.page(&[], "calls?since=0");
+        let calls = self.ask(&[], "calls?since=0");
         let by_key = calls.as_array().unwrap().iter().filter(|call| call["access_key"] == key);
         by_key.map(Value::to_string).collect()
     }
 
-    fn page(&self, args: &[&str], name: &str) -> Value {
+    /// A hosted zone that no registrar knows.
+    pub fn zone(&self, name: &str) {
+        let by = self.user("somebody-of-the-network-team", OURS);
+        let body = format!(
+            "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{name}</Name>\
+             <CallerReference>{name}</CallerReference></CreateHostedZoneRequest>"
+        );
         let mut curl = Command::new("curl");
-        curl.args(["-sSf", "--noproxy", "*"]).args(args).arg(format!("{}/sandbox/{name}", self.endpoint));
+        curl.args(["-sSf", "--noproxy", "*", "--aws-sigv4", "aws:amz:us-east-1:route53"]);
+        curl.args(["-H", "Content-Type: application/xml"]);
+        curl.args(["--user", &format!("{}:{}", by.id, by.secret), "-d", &body]);
+        text(curl.arg(format!("{}/2013-04-01/hostedzone", self.endpoint)));
+    }
+
+    /// The address of one of the sandbox's own pages.
+    pub fn page(&self, name: &str) -> String {
+        format!("{}/sandbox/{name}", self.endpoint)
+    }
+
+    fn ask(&self, args: &[&str], page: &str) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args(["-sSf", "--noproxy", "*"]).args(args).arg(self.page(page));
         serde_json::from_str(&text(&mut curl)).unwrap()
     }
 }

@@ -116,6 +116,48 @@ fn a_domain_without_a_hosted_zone_is_told_with_its_region() {
 }
 
 #[test]
+fn a_zone_that_is_not_delegated_is_told_with_its_name_servers() {
+    let checkout = Checkout::new();
+    account().zone("undelegated.example");
+    checkout.edit("paydeploy.toml", "api-es.payments.example", "api-es.undelegated.example");
+    checkout.edit("terraform/regions/spain.tfvars", "payments.example", "undelegated.example");
+    // a warning stops nothing; that this is not committed does
+    let told = checkout.refused(PREFLIGHT, &["up"]);
+    says(
+        &told,
+        &["warning: the hosted zone `undelegated.example` is not delegated", "name these at the registrar"],
+    );
+    assert!(!told.contains("zone `payments.example` is not delegated"), "{told}");
+}
+
+#[test]
+fn an_address_that_a_cluster_would_not_admit_is_told_with_the_variable_that_does() {
+    let checkout = Checkout::new();
+    checkout.edit("terraform/regions/mexico.tfvars", "\"198.51.100.0/24\"", "\"203.0.113.0/24\"");
+    checkout.commit("the office moved");
+    checkout.push();
+    let told = checkout.refused(PREFLIGHT, &["up"]);
+    says(&told, &["region `mexico`: this machine is seen as 198.51.100.7", "fix: add \"198.51.100.7/32\""]);
+    says(
+        &told,
+        &["`cluster_endpoint_public_access_cidrs` in `terraform/regions/mexico.tfvars`", "egress = \"off\""],
+    );
+    assert!(!told.contains("region `spain`"), "{told}");
+}
+
+#[test]
+fn a_session_that_ends_too_soon_for_a_first_up_is_told() {
+    let checkout = Checkout::with_keys(account().session("deployer"));
+    // a warning stops nothing; that this is not committed does
+    checkout.write("notes.md", "");
+    let mut up = checkout.command(env!("CARGO_BIN_EXE_paydeploy"));
+    // in the past: how long the test takes makes no difference
+    up.arg("up").env("AWS_CREDENTIAL_EXPIRATION", "2026-01-01T00:00:00Z");
+    let told = checkout.changed_nothing(PREFLIGHT, &mut up);
+    says(&told, &["warning: the AWS credentials in the environment end in 0 min", "AWS_PROFILE"]);
+}
+
+#[test]
 fn a_tool_that_is_missing_is_told_with_where_to_get_it() {
     for (tool, source) in [("terraform", "developer.hashicorp.com"), ("helm", "helm.sh/docs")] {
         let checkout = Checkout::new();

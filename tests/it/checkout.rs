@@ -37,6 +37,9 @@ impl Checkout {
         checkout.write("paydeploy.toml", &config);
         let origin = format!("file://{}", checkout.origin().display());
         checkout.edit("paydeploy.toml", "https://git.example/payments.git", &origin);
+        let (page, servers) = (account().page("address"), account().endpoint.replace("http://", ""));
+        let world = format!("[preflight]\negress = \"{page}\"\nname_servers = [\"{servers}\"]\n\n[rollout]");
+        checkout.edit("paydeploy.toml", "[rollout]", &world);
         checkout.write("service/Dockerfile", "FROM scratch\n");
 
         checkout.tool("terraform", "{\"terraform_version\": \"1.13.4\"}");

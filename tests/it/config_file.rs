@@ -25,7 +25,7 @@ fn all_problems_of_a_file_are_told_together_each_with_its_line() {
     insta::assert_snapshot!(refused(&config), @r"
     error: 3 problems in `paydeploy.toml`
       line 3: `profile`: `prod` is not one of `staging`, `production`
-      line 4: `colour`: unknown key; known here: `account`, `addons`, `gitops`, `image`, `profile`, `project`, `regions`, `rollout`, `terraform`
+      line 4: `colour`: unknown key; known here: `account`, `addons`, `gitops`, `image`, `preflight`, `profile`, `project`, `regions`, `rollout`, `terraform`
       line 42: `regions.mexico.role`: integer is not one of `hub`, `spoke`
     ");
 }
@@ -101,6 +101,16 @@ fn files_that_are_not_there_are_named() {
 fn an_add_on_without_a_pinned_version_is_refused() {
     let told = changed("version = \"0.20.4\"", "version = \"latest\"");
     assert!(told.contains("`addons.external-secrets.version`: give an exact version"), "{told}");
+}
+
+#[test]
+fn whom_the_preflight_asks_must_be_somebody() {
+    let asks =
+        "[preflight]\negress = \"checkip\"\nname_servers = [\"1.1.1.1\", \"[::1]:5353\", \"dns.example\"]\n";
+    let told = changed("[rollout]", &format!("{asks}\n[rollout]"));
+    assert!(told.contains("2 problems"), "{told}");
+    assert!(told.contains("`preflight.egress`: give a page's `https://` address, or `off`"), "{told}");
+    assert!(told.contains("`preflight.name_servers`: `dns.example` is no IP address"), "{told}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ ACCOUNT = "123456789012"
 PROJECT = "payment-latency-api"
 HOSTED_ZONE = "payments.example"
 
+# With which address the world sees who deploys; of the network that terraform/regions admits.
+OPERATOR = "198.51.100.7"
+
 HOST = "10.89.0.1"
 HOST_INTERFACE = "pd-host"
 AWS_HTTP_PORT = 5000

@@ -211,6 +211,7 @@ mod tests {
             domain: String::new(),
             vpc_cidr: None,
             hosted_zone: None,
+            admitted: Vec::new(),
         };
         Grant { region, cluster: "payments-mexico".to_owned(), is_hub, namespace: "payment-api".to_owned() }
     }

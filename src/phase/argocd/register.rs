@@ -180,6 +180,7 @@ mod tests {
             domain: String::new(),
             vpc_cidr: None,
             hosted_zone: None,
+            admitted: Vec::new(),
         }
     }
 

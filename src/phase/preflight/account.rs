@@ -1,6 +1,4 @@
-//! The account: whose credentials, which regions, which zones.
-
-use aws_sdk_route53::types::HostedZone;
+//! The account: whose credentials, which regions.
 
 use crate::{
     aws::{
@@ -66,56 +64,15 @@ fn usable(region: &Region, known: &[(&str, &str)]) -> Result<()> {
     }
 }
 
-/// The regions whose domain has no hosted zone, each as an error.
-pub async fn zones(cx: &Context) -> Vec<Error> {
-    let config = &cx.world.config;
-    let aws = cx.world.aws.in_region(always_enabled(&config.hub().aws_region));
-    let zones = aws_sdk_route53::Client::new(&aws).list_hosted_zones().into_paginator().items().send();
-    let zones: Result<Vec<HostedZone>, _> = zones.collect().await;
-    let zones = match zones.map_err(classify).doing("list the hosted zones") {
-        Ok(zones) => zones,
-        Err(error) => return vec![error],
-    };
-    let public: Vec<&str> = zones
-        .iter()
-        .filter(|zone| zone.config().is_none_or(|config| !config.private_zone()))
-        .map(|zone| zone.name().trim_end_matches('.'))
-        .collect();
-    config.regions.values().filter_map(|region| zoned(region, &public).err()).collect()
-}
-
-fn zoned(region: &Region, zones: &[&str]) -> Result<()> {
-    let Region { name, domain, hosted_zone, .. } = region;
-    let below = |zone: &str| domain.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
-    let found = match hosted_zone {
-        Some(zone) => zones.iter().filter(|known| *known == zone).count(),
-        None => usize::from(zones.iter().any(|zone| below(zone))),
-    };
-    let zone = hosted_zone.as_deref().unwrap_or(domain);
-    match found {
-        0 => Err(Error::permanent(format!(
-            "region `{name}`: no public hosted zone `{zone}` in this account"
-        ))
-        .with_hint(format!(
-            "create the zone for `{domain}` in Route 53 and delegate it, or correct `hosted_zone_name`"
-        ))),
-        1 => Ok(()),
-        count => {
-            Err(Error::permanent(format!("region `{name}`: {count} public hosted zones named `{zone}`"))
-                .with_hint("delete the ones that are not delegated to"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{judge, usable, zoned};
+    use super::{judge, usable};
     use crate::{
         aws::identity::{Identity, Principal},
         config::{Region, Role},
     };
 
-    fn region(hosted_zone: Option<&str>) -> Region {
+    fn region() -> Region {
         Region {
             name: "spain".parse().unwrap(),
             aws_region: "eu-south-2".to_owned(),
@@ -123,7 +80,8 @@ mod tests {
             var_file: "spain.tfvars".into(),
             domain: "api-es.payments.example".to_owned(),
             vpc_cidr: None,
-            hosted_zone: hosted_zone.map(str::to_owned),
+            hosted_zone: None,
+            admitted: Vec::new(),
         }
     }
 
@@ -145,21 +103,11 @@ mod tests {
 
     #[test]
     fn a_region_must_exist_and_be_enabled() {
-        let region = region(None);
+        let region = region();
         usable(&region, &[("eu-south-2", "opted-in")]).unwrap();
         let error = usable(&region, &[("eu-south-2", "not-opted-in")]).unwrap_err();
         assert_eq!(error.to_string(), "region `spain`: `eu-south-2` is not enabled for this account");
         let error = usable(&region, &[("us-east-1", "opt-in-not-required")]).unwrap_err();
         assert_eq!(error.to_string(), "region `spain`: AWS has no region `eu-south-2`");
-    }
-
-    #[test]
-    fn a_domain_needs_its_one_zone() {
-        let named = region(Some("payments.example"));
-        zoned(&named, &["payments.example"]).unwrap();
-        assert!(zoned(&named, &["example"]).unwrap_err().to_string().contains("no public hosted zone"));
-        assert!(zoned(&named, &["payments.example"; 2]).unwrap_err().to_string().contains("2 public"));
-        zoned(&region(None), &["payments.example"]).unwrap();
-        assert!(zoned(&region(None), &["ayments.example"]).is_err());
     }
 }

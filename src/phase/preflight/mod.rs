@@ -1,9 +1,14 @@
-//! The look at the world that comes before all phases: account, regions, zones, tools, commit, variables.
+//! The look at the world that comes before all phases: account, regions, zones, the way to the clusters, tools,
+//! commit, variables.
 
 mod account;
+mod delegation;
+mod egress;
 mod git;
 mod problems;
+mod session;
 mod variables;
+mod zones;
 
 use crate::{
     config::Config,
@@ -70,8 +75,11 @@ async fn account(cx: &Context) -> Vec<Error> {
     if let Err(error) = account::deployer(cx).await {
         return vec![error];
     }
-    let (mut found, zones) = tokio::join!(account::regions(cx), account::zones(cx));
+    session::look(cx);
+    let (mut found, zones, egress) =
+        tokio::join!(account::regions(cx), zones::problems(cx), egress::problems(cx));
     found.extend(zones);
+    found.extend(egress);
     found
 }
 

@@ -121,6 +121,7 @@ mod tests {
             domain: "api-es.payments.example".to_owned(),
             vpc_cidr: None,
             hosted_zone: None,
+            admitted: Vec::new(),
         };
         config.regions.insert(region.name.clone(), region);
         let problems = problems(&config);

@@ -31,7 +31,8 @@ fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
     assert_eq!(world.last_call(), 0, "a plan changes nothing");
 
     section("up");
-    ends_with(0, &mut world.paydeploy(&["up"]));
+    let told = ends_with(0, &mut world.paydeploy(&["up"]));
+    assert!(!told.contains("warning:"), "nothing is wrong with the sandbox's zone, address and credentials");
     for region in REGIONS {
         look::everything_is_there(&world, region, &world.head());
     }

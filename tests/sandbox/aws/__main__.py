@@ -34,13 +34,15 @@ def main() -> None:
         setattr(current, part, bool(options.state) and part not in options.simulate)
     app = server.application()
 
-    from . import identity, inventory, route53
+    from . import dns, identity, inventory, route53
 
     credentials = identity.make_user("deployer")
-    route53.make_zone()
+    delegated = dns.delegate(route53.make_zone())
     inventory.forget_present()
     host, port = options.listen.rsplit(":", 1)
     servers = [server.listen(app, host, int(port))]
+    # the same port, whichever it became
+    dns.serve(host, servers[0].port, delegated)
     if options.tls:
         host, port = options.tls.rsplit(":", 1)
         authority = options.state / "ca"

@@ -1,4 +1,4 @@
-"""The sandbox's own pages, /sandbox/...: faults, inventory, calls, sessions, readiness, token review."""
+"""The sandbox's own pages, /sandbox/...: faults, inventory, calls, sessions, readiness, token review, address."""
 
 from __future__ import annotations
 
@@ -52,7 +52,13 @@ def _sessions(method: str, _query: dict[str, str], body: Any) -> Any:
     return identity.make_session(body.get("role", "visitor"), float(body.get("expires_in", 3600)), account)
 
 
+def _address(_method: str, _query: dict[str, str], _body: Any) -> str:
+    """What checkip.amazonaws.com is to the world."""
+    return f"{places.OPERATOR}\n"
+
+
 PAGES: dict[str, Page] = {
+    "address": _address,
     "faults": _faults,
     "inventory": _inventory,
     "calls": _calls,
@@ -75,8 +81,10 @@ def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes
     except Exception as error:
         traceback.print_exc()
         status, result = "400 Bad Request", {"error": f"{type(error).__name__}: {error}"}
-    text = json.dumps(result, default=str).encode()
-    start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
+    plain = isinstance(result, str)
+    text = (result if plain else json.dumps(result, default=str)).encode()
+    kind = "text/plain" if plain else "application/json"
+    start(status, [("Content-Type", kind), ("Content-Length", str(len(text)))])
     return [text]
 
 

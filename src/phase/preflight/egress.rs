@@ -1,0 +1,92 @@
+//! With which address this machine is seen: a cluster answers to those that its region's variables admit.
+
+use std::{net::IpAddr, time::Duration};
+
+use url::Url;
+
+use crate::{
+    config::{Region, admits},
+    step::{Context, Error, ErrorExt, Result},
+};
+
+/// It is one short line; whoever cannot send it by then will not.
+const PATIENCE: Duration = Duration::from_secs(5);
+const VARIABLE: &str = "cluster_endpoint_public_access_cidrs";
+
+/// The regions whose cluster would not answer, each as an error.
+pub async fn problems(cx: &Context) -> Vec<Error> {
+    let config = &cx.world.config;
+    let Some(page) = &config.preflight.egress else { return Vec::new() };
+    let address = match ask(page).await {
+        Ok(address) => address,
+        Err(error) => {
+            cx.warn(
+                format!("`{page}` does not tell with which address this machine is seen: {error:#}"),
+                format!(
+                    "see that `{VARIABLE}` admits it, and set `egress = \"off\"` in [preflight] of paydeploy.toml"
+                ),
+            );
+            return Vec::new();
+        }
+    };
+    config.regions.values().filter_map(|region| admitted(region, address, &config.root).err()).collect()
+}
+
+async fn ask(page: &Url) -> Result<IpAddr> {
+    let client = reqwest::Client::builder().timeout(PATIENCE).build().doing("set up an HTTPS client")?;
+    let answer = client.get(page.clone()).send().await.and_then(reqwest::Response::error_for_status);
+    let text = answer.map_err(reqwest::Error::without_url).doing("get it")?.text().await.doing("read it")?;
+    text.trim().parse().doing("find an address in it")
+}
+
+fn admitted(region: &Region, address: IpAddr, root: &std::path::Path) -> Result<()> {
+    let Region { name, admitted, var_file, .. } = region;
+    // AWS's list is one of IPv4 networks; an empty one is refused by the stack
+    let IpAddr::V4(address) = address else { return Ok(()) };
+    if admitted.is_empty() || admitted.iter().any(|cidr| admits(cidr, address).unwrap_or(true)) {
+        return Ok(());
+    }
+    let file = var_file.strip_prefix(root).unwrap_or(var_file).display();
+    let message = format!(
+        "region `{name}`: this machine is seen as {address}, which `{VARIABLE}` does not admit: the cluster would \
+         not answer"
+    );
+    Err(Error::permanent(message).with_hint(format!(
+        "add \"{address}/32\" to `{VARIABLE}` in `{file}`; where the cluster is reached in another way, set \
+         `egress = \"off\"` in [preflight] of paydeploy.toml"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::admitted;
+    use crate::config::{Region, Role};
+
+    #[test]
+    fn a_cluster_must_admit_the_address_that_this_machine_is_seen_with() {
+        let mut region = Region {
+            name: "spain".parse().unwrap(),
+            aws_region: "eu-south-2".to_owned(),
+            role: Role::Hub,
+            var_file: "/work/terraform/regions/spain.tfvars".into(),
+            domain: "api-es.payments.example".to_owned(),
+            vpc_cidr: None,
+            hosted_zone: None,
+            admitted: vec!["198.51.100.0/24".to_owned(), "203.0.113.7/32".to_owned()],
+        };
+        let judge = |region: &Region, address: &str| {
+            admitted(region, address.parse().unwrap(), Path::new("/work"))
+                .map_err(|error| error.hint.unwrap())
+        };
+        judge(&region, "198.51.100.255").unwrap();
+        judge(&region, "203.0.113.7").unwrap();
+        let hint = judge(&region, "203.0.113.8").unwrap_err();
+        assert!(hint.starts_with("add \"203.0.113.8/32\" to"), "{hint}");
+        assert!(hint.contains("`terraform/regions/spain.tfvars`"), "{hint}");
+        judge(&region, "2001:db8::1").unwrap();
+        region.admitted.clear();
+        judge(&region, "203.0.113.8").unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! The regions' public hosted zones: there, and led to by the world's DNS.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_route53::{Client, types::HostedZone};
+
+use super::delegation;
+use crate::{
+    aws::{always_enabled, classify},
+    config::Region,
+    step::{Context, Error, ErrorExt, Result},
+};
+
+/// A public zone of the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Zone<'a> {
+    name: &'a str,
+    id: &'a str,
+}
+
+/// The regions whose domain has no hosted zone, each as an error. Warns of the zones that are not delegated.
+pub async fn problems(cx: &Context) -> Vec<Error> {
+    let config = &cx.world.config;
+    let client = Client::new(&cx.world.aws.in_region(always_enabled(&config.hub().aws_region)));
+    let listed: Result<Vec<HostedZone>, _> =
+        client.list_hosted_zones().into_paginator().items().send().collect().await;
+    let listed = match listed.map_err(classify).doing("list the hosted zones") {
+        Ok(listed) => listed,
+        Err(error) => return vec![error],
+    };
+    let public: Vec<Zone<'_>> = listed
+        .iter()
+        .filter(|zone| zone.config().is_none_or(|config| !config.private_zone()))
+        .map(|zone| Zone { name: zone.name().trim_end_matches('.'), id: zone.id() })
+        .collect();
+    let (mut found, mut used) = (Vec::new(), BTreeMap::new());
+    for region in config.regions.values() {
+        match zone_of(region, &public) {
+            Ok(zone) => drop(used.insert(zone.name, zone.id)),
+            Err(error) => found.push(error),
+        }
+    }
+    futures::future::join_all(used.iter().map(|(name, id)| delegation::look(cx, &client, name, id))).await;
+    found
+}
+
+fn zone_of<'a>(region: &Region, zones: &[Zone<'a>]) -> Result<Zone<'a>> {
+    let Region { name, domain, hosted_zone, .. } = region;
+    let below = |zone: &str| domain.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
+    let closest = || zones.iter().copied().filter(|zone| below(zone.name)).max_by_key(|zone| zone.name.len());
+    let found: Vec<Zone<'a>> = match hosted_zone {
+        Some(wanted) => zones.iter().copied().filter(|zone| zone.name == wanted).collect(),
+        None => closest().into_iter().collect(),
+    };
+    let zone = hosted_zone.as_deref().unwrap_or(domain);
+    match found.as_slice() {
+        [] => Err(Error::permanent(format!(
+            "region `{name}`: no public hosted zone `{zone}` in this account"
+        ))
+        .with_hint(format!(
+            "create the zone for `{domain}` in Route 53 and delegate it, or correct `hosted_zone_name`"
+        ))),
+        [zone] => Ok(*zone),
+        several => {
+            let count = several.len();
+            Err(Error::permanent(format!("region `{name}`: {count} public hosted zones named `{zone}`"))
+                .with_hint("delete the ones that are not delegated to"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Zone, zone_of};
+    use crate::config::{Region, Role};
+
+    fn region(hosted_zone: Option<&str>) -> Region {
+        Region {
+            name: "spain".parse().unwrap(),
+            aws_region: "eu-south-2".to_owned(),
+            role: Role::Hub,
+            var_file: "spain.tfvars".into(),
+            domain: "api-es.payments.example".to_owned(),
+            vpc_cidr: None,
+            hosted_zone: hosted_zone.map(str::to_owned),
+            admitted: Vec::new(),
+        }
+    }
+
+    fn zone(name: &str) -> Zone<'_> {
+        Zone { name, id: "Z1" }
+    }
+
+    #[test]
+    fn a_domain_needs_its_one_zone() {
+        let named = region(Some("payments.example"));
+        zone_of(&named, &[zone("payments.example")]).unwrap();
+        let error = zone_of(&named, &[zone("example")]).unwrap_err();
+        assert!(error.to_string().contains("no public hosted zone"));
+        let error = zone_of(&named, &[zone("payments.example"); 2]).unwrap_err();
+        assert!(error.to_string().contains("2 public"));
+        let found = zone_of(&region(None), &[zone("payments.example"), zone("example")]).unwrap();
+        assert_eq!(found.name, "payments.example");
+        assert!(zone_of(&region(None), &[zone("ayments.example")]).is_err());
+    }
+}

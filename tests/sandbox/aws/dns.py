@@ -1,0 +1,54 @@
+"""The world's DNS, as far as hosted zones go: it leads to the one that was given, and knows no other."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+from moto.route53.models import route53_backends
+
+import places
+
+TTL = 172800
+
+
+def delegate(zone_id: str) -> dict[str, list[str]]:
+    """What a registrar notes of a zone: its name and name servers. They stay what they are, whatever becomes of it."""
+    zone = route53_backends[places.ACCOUNT]["aws"].get_hosted_zone(zone_id)
+    return {zone.name.rstrip(".").lower(): [f"{server.rstrip('.')}." for server in zone.delegation_set.name_servers]}
+
+
+def answer(question: bytes, delegated: dict[str, list[str]]) -> bytes:
+    """Answers for the name servers of what is delegated; all else does not exist."""
+    query = dns.message.from_wire(question)
+    reply = dns.message.make_response(query, recursion_available=True)
+    for asked in query.question:
+        servers = delegated.get(asked.name.to_text(omit_final_dot=True).lower())
+        if servers is None:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        elif asked.rdtype == dns.rdatatype.NS:
+            reply.answer.append(dns.rrset.from_text(asked.name, TTL, "IN", "NS", *servers))
+    return reply.to_wire()
+
+
+def serve(host: str, port: int, delegated: dict[str, list[str]]) -> None:
+    """Answers over UDP until the process ends."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((host, port))
+
+    def loop() -> None:
+        while True:
+            question, client = server.recvfrom(65535)
+            try:
+                server.sendto(answer(question, delegated), client)
+            except (dns.exception.DNSException, OSError) as error:
+                sys.stderr.write(f"dns: {type(error).__name__}: {error}\n")
+
+    threading.Thread(target=loop, daemon=True).start()
