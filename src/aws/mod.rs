@@ -9,10 +9,15 @@ pub mod registry;
 pub mod state_file;
 pub mod token;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use aws_config::timeout::TimeoutConfig;
 
 pub use error::{classify, is_missing};
 pub use partition::{always_enabled, partition};
+
+/// A connection can die without a word: then the call is made again on another one.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// One account, any region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,7 +28,9 @@ pub struct Aws {
 impl Aws {
     /// The account that the environment's credentials belong to (environment, profile, SSO, web identity).
     pub async fn from_env() -> Self {
-        let base = aws_config::defaults(aws_config::BehaviorVersion::latest()).load().await;
+        let deadline = TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build();
+        let base = aws_config::defaults(aws_config::BehaviorVersion::latest());
+        let base = base.timeout_config(deadline).load().await;
         Self::new(base)
     }
 
