@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::NAMESPACE;
 use crate::{
-    config::{Config, Region},
+    config::{Config, Gitops, Region},
     fact,
     kubernetes::{self, MANAGER, classify},
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
@@ -19,13 +19,17 @@ use crate::{
 /// What is applied first: an Application in a project that is not there is refused.
 const ORDER: [&str; 2] = ["AppProject", "ApplicationSet"];
 
+/// A region's name, in the words of the ApplicationSet.
+const REGION: &str = "{{ index .metadata.annotations \"paydeploy.io/region\" }}";
+
 /// What Git says about the application, on the hub.
 pub struct Manifests {
     hub: Region,
     /// The hub's EKS cluster.
     cluster: String,
     folder: PathBuf,
-    repository: String,
+    project: String,
+    gitops: Gitops,
 }
 
 /// The step that applies `gitops.manifests` to the hub.
@@ -35,7 +39,8 @@ pub fn manifests(config: &Config) -> Manifests {
         hub: hub.clone(),
         cluster: config.name_in(&hub.name),
         folder: config.gitops.manifests.clone(),
-        repository: config.gitops.repository.clone(),
+        project: config.project.clone(),
+        gitops: config.gitops.clone(),
     }
 }
 
@@ -61,7 +66,7 @@ impl Manifests {
                 kubernetes::documents(&text).doing(format!("read the manifest `{}`", file.display()))?,
             );
         }
-        prepared(objects, &self.repository).doing(doing())
+        prepared(objects, &self.project, &self.gitops).doing(doing())
     }
 
     async fn look(&self, cx: &Context, access: &fact::Access) -> Result<(Change, Vec<String>)> {
@@ -75,8 +80,8 @@ impl Manifests {
     }
 }
 
-/// The objects in the order in which they are applied, the project allowing the repository.
-fn prepared(mut objects: Vec<Value>, repository: &str) -> Result<Vec<Value>> {
+/// The objects in the order in which they are applied, with what `paydeploy.toml` says of the application.
+fn prepared(mut objects: Vec<Value>, project: &str, gitops: &Gitops) -> Result<Vec<Value>> {
     let place = |object: &Value| ORDER.iter().position(|kind| object["kind"] == *kind);
     for object in &mut objects {
         let title = kubernetes::title(object);
@@ -89,7 +94,13 @@ fn prepared(mut objects: Vec<Value>, repository: &str) -> Result<Vec<Value>> {
             return Err(Error::permanent(format!("`{title}` is not in the namespace `{NAMESPACE}`")));
         }
         if object["kind"] == "AppProject" {
-            object["spec"]["sourceRepos"] = json!([repository]);
+            object["spec"]["sourceRepos"] = json!([gitops.repository]);
+            object["spec"]["destinations"] = json!([{ "server": "*", "namespace": gitops.namespace }]);
+        } else {
+            let template = &mut object["spec"]["template"];
+            template["metadata"]["name"] = json!(format!("{project}-{REGION}"));
+            template["spec"]["source"]["path"] = json!(gitops.chart);
+            template["spec"]["destination"]["namespace"] = json!(gitops.namespace);
         }
     }
     objects.sort_by_key(place);
@@ -192,10 +203,20 @@ mod tests {
         json!({ "kind": kind, "metadata": { "name": "x", "namespace": namespace }, "spec": { "sourceRepos": [] } })
     }
 
+    fn gitops() -> Gitops {
+        Gitops {
+            repository: "https://git.example/x.git".to_owned(),
+            chart: "deploy/chart".into(),
+            manifests: "gitops/argocd".into(),
+            namespace: "pay".to_owned(),
+            credentials: None,
+        }
+    }
+
     #[test]
     fn the_project_comes_first_and_allows_the_repository() {
         let objects = vec![object("ApplicationSet", "argocd"), object("AppProject", "argocd")];
-        let prepared = prepared(objects, "https://git.example/x.git").unwrap();
+        let prepared = prepared(objects, "x", &gitops()).unwrap();
         assert_eq!(prepared[0]["kind"], "AppProject");
         assert_eq!(prepared[0]["spec"]["sourceRepos"], json!(["https://git.example/x.git"]));
         assert_eq!(prepared[1]["spec"]["sourceRepos"], json!([]));
@@ -203,21 +224,31 @@ mod tests {
 
     #[test]
     fn what_does_not_belong_there_is_refused() {
-        let refused = |objects: Vec<Value>| prepared(objects, "x").unwrap_err().to_string();
+        let refused = |objects: Vec<Value>| prepared(objects, "x", &gitops()).unwrap_err().to_string();
         let both = || vec![object("AppProject", "argocd"), object("ApplicationSet", "argocd")];
         assert!(refused([both(), vec![object("Job", "argocd")]].concat()).contains("neither"));
         assert!(refused([both(), vec![object("AppProject", "default")]].concat()).contains("namespace"));
         assert!(refused(vec![object("AppProject", "argocd")]).contains("no ApplicationSet"));
     }
 
-    #[test]
-    fn the_manifests_of_this_repository_are_fit() {
+    fn of_this_repository() -> Vec<Value> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd");
-        let mut objects = Vec::new();
-        for file in std::fs::read_dir(folder).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            objects.extend(kubernetes::documents(&text).unwrap());
-        }
-        assert_eq!(prepared(objects, "x").unwrap().len(), 2);
+        let files = std::fs::read_dir(folder).unwrap();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        texts.flat_map(|text| kubernetes::documents(&text).unwrap()).collect()
+    }
+
+    #[test]
+    fn another_application_is_deployed_by_the_same_manifests() {
+        let prepared = prepared(of_this_repository(), "pay-api", &gitops()).unwrap();
+        let [project, set] = prepared.as_slice() else { panic!("{prepared:?}") };
+        assert_eq!(project["spec"]["destinations"], json!([{ "server": "*", "namespace": "pay" }]));
+        let template = &set["spec"]["template"];
+        assert_eq!(
+            template["metadata"]["name"],
+            "pay-api-{{ index .metadata.annotations \"paydeploy.io/region\" }}"
+        );
+        assert_eq!(template["spec"]["source"]["path"], "deploy/chart");
+        assert_eq!(template["spec"]["destination"]["namespace"], "pay");
     }
 }
