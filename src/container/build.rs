@@ -9,14 +9,8 @@ use bollard::{
 };
 use futures::StreamExt;
 
-use super::{
-    Engine, bounded,
-    error::{class_of, classify},
-    log::Log,
-    pieces::pieces,
-    transcript::Transcript,
-};
-use crate::task::{Error, ErrorExt, Result, Task};
+use super::{Engine, bounded, error::classify, log::Log, pieces::pieces, transcript::Transcript};
+use crate::task::{Class, Error, ErrorExt, Result, Task};
 
 /// A cold build of a service with all that it depends on, on a small machine, takes a quarter of it.
 const DEADLINE: Duration = Duration::from_hours(1);
@@ -97,7 +91,7 @@ fn options(recipe: &Recipe) -> BuildImageOptions {
 fn explained(transcript: &Transcript, error: Error) -> Error {
     let Some(broken) = transcript.broken() else { return error };
     let how = format!("`{}` failed: {}", broken.name, broken.error);
-    let class = class_of(&broken.error);
+    let class = Class::of_words(&broken.error);
     if broken.tail.is_empty() {
         return Error::msg(class, how);
     }

@@ -22,6 +22,35 @@ pub enum Class {
     Cancelled,
 }
 
+impl Class {
+    /// What somebody else's words mean who passes on what a network or a server said: a container engine, helm.
+    pub fn of_words(message: &str) -> Self {
+        const LATER: [&str; 19] = [
+            "429 too many requests",
+            "500 internal server error",
+            "502 bad gateway",
+            "503 service unavailable",
+            "504 gateway timeout",
+            "client connection lost",
+            "cluster unreachable",
+            "connection refused",
+            "connection reset",
+            "deadline exceeded",
+            "failed calling webhook",
+            "i/o timeout",
+            "no such host",
+            "server is currently unable",
+            "temporary failure in name resolution",
+            "tls handshake timeout",
+            "toomanyrequests",
+            "too many requests",
+            "unexpected eof",
+        ];
+        let message = message.to_ascii_lowercase();
+        if LATER.iter().any(|sign| message.contains(sign)) { Self::Transient } else { Self::Permanent }
+    }
+}
+
 /// The error of every step function. Any other error becomes a permanent one by `?`.
 #[derive(Debug)]
 pub struct Error {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     fact,
-    task::{ErrorExt, Result, Task},
+    task::{Class, Error, ErrorExt, Result, Task},
     tool::Command,
 };
 
@@ -74,8 +74,32 @@ impl Helm {
     }
 
     async fn run(&self, task: &Task) -> Result<()> {
-        self.command.run(task).await
+        self.command.run(task).await.map_err(judged)
     }
+}
+
+/// Helm's and its registry client's words for a chart, or a version of it, that is not there.
+const NO_CHART: [&str; 5] = [
+    "no chart version found",
+    "no chart name found",
+    "failed to perform \"FetchReference\"",
+    "unable to locate any tags",
+    "improper constraint",
+];
+
+/// A helm that failed, by what it said: it passes on the words of its network and of the API server.
+fn judged(error: Error) -> Error {
+    if error.class != Class::Permanent {
+        return error;
+    }
+    let said = error.to_string();
+    let class = Class::of_words(&said);
+    let error = Error { class, ..error };
+    if class == Class::Permanent && error.hint.is_none() && NO_CHART.iter().any(|words| said.contains(words))
+    {
+        return error.with_hint("correct `chart` or `version` of this add-on in paydeploy.toml");
+    }
+    error
 }
 
 /// Installs a release, or makes of it what is wanted.
@@ -123,4 +147,30 @@ pub(super) async fn rollback(
         .run(task)
         .await
         .doing(format!("put release `{}` back to revision {revision}", wanted.release))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judged;
+    use crate::task::{Class, Error};
+
+    #[test]
+    fn what_passes_is_tried_again_and_a_chart_that_is_not_there_is_told_with_its_place() {
+        let class = |said: &str| judged(Error::permanent(said)).class;
+        assert_eq!(
+            class("Get \"https://c.example/index.yaml\": dial tcp 10.0.0.1:443: i/o timeout"),
+            Class::Transient
+        );
+        assert_eq!(
+            class("failed calling webhook \"m.elbv2.k8s.aws\": no endpoints available"),
+            Class::Transient
+        );
+        assert_eq!(class("Kubernetes cluster unreachable: EOF"), Class::Transient);
+        let error = judged(Error::permanent(
+            "chart \"x\" matching 9.9.9 not found: no chart version found for x-9.9.9",
+        ));
+        assert_eq!(error.class, Class::Permanent);
+        assert!(error.hint.unwrap().contains("`version`"));
+        assert!(judged(Error::permanent("values don't meet the schema")).hint.is_none());
+    }
 }
