@@ -113,9 +113,10 @@ impl Release {
         match verdict::judge(&application, wanted) {
             Verdict::Healthy => {}
             Verdict::Occupied => change.troubles.push("waits for the sync of another release".to_owned()),
-            Verdict::Progressing(why) | Verdict::Settling(why) | Verdict::Degraded(why) => {
-                change.troubles.push(why);
-            }
+            Verdict::Progressing(why)
+            | Verdict::Settling(why)
+            | Verdict::Degraded(why)
+            | Verdict::Broken(why) => change.troubles.push(why),
             Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
         }
         change.count = workload::count(&change.here, &application, wanted.digest).await?;

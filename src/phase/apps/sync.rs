@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const HEALTHY: Duration = Duration::from_mins(20);
 /// External Secrets and a rollout's first pods may be degraded for a moment.
 const DEGRADED: Duration = Duration::from_mins(1);
+/// The repository's server may be starting, a cluster not known to all of Argo CD yet.
+const BROKEN: Duration = Duration::from_mins(3);
 const ANSWERS: Duration = Duration::from_mins(3);
 /// A load balancer takes minutes to be active, its targets two health checks to be healthy, and external-dns
 /// looks once a minute.
@@ -45,7 +47,8 @@ pub(super) struct Sync<'a> {
 /// What has to be remembered between two looks.
 #[derive(Default)]
 struct Memory {
-    degraded_since: Option<Instant>,
+    /// Since when it has been degraded or broken.
+    ill_since: Option<Instant>,
     /// When the sync had started that failed before this run.
     failed_before: Option<String>,
     last: Option<Value>,
@@ -103,20 +106,25 @@ impl Sync<'_> {
             |why: String| if troubles.is_empty() { why } else { format!("{why}: {}", troubles.join(", ")) };
         let mut memory = memory.lock().expect("nobody panics with it");
         memory.last = Some(application);
-        if !matches!(verdict, Verdict::Degraded(_)) {
-            memory.degraded_since = None;
+        let patience = match verdict {
+            Verdict::Degraded(_) => DEGRADED,
+            Verdict::Broken(_) => BROKEN,
+            _ => Duration::MAX,
+        };
+        if patience == Duration::MAX {
+            memory.ill_since = None;
         }
         match verdict {
             Verdict::Healthy => Ok(Poll::Ready(())),
             Verdict::Occupied => Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned())),
             Verdict::Progressing(why) | Verdict::Settling(why) => Ok(Poll::Pending(told(why))),
-            Verdict::Degraded(why) => {
-                let since = *memory.degraded_since.get_or_insert_with(Instant::now);
-                if since.elapsed() < DEGRADED {
-                    return Ok(Poll::Pending(told(why)));
-                }
-                Err(self.error(&format!("is {}", told(why))))
+            Verdict::Degraded(why) | Verdict::Broken(why)
+                if memory.ill_since.get_or_insert_with(Instant::now).elapsed() < patience =>
+            {
+                Ok(Poll::Pending(told(why)))
             }
+            Verdict::Degraded(why) => Err(self.error(&format!("is {}", told(why)))),
+            Verdict::Broken(why) => Err(self.error(&format!("cannot be compared with its commit: {why}"))),
             Verdict::Failed { started, .. } if memory.failed_before.as_ref() == Some(&started) => {
                 Ok(Poll::Pending("the sync that failed before begins anew".to_owned()))
             }

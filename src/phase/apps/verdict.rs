@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::step::Class;
+
 /// The release that is asked about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
@@ -23,6 +25,8 @@ pub(super) enum Verdict {
     Failed { why: String, started: String },
     /// Synced, and not well.
     Degraded(String),
+    /// Argo CD cannot make objects of this commit, or not compare them.
+    Broken(String),
 }
 
 /// An object that the Application manages, as its status names it.
@@ -81,7 +85,11 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
         _ => {}
     }
     if let Some(conditions) = conditions(status) {
-        return Verdict::Progressing(conditions);
+        return match Class::of_words(&conditions) {
+            // a repository or a cluster that does not answer may answer later
+            Class::Transient => Verdict::Progressing(conditions),
+            _ => Verdict::Broken(conditions),
+        };
     }
     if !is_of(&status["sync"]["comparedTo"]["source"], wanted) || status["sync"]["revision"] != wanted.commit
     {
@@ -296,11 +304,14 @@ mod tests {
 
     #[test]
     fn errors_of_argo_cd_itself_are_told() {
-        let status = json!({
-            "sync": { "status": "Unknown" },
-            "conditions": [{ "type": "ComparisonError", "message": "repository not found" }],
-        });
-        assert_eq!(progress(status), "repository not found");
+        let told = |message: &str| {
+            let conditions = json!([{ "type": "ComparisonError", "message": message }]);
+            verdict(json!({ "sync": { "status": "Unknown" }, "conditions": conditions }))
+        };
+        let chart = "values don't meet the specifications of the schema";
+        assert_eq!(told(chart), Verdict::Broken(chart.to_owned()));
+        let network = "dial tcp 10.0.0.1:9418: connect: connection refused";
+        assert_eq!(told(network), Verdict::Progressing(network.to_owned()));
     }
 
     #[test]
