@@ -1,17 +1,14 @@
 //! Our contexts in the user's own kubeconfig, on request.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 
 use super::{Exit, Failure};
-use crate::{
-    kubernetes::kubeconfig::{self, Kubeconfig},
-    step::Error,
-};
+use crate::{kubernetes::kubeconfig, step::Error};
 
 #[derive(Debug, Clone, Args)]
 pub struct Merge {
@@ -28,14 +25,8 @@ impl Merge {
         let usual = || usual(std::env::var_os("KUBECONFIG"), std::env::home_dir());
         let target = if given.as_os_str().is_empty() { usual()? } else { given.clone() };
         let failed = |error: Error| Failure { exit: Exit::Failed, error: error.source, hint: error.hint };
-        let existing = match fs::read_to_string(&target) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            read => read.unwrap_or_default(),
-        };
         let ours = fs::read_to_string(kubeconfig::path(state))?;
-        let merged =
-            kubeconfig::merge(&existing, &ours).and_then(|text| Kubeconfig::parse(&text)).map_err(failed)?;
-        kubeconfig::change(&target, |file| *file = merged).map_err(failed)?;
+        kubeconfig::change(&target, |file| file.merge(&ours)).map_err(failed)?;
         eprintln!("contexts are in `{}`", target.display());
         Ok(())
     }

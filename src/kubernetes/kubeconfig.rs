@@ -4,6 +4,8 @@ use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use serde_norway::{Mapping, Value};
@@ -16,6 +18,12 @@ use crate::{
 
 /// The lists of a kubeconfig and the key of what each of their entries holds.
 const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("users", "user"), ("contexts", "context")];
+
+/// How long a kubeconfig's lock is tried for: five seconds.
+const LOCK_TRIES: u32 = 100;
+const LOCK_EVERY: Duration = Duration::from_millis(50);
+/// Far longer than anybody needs it.
+const LOCK_LASTS: Duration = Duration::from_mins(1);
 
 /// A kubeconfig's text, read. What it holds beside our contexts stays as it is, comments excepted.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,6 +134,30 @@ impl Kubeconfig {
         found
     }
 
+    /// Puts the contexts of another kubeconfig, ours, into this one; all else stays, the current context included.
+    ///
+    /// # Errors
+    /// When the other is no kubeconfig, or a context of that name is somebody else's.
+    pub fn merge(&mut self, ours: &str) -> Result<()> {
+        let ours = Self::parse(ours).doing("read our own kubeconfig")?;
+        for name in ours.names() {
+            for (list, _) in LISTS {
+                let Some(entry) = ours.entry(list, &name) else { continue };
+                if self.entry(list, &name).is_some() && !self.is_ours(&name) {
+                    return Err(Error::permanent(format!(
+                        "the kubeconfig has a context `{name}` that is not ours"
+                    ))
+                    .with_hint(format!("rename it: `kubectl config rename-context {name} NAME`")));
+                }
+                self.put(list, &name, entry.clone());
+            }
+            if !self.0.contains_key("current-context") {
+                self.0.insert("current-context".into(), name.into());
+            }
+        }
+        Ok(())
+    }
+
     /// The contexts' names.
     pub fn names(&self) -> Vec<String> {
         let contexts = self.0.get("contexts").and_then(Value::as_sequence);
@@ -163,32 +195,6 @@ fn parts(name: &str, access: &fact::Access, namespace: &str, program: &Path) -> 
     serde_norway::from_str(&parts.to_string()).expect("JSON is YAML")
 }
 
-/// The user's kubeconfig with our contexts in it; all else stays, the current context included.
-///
-/// # Errors
-/// When either is no kubeconfig, or a context of that name is somebody else's.
-pub fn merge(existing: &str, ours: &str) -> Result<String> {
-    let mut merged = Kubeconfig::parse(existing).doing("read the kubeconfig to merge into")?;
-    let ours = Kubeconfig::parse(ours).doing("read our own kubeconfig")?;
-    for name in ours.names() {
-        for (list, _) in LISTS {
-            let Some(entry) = ours.entry(list, &name) else { continue };
-            if merged.entry(list, &name).is_some() && !merged.is_ours(&name) {
-                return Err(Error::permanent(format!(
-                    "the kubeconfig has a context `{name}` that is not ours"
-                ))
-                .with_hint(format!("rename it: `kubectl config rename-context {name} NAME`")));
-            }
-            let entry = entry.clone();
-            merged.put(list, &name, entry);
-        }
-        if !merged.0.contains_key("current-context") {
-            merged.0.insert("current-context".into(), name.into());
-        }
-    }
-    Ok(merged.render())
-}
-
 /// Where this program is: what the contexts name as kubectl's plugin.
 pub fn program() -> Result<PathBuf> {
     Ok(installed(&std::env::current_exe().doing("find where this program is")?))
@@ -207,16 +213,54 @@ pub fn path(state: &Path) -> PathBuf {
     state.join("kubeconfig")
 }
 
-/// Changes a kubeconfig file, alone: regions do so at the same time. Nothing is written if nothing changed.
-pub fn change<T>(path: &Path, edit: impl FnOnce(&mut Kubeconfig) -> T) -> Result<T> {
-    let folder = path.parent().expect("a kubeconfig is in a folder");
+/// The lock that kubectl takes while it changes a kubeconfig, and whoever else goes by its rules: a file beside it,
+/// which is there as long as the lock is held.
+struct Lock(PathBuf);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self> {
+        let lock = PathBuf::from(format!("{}.lock", path.display()));
+        for _ in 0..LOCK_TRIES {
+            match File::create_new(&lock) {
+                Ok(_) => return Ok(Self(lock)),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    return Err(error).doing(format!("lock `{}`", path.display()));
+                }
+                // whoever is killed leaves it behind
+                Err(_) if is_stale(&lock) => drop(fs::remove_file(&lock)),
+                Err(_) => thread::sleep(LOCK_EVERY),
+            }
+        }
+        Err(Error::permanent(format!("`{}` is there: somebody else changes the kubeconfig", lock.display()))
+            .with_hint("wait until that has ended, then run the same command again"))
+    }
+}
+
+fn is_stale(lock: &Path) -> bool {
+    let age =
+        fs::metadata(lock).and_then(|found| found.modified()).map(|made| made.elapsed().unwrap_or_default());
+    age.is_ok_and(|age| age > LOCK_LASTS)
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // nobody else removes it while it is ours
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+/// Changes a kubeconfig file, alone: regions do so at the same time, and kubectl may. Nothing is written if nothing
+/// changed. Of a link, the file that it leads to is changed.
+pub fn change<T>(path: &Path, edit: impl FnOnce(&mut Kubeconfig) -> Result<T>) -> Result<T> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let doing = || format!("write the kubeconfig `{}`", path.display());
     fs::create_dir_all(folder).doing(doing())?;
-    let lock = File::create(path.with_extension("lock")).doing(doing())?;
-    lock.lock().doing(doing())?;
+    let linked = fs::canonicalize(path);
+    let path = linked.as_deref().unwrap_or(path);
+    let _lock = Lock::take(path)?;
     let before = Kubeconfig::load(path)?;
     let mut after = before.clone();
-    let told = edit(&mut after);
+    let told = edit(&mut after)?;
     if after.names().is_empty() {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(doing()),
@@ -266,6 +310,30 @@ mod tests {
             file.set(region, &access("https://x"), "payment-api", Path::new("/usr/bin/paydeploy"));
         }
         file
+    }
+
+    fn merge(existing: &str, ours: &str) -> Result<String> {
+        let mut merged = Kubeconfig::parse(existing)?;
+        merged.merge(ours)?;
+        Ok(merged.render())
+    }
+
+    #[test]
+    fn changing_a_file_leaves_nothing_that_kubectl_would_take_for_its_lock_and_follows_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("mine"), dir.path().join("config"));
+        fs::write(&file, USERS_OWN).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        // one that a killed process has left
+        let lock = File::create(dir.path().join("mine.lock")).unwrap();
+        lock.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        change(&link, |config| config.merge(&with(&["spain"]).render())).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(Kubeconfig::load(&file).unwrap().names(), ["home", "spain"]);
+        let mut left: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|found| found.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["config", "mine"]);
     }
 
     const USERS_OWN: &str = "apiVersion: v1
@@ -381,10 +449,14 @@ users: [{name: me, user: {token: abc}}]
     fn the_file_is_its_owners_only_and_goes_with_its_last_context() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state/kubeconfig");
-        change(&path, |file| *file = with(&["spain"])).unwrap();
+        change(&path, |file| {
+            *file = with(&["spain"]);
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Kubeconfig::load(&path).unwrap(), with(&["spain"]));
-        assert!(change(&path, |file| file.remove("spain")).unwrap());
+        assert!(change(&path, |file| Ok(file.remove("spain"))).unwrap());
         assert!(!path.exists());
     }
 }

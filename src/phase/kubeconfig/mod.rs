@@ -1,9 +1,6 @@
 //! The phase `kubeconfig`: a region's API server answers, and a file of ours says how to reach it.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use crate::{
     config::{Config, Region},
@@ -82,7 +79,7 @@ impl Step for Access {
             Err(error) => return Err(error),
         };
         let path = path(cx);
-        let (name, program) = (&self.region.name, installed(&kubeconfig::program()?));
+        let (name, program) = (&self.region.name, kubeconfig::program()?);
         if !Kubeconfig::load(&path)?.has(name.as_str(), &access, &self.namespace, &program) {
             lines.push(format!("write context `{name}` to `{}`", path.display()));
         }
@@ -95,26 +92,22 @@ impl Step for Access {
 
     async fn apply(&self, cx: &Context, _: &Self::Input, Change { access }: Change) -> Result<()> {
         cx.wait("the API server", LOOK, ANSWER, || async { self.ask(cx, &access).await.map(Poll::Ready) })
-            .await?;
-        let (name, program) = (self.region.name.as_str(), installed(&kubeconfig::program()?));
-        kubeconfig::change(&path(cx), |file| file.set(name, &access, &self.namespace, &program))
+            .await
+            .hint("see that `cluster_endpoint_public_access_cidrs` of the region admits this machine")?;
+        let (name, program) = (self.region.name.as_str(), kubeconfig::program()?);
+        kubeconfig::change(&path(cx), |file| {
+            file.set(name, &access, &self.namespace, &program);
+            Ok(())
+        })
     }
 
     async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
         let name = self.region.name.as_str();
-        let removed = kubeconfig::change(&path(cx), |file| file.remove(name))?;
+        let removed = kubeconfig::change(&path(cx), |file| Ok(file.remove(name)))?;
         Ok(removed.then(|| format!("context `{name}` removed")))
     }
 }
 
 fn path(cx: &Context) -> PathBuf {
     kubeconfig::path(&cx.world.state)
-}
-
-/// Where this program is, also after an upgrade has replaced it while it runs: Linux then names the old file.
-fn installed(program: &Path) -> PathBuf {
-    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
-        Some(path) => path.into(),
-        None => program.to_owned(),
-    }
 }
