@@ -121,7 +121,7 @@ impl Task {
         Fut: Future<Output = Result<Poll<T>>>,
     {
         let end = Instant::now() + deadline;
-        let (mut missing, mut told) = (String::new(), None);
+        let (mut missing, mut remedy, mut told) = (String::new(), None, None);
         loop {
             let seen = tokio::select! {
                 seen = tokio::time::timeout_at(end, look()) => seen,
@@ -129,17 +129,18 @@ impl Task {
             };
             match seen {
                 Ok(Ok(Poll::Ready(value))) => return Ok(value),
-                Ok(Ok(Poll::Pending(why))) => missing = why,
-                Ok(Err(error)) if error.class == Class::Transient => missing = error.to_string(),
+                Ok(Ok(Poll::Pending(why))) => (missing, remedy) = (why, None),
+                Ok(Err(error)) if error.class == Class::Transient => {
+                    (missing, remedy) = (error.to_string(), error.hint);
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
             }
             if Instant::now() + every >= end {
                 let waited = jiff::SignedDuration::try_from(deadline).unwrap_or_default();
                 let missing = if missing.is_empty() { String::new() } else { format!(": {missing}") };
-                return Err(Error::permanent(format!(
-                    "gave up waiting for {what} after {waited:#}{missing}"
-                )));
+                let gave_up = format!("gave up waiting for {what} after {waited:#}{missing}");
+                return Err(Error { hint: remedy, ..Error::permanent(gave_up) });
             }
             if told.as_ref() != Some(&missing) {
                 self.progress(format!("waits for {what}: {missing}"));
@@ -157,7 +158,7 @@ impl Task {
 mod tests {
     use std::time::Duration;
 
-    use super::{Event, Poll, testing};
+    use super::{Class, Error, Event, Poll, testing};
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_tells_what_is_missing_when_that_changes() {
@@ -187,5 +188,17 @@ mod tests {
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), never).await.unwrap_err();
         assert_eq!(error.to_string(), "gave up waiting for pods after 1m 30s: two of three");
+        assert_eq!(error.hint, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_in_vain_keeps_the_remedy_of_what_went_wrong_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _told) = testing::task(dir.path());
+        let refused = || async { Err::<Poll<()>, _>(Error::transient("refused").with_hint("be let in")) };
+        let error =
+            task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), refused).await.unwrap_err();
+        assert_eq!(error.to_string(), "gave up waiting for pods after 1m 30s: refused");
+        assert_eq!((error.class, error.hint.as_deref()), (Class::Permanent, Some("be let in")));
     }
 }
