@@ -117,17 +117,20 @@ fn a_domain_without_a_hosted_zone_is_told_with_its_region() {
 
 #[test]
 fn a_zone_that_is_not_delegated_is_told_with_its_name_servers() {
-    let checkout = Checkout::new();
-    account().zone("undelegated.example");
-    checkout.edit("paydeploy.toml", "api-es.payments.example", "api-es.undelegated.example");
-    checkout.edit("terraform/regions/spain.tfvars", "payments.example", "undelegated.example");
-    // a warning stops nothing; that this is not committed does
-    let told = checkout.refused(PREFLIGHT, &["up"]);
-    says(
-        &told,
-        &["warning: the hosted zone `undelegated.example` is not delegated", "name these at the registrar"],
-    );
-    assert!(!told.contains("zone `payments.example` is not delegated"), "{told}");
+    // nobody knows the one; those who are said to know the other do not
+    for zone in ["undelegated.example", "lame.example"] {
+        let checkout = Checkout::new();
+        account().zone(zone);
+        checkout.edit("paydeploy.toml", "api-es.payments.example", &format!("api-es.{zone}"));
+        checkout.edit("terraform/regions/spain.tfvars", "payments.example", zone);
+        // a warning stops nothing; that this is not committed does
+        let told = checkout.refused(PREFLIGHT, &["up"]);
+        says(
+            &told,
+            &[&format!("warning: the hosted zone `{zone}` is not delegated"), "name these at the registrar"],
+        );
+        assert!(!told.contains("zone `payments.example` is not delegated"), "{told}");
+    }
 }
 
 #[test]

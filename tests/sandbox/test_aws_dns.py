@@ -29,6 +29,9 @@ class Answers(unittest.TestCase):
         for name in ("elsewhere.example.", "api-es.payments.example.", "example."):
             self.assertEqual(self.ask(name, "NS").rcode(), dns.rcode.NXDOMAIN)
 
+    def test_a_zone_that_its_servers_do_not_know_cannot_be_resolved(self):
+        self.assertEqual(self.ask("lame.example.", "NS").rcode(), dns.rcode.SERVFAIL)
+
 
 if __name__ == "__main__":
     unittest.main()

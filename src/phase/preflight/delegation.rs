@@ -1,14 +1,14 @@
 //! Whether the world's DNS leads to a hosted zone. A zone that was made and never delegated is found out only when
 //! its certificate is not issued, many minutes later.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use aws_sdk_route53::{Client, types::DelegationSet};
 use hickory_resolver::{
     Resolver, TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
-    net::{NetError, runtime::TokioRuntimeProvider},
-    proto::rr::RData,
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    proto::{op::ResponseCode, rr::RData},
 };
 
 use crate::{
@@ -16,20 +16,27 @@ use crate::{
     step::{Context, ErrorExt, Result},
 };
 
+/// For both questions.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Warns where it does not. Does not fail: what is asked may remember for a while what was true before.
 pub async fn look(cx: &Context, route53: &Client, zone: &str, id: &str) {
-    let asked = tokio::join!(own(route53, id), seen(&cx.world.config.preflight.name_servers, zone));
-    match asked {
-        (Ok(own), Ok(seen)) => {
+    let asked =
+        async { tokio::try_join!(own(route53, id), seen(&cx.world.config.preflight.name_servers, zone)) };
+    let why = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok((own, seen))) => {
             if let Some((warning, remedy)) = judge(zone, &own, &seen) {
                 cx.warn(warning, remedy);
             }
+            return;
         }
-        (own, seen) => {
-            let why = own.err().map(|error| error.to_string()).or(seen.err().map(|error| error.to_string()));
-            cx.progress(format!("whether `{zone}` is delegated is unknown: {}", why.unwrap_or_default()));
-        }
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    cx.warn(
+        format!("whether the hosted zone `{zone}` is delegated could not be found out: {why}"),
+        "name servers that can tell in `name_servers` of [preflight] in paydeploy.toml",
+    );
 }
 
 /// The name servers that Route 53 gave to the zone.
@@ -39,18 +46,26 @@ async fn own(route53: &Client, id: &str) -> Result<BTreeSet<String>> {
     Ok(servers.iter().map(|server| plain(server)).collect())
 }
 
-/// The name servers that the world sees; none where it knows no such zone.
-async fn seen(ask: &[SocketAddr], zone: &str) -> Result<BTreeSet<String>, NetError> {
-    let answer = match resolver(ask)?.ns_lookup(format!("{zone}.")).await {
+/// The name servers that the world sees; none where it knows no such zone, or only such that do not know it
+/// themselves, as those of a zone that was deleted and made anew.
+async fn seen(ask: &[SocketAddr], zone: &str) -> Result<BTreeSet<String>> {
+    let resolver = resolver(ask).doing("find this machine's name servers")?;
+    let answer = match resolver.ns_lookup(format!("{zone}.")).await {
         Ok(answer) => answer,
-        Err(error) if error.is_no_records_found() => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error),
+        Err(error) if error.is_no_records_found() || is_lame(&error) => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error).doing(format!("ask for the name servers of `{zone}`")),
     };
     let servers = answer.answers().iter().filter_map(|record| match &record.data {
         RData::NS(server) => Some(plain(&server.0.to_utf8())),
         _ => None,
     });
     Ok(servers.collect())
+}
+
+/// What a resolver answers that has asked the servers it was led to, in vain.
+fn is_lame(error: &NetError) -> bool {
+    let lame = [ResponseCode::ServFail, ResponseCode::Refused];
+    matches!(error, NetError::Dns(DnsError::ResponseCode(answer)) if lame.contains(answer))
 }
 
 fn resolver(ask: &[SocketAddr]) -> Result<TokioResolver, NetError> {

@@ -17,6 +17,8 @@ from moto.route53.models import route53_backends
 import places
 
 TTL = 172800
+# A zone of this name is delegated to servers that no longer know it.
+LAME = b"lame"
 
 
 def delegate(zone_id: str) -> dict[str, list[str]]:
@@ -31,7 +33,9 @@ def answer(question: bytes, delegated: dict[str, list[str]]) -> bytes:
     reply = dns.message.make_response(query, recursion_available=True)
     for asked in query.question:
         servers = delegated.get(asked.name.to_text(omit_final_dot=True).lower())
-        if servers is None:
+        if asked.name.labels[0] == LAME:
+            reply.set_rcode(dns.rcode.SERVFAIL)
+        elif servers is None:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         elif asked.rdtype == dns.rdatatype.NS:
             reply.answer.append(dns.rrset.from_text(asked.name, TTL, "IN", "NS", *servers))
