@@ -12,7 +12,7 @@ use super::{
     Addon, Config, Gitops, Image, Preflight, Region, Role, Terraform, network,
     problem::{Problem, Problems, line_of},
     raw,
-    shape::{self, Places},
+    shape::{self, Places, Shape},
 };
 use crate::task::RegionName;
 
@@ -70,19 +70,39 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
         };
         return Err(syntax.into_iter().map(told).collect());
     }
-    let (mut problems, places) = shape::check(text, &document, &raw::schema());
-    if !problems.is_empty() {
-        problems.sort_by_key(|problem| problem.line);
+    let Shape { mut problems, unknown, places } = shape::check(text, &document, &raw::schema());
+    problems.sort_by_key(|problem| problem.line);
+    // where nothing is wrong but keys that nobody knows, what the others say is looked at as well
+    if problems.len() > unknown.len() {
         return Err(problems);
     }
-    let file: raw::File = toml::from_str(text).map_err(|error| {
-        let line = line_of(text, &error.span().unwrap_or_default());
-        vec![Problem { line, key: String::new(), message: error.message().to_owned() }]
-    })?;
+    let file = match without(text, &unknown) {
+        Ok(file) => file,
+        Err(_) if !problems.is_empty() => return Err(problems),
+        Err(error) => {
+            let line = line_of(text, &error.span().unwrap_or_default());
+            return Err(vec![Problem { line, key: String::new(), message: error.message().to_owned() }]);
+        }
+    };
     let mut check = Check { root, places, problems };
     let config = check.file(file);
     check.problems.sort_by_key(|problem| problem.line);
     if check.problems.is_empty() { Ok(config) } else { Err(check.problems) }
+}
+
+/// The file as it would be without these keys.
+fn without(text: &str, keys: &[String]) -> Result<raw::File, toml::de::Error> {
+    let mut table: toml::Table = toml::from_str(text)?;
+    for key in keys {
+        let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let pieces = path.split('.').filter(|piece| !piece.is_empty());
+        let parent =
+            pieces.into_iter().try_fold(&mut table, |table, piece| table.get_mut(piece)?.as_table_mut());
+        if let Some(parent) = parent {
+            parent.remove(name);
+        }
+    }
+    table.try_into()
 }
 
 struct Check<'a> {
@@ -108,8 +128,11 @@ impl Check<'_> {
     }
 
     fn file(&mut self, file: raw::File) -> Config {
-        if !good_name(&file.project, 3, 32) {
-            self.problem("project", "use 3 to 32 lower-case letters, digits and hyphens, a letter first");
+        if !good_name(&file.project, 3, 26) {
+            self.problem(
+                "project",
+                "use 3 to 26 lower-case letters, digits and single hyphens, a letter first: buckets are named after it",
+            );
         }
         if file.account.len() != 12 || !file.account.bytes().all(|byte| byte.is_ascii_digit()) {
             self.problem("account", "an AWS account has 12 digits");
@@ -173,7 +196,17 @@ impl Check<'_> {
         self.path("gitops.chart", &gitops.chart, true);
         let namespace = gitops.namespace.unwrap_or_else(|| project.to_owned());
         if !good_name(&namespace, 1, 63) {
-            self.problem("gitops.namespace", "use a DNS label: lower-case letters, digits and hyphens");
+            self.problem(
+                "gitops.namespace",
+                "use a DNS label: lower-case letters, digits and single hyphens",
+            );
+        }
+        if has_login(&gitops.repository) {
+            self.problem(
+                "gitops.repository",
+                "leave the login out, for this is told everywhere: Argo CD's comes from the secret that \
+                 `gitops.credentials` names, yours from git's credential helper",
+            );
         }
         Gitops {
             repository: gitops.repository,
@@ -212,7 +245,7 @@ impl Check<'_> {
         let mut checked = BTreeMap::new();
         for (name, addon) in addons {
             let key = format!("addons.{name}");
-            if !addon.version.starts_with(|c: char| c.is_ascii_digit() || c == 'v') {
+            if !is_exact(&addon.version) {
                 self.problem(&format!("{key}.version"), "give an exact version, such as `1.2.3`");
             }
             let values = addon.values.map(|values| self.path(&format!("{key}.values"), &values, false));
@@ -223,6 +256,15 @@ impl Check<'_> {
                 self.problem(&format!("{key}.chart"), format!("there is no chart `{chart}`"));
             }
             let namespace = addon.namespace.unwrap_or_else(|| usual_namespace(&name).to_owned());
+            let usual = usual_namespace(&name);
+            if BOUND.contains(&name.as_str()) && namespace != usual {
+                self.problem(
+                    &format!("{key}.namespace"),
+                    format!(
+                        "leave it out: the add-on's IAM role trusts its service account in `{usual}` only"
+                    ),
+                );
+            }
             checked.insert(name, Addon { chart, version: addon.version, values, namespace });
         }
         for needed in ["aws-load-balancer-controller", "external-secrets", "argo-cd"] {
@@ -257,10 +299,10 @@ impl Check<'_> {
                 let message = format!("`{}` is in `{}` already", twin.name, twin.aws_region);
                 self.problem(&format!("{key}.aws_region"), message);
             }
-            if !region.domain.contains('.') {
+            if !good_domain(&region.domain) {
                 self.problem(
                     &format!("{key}.domain"),
-                    "give the full host name, such as `api-es.payments.example`",
+                    "give the full host name in lower case, such as `api-es.payments.example`: 64 characters at most",
                 );
             }
             let var_file = self.path(&format!("{key}.var_file"), &region.var_file, false);
@@ -276,6 +318,10 @@ impl Check<'_> {
                 hosted_zone_name: hosted_zone,
                 cluster_endpoint_public_access_cidrs: admitted,
             } = variables;
+            if let Some(zone) = hosted_zone.as_deref().filter(|zone| !domain.ends_with(&format!(".{zone}"))) {
+                let message = format!("`{domain}` is not below `{zone}`, the region's `hosted_zone_name`");
+                self.problem(&format!("{key}.domain"), message);
+            }
             checked.insert(
                 name.clone(),
                 Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone, admitted },
@@ -343,6 +389,7 @@ fn good_name(name: &str, min: usize, max: usize) -> bool {
     (min..=max).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
+        && !name.contains("--")
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
@@ -353,6 +400,33 @@ fn good_aws_region(name: &str) -> bool {
         && pieces.last().is_some_and(|number| number.parse::<u8>().is_ok())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
+
+/// Whether a URL holds a user's name and password, or a token in place of either. `git@` of SSH is no secret.
+fn has_login(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
+}
+
+/// `1.2.3`, with or without `v` and what may follow: what is shorter names many.
+fn is_exact(version: &str) -> bool {
+    let numbers = version.strip_prefix('v').unwrap_or(version).split(['-', '+']).next().unwrap_or_default();
+    let pieces: Vec<&str> = numbers.split('.').collect();
+    pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
+}
+
+/// A host name as a certificate takes it.
+fn good_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    name.len() <= 64 && name.contains('.') && name.split('.').all(label)
+}
+
+/// The add-ons whose IAM role names their namespace.
+const BOUND: [&str; 4] = ["aws-load-balancer-controller", "external-secrets", "external-dns", "argo-cd"];
 
 /// Where an add-on's own documentation installs it.
 fn usual_namespace(addon: &str) -> &str {

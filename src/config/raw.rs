@@ -12,7 +12,7 @@ use super::{Profile, Role};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "paydeploy.toml")]
 pub struct File {
-    /// Names everything that is made: 3 to 32 lower-case letters, digits and hyphens.
+    /// Names everything that is made: 3 to 26 lower-case letters, digits and single hyphens.
     pub project: String,
     /// The AWS account, 12 digits. Credentials of any other account are refused.
     pub account: String,

@@ -33,20 +33,28 @@ impl Places {
 struct Walk<'a> {
     text: &'a str,
     schema: &'a Value,
-    problems: Vec<Problem>,
-    places: Places,
+    shape: Shape,
+}
+
+/// What a document's structure says.
+pub struct Shape {
+    pub problems: Vec<Problem>,
+    /// The keys that nobody knows, each one of the problems: the rest can be read without them.
+    pub unknown: Vec<String>,
+    pub places: Places,
 }
 
 /// All structural problems of a document, and the places of its keys.
-pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> (Vec<Problem>, Places) {
-    let mut walk = Walk { text, schema, problems: Vec::new(), places: Places::default() };
+pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Shape {
+    let shape = Shape { problems: Vec::new(), unknown: Vec::new(), places: Places::default() };
+    let mut walk = Walk { text, schema, shape };
     walk.table(document.get_ref(), &document.span(), schema, "");
-    (walk.problems, walk.places)
+    walk.shape
 }
 
 impl Walk<'_> {
     fn problem(&mut self, span: &Range<usize>, key: &str, message: String) {
-        self.problems.push(Problem { line: line_of(self.text, span), key: key.to_owned(), message });
+        self.shape.problems.push(Problem { line: line_of(self.text, span), key: key.to_owned(), message });
     }
 
     /// Follows references, and the one real alternative of an optional value.
@@ -67,7 +75,7 @@ impl Walk<'_> {
         for (name, value) in table {
             let key = join(path, name.get_ref());
             let line = line_of(self.text, &name.span());
-            self.places.0.insert(key.clone(), line);
+            self.shape.places.0.insert(key.clone(), line);
             let known = schema["properties"].get(name.get_ref().as_ref());
             let Some(expected) =
                 known.or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()))
@@ -76,6 +84,7 @@ impl Walk<'_> {
                     schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
                 let message = unknown(names.collect());
                 self.problem(&name.span(), &key, message);
+                self.shape.unknown.push(key);
                 continue;
             };
             self.value(value, expected, &key);

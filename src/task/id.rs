@@ -58,7 +58,7 @@ impl fmt::Display for Phase {
 pub struct RegionName(String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no region name: use 1 to 20 lower-case letters, digits and hyphens, a letter first")]
+#[error("`{0}` is no region name: use 1 to 16 lower-case letters, digits and single hyphens, a letter first")]
 pub struct BadRegionName(String);
 
 impl RegionName {
@@ -71,9 +71,10 @@ impl FromStr for RegionName {
     type Err = BadRegionName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let good = (1..=20).contains(&name.len())
+        let good = (1..=16).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_lowercase())
             && !name.ends_with('-')
+            && !name.contains("--")
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         if good { Ok(Self(name.to_owned())) } else { Err(BadRegionName(name.to_owned())) }
     }

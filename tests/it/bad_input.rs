@@ -106,6 +106,7 @@ fn a_region_that_is_not_enabled_is_told_with_the_command_that_enables_it() {
 #[test]
 fn a_domain_without_a_hosted_zone_is_told_with_its_region() {
     let checkout = Checkout::new();
+    checkout.edit("paydeploy.toml", "api-es.payments.example", "api-es.elsewhere.example");
     checkout.edit("terraform/regions/spain.tfvars", "payments.example", "elsewhere.example");
     checkout.commit("elsewhere");
     checkout.push();
@@ -251,6 +252,7 @@ fn all_that_is_not_ready_is_told_at_once_each_with_its_remedy() {
     let checkout = Checkout::new();
     checkout.without_tool("helm");
     checkout.edit("paydeploy.toml", "us-east-1", "ap-east-1");
+    checkout.edit("paydeploy.toml", "api-es.payments.example", "api-es.elsewhere.example");
     checkout.edit("terraform/regions/spain.tfvars", "payments.example", "elsewhere.example");
     checkout.commit("not pushed");
     checkout.write("notes.md", "");

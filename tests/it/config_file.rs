@@ -31,6 +31,21 @@ fn all_problems_of_a_file_are_told_together_each_with_its_line() {
 }
 
 #[test]
+fn a_key_that_nobody_knows_hides_no_other_problem() {
+    let config = CONFIG
+        .replace("stacks = \"stacks\"", "stacks = \"stacks\"\nparallelism = 7")
+        .replace("role = \"spoke\"", "role = \"hub\"\ncolour = \"red\"")
+        .replace("version = \"9.1.0\"", "version = \"9.1\"");
+    insta::assert_snapshot!(refused(&config), @r"
+    error: 4 problems in `paydeploy.toml`
+      line 7: `terraform.parallelism`: unknown key; known here: `stacks`
+      line 32: `addons.argo-cd.version`: give an exact version, such as `1.2.3`
+      line 36: `regions.spain.role`: `mexico` is the hub already; there is one hub
+      line 43: `regions.mexico.colour`: unknown key; known here: `aws_region`, `domain`, `role`, `var_file`
+    ");
+}
+
+#[test]
 fn a_missing_key_is_told_with_what_it_is_for() {
     let told = changed("repository = \"https://git.example/payments.git\"\n", "");
     assert!(
@@ -67,13 +82,41 @@ fn networks_that_overlap_are_refused() {
 #[test]
 fn names_that_aws_or_kubernetes_would_refuse_are_refused_here() {
     let project = changed("project = \"payments\"", "project = \"Payments API\"");
-    assert!(project.contains("line 1: `project`: use 3 to 32 lower-case letters"), "{project}");
+    assert!(project.contains("line 1: `project`: use 3 to 26 lower-case letters"), "{project}");
     let account = changed("123456789012", "1234");
     assert!(account.contains("line 2: `account`: an AWS account has 12 digits"), "{account}");
     let region = changed("[regions.mexico]", "[regions.MX]");
     assert!(region.contains("`MX` is no region name"), "{region}");
+    let region = changed("[regions.mexico]", "[regions.mexico--city]");
+    assert!(region.contains("`mexico--city` is no region name: use 1 to 16"), "{region}");
     let aws_region = changed("us-east-1", "virginia");
     assert!(aws_region.contains("`regions.mexico.aws_region`"), "{aws_region}");
+    let domain = changed("api-mx.payments.example", "API-MX.payments.example");
+    assert!(domain.contains("`regions.mexico.domain`: give the full host name in lower case"), "{domain}");
+}
+
+#[test]
+fn a_domain_lies_below_its_regions_hosted_zone() {
+    let workspace = Workspace::new();
+    let variables = "vpc_cidr = \"10.20.0.0/16\"\nhosted_zone_name = \"elsewhere.example\"\n";
+    fs::write(workspace.path().join("mexico.tfvars"), variables).unwrap();
+    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    assert!(told.contains("`api-mx.payments.example` is not below `elsewhere.example`"), "{told}");
+}
+
+#[test]
+fn a_login_in_a_url_is_refused_and_not_repeated() {
+    for login in ["ana:s3cret", "s3cret"] {
+        let told = changed("https://git.example", &format!("https://{login}@git.example"));
+        assert!(told.contains("`gitops.repository`: leave the login out"), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn an_add_on_stays_where_its_iam_role_trusts_it() {
+    let told = changed("version = \"0.20.4\"", "version = \"0.20.4\"\nnamespace = \"eso\"");
+    assert!(told.contains("`addons.external-secrets.namespace`: leave it out"), "{told}");
 }
 
 #[test]
@@ -99,8 +142,10 @@ fn files_that_are_not_there_are_named() {
 
 #[test]
 fn an_add_on_without_a_pinned_version_is_refused() {
-    let told = changed("version = \"0.20.4\"", "version = \"latest\"");
-    assert!(told.contains("`addons.external-secrets.version`: give an exact version"), "{told}");
+    for version in ["latest", "0.20", "0.x.4"] {
+        let told = changed("version = \"0.20.4\"", &format!("version = \"{version}\""));
+        assert!(told.contains("`addons.external-secrets.version`: give an exact version"), "{told}");
+    }
 }
 
 #[test]
