@@ -26,7 +26,7 @@ pub struct Down {
 
 impl Down {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, Vec::new()).await?;
+        let session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &Shape::default());
         self.refuse_a_hub_with_spokes(&session)?;

@@ -29,7 +29,7 @@ pub struct Phase {
 
 impl Phase {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, self.allow_replace).await?;
+        let session = Session::open(&self.common, &self.names, self.allow_replace).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let named = |step: &StepId| self.names.contains(&step.phase) && session.is_chosen(step);

@@ -5,7 +5,7 @@ use crate::{
     engine::{Facts, Outcome},
     plan,
     report::Output,
-    step::{Action, StepId, Verdict},
+    step::{Action, Phase, StepId, Verdict},
 };
 
 /// Show the graph and what each step would do; change nothing
@@ -20,7 +20,7 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, Vec::new()).await?;
+        let session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));

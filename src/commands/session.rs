@@ -20,7 +20,7 @@ use crate::{
     engine::{self, Budget, Facts, Graph, Orders, Outcome},
     report::{self, Links, Output, Report},
     state::{self, Journal, Lock, LockError, Store, Unfinished},
-    step::{Action, Cancel, Event, Events, Message, RegionName, RunId, StepId, World},
+    step::{Action, Cancel, Event, Events, Message, Phase, RegionName, RunId, StepId, World},
     tool::Tools,
 };
 
@@ -65,8 +65,12 @@ pub fn configuration(common: &Common) -> Result<Config, Failure> {
 }
 
 impl Session {
-    /// Reads the configuration, finds the tools and the credentials.
-    pub async fn open(common: &Common, allow_replace: Vec<String>) -> Result<Self, Failure> {
+    /// Reads the configuration, finds the tools and the credentials. The phases are what the command is for.
+    pub async fn open(
+        common: &Common,
+        phases: &[Phase],
+        allow_replace: Vec<String>,
+    ) -> Result<Self, Failure> {
         let mut config = configuration(common)?;
         for region in &common.region {
             if !config.regions.contains_key(region) {
@@ -92,7 +96,8 @@ impl Session {
         })?;
         let tools = Tools::on_path(&std::env::var_os("PATH").unwrap_or_default());
         let state = store.path().to_owned();
-        let world = World { aws: Aws::from_env().await, config, tools, state, allow_replace };
+        let phases = phases.iter().copied().collect();
+        let world = World { aws: Aws::from_env().await, config, tools, state, phases, allow_replace };
         let output = Output::here(common.output);
         Ok(Self { world: Arc::new(world), store, output, chosen, configured, run: RunId::new() })
     }

@@ -23,7 +23,7 @@ pub struct Status {
 
 impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, Vec::new()).await?;
+        let session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
         let plan = plan::build(session.config(), &Shape::default());
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;

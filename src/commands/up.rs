@@ -10,7 +10,7 @@ use crate::{
     engine::{Facts, Outcome},
     plan,
     report::{self, Output},
-    step::Action,
+    step::{Action, Phase},
 };
 
 /// Make every region as configured, at the commit that is checked out
@@ -33,7 +33,7 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, self.allow_replace).await?;
+        let session = Session::open(&self.common, &Phase::ALL, self.allow_replace).await?;
         let _lock = session.lock().await?;
         session::forget_old_runs(&session.store);
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);

@@ -1,8 +1,14 @@
 //! What a step has at hand while it runs.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, ops::Deref, path::PathBuf, sync::Arc};
 
-use crate::{aws::Aws, config::Config, kubernetes::helm, task::Task, tool::Tools};
+use crate::{
+    aws::Aws,
+    config::Config,
+    kubernetes::helm,
+    task::{Phase, Task},
+    tool::Tools,
+};
 
 /// What all steps of a run share: the configuration, the clients of the outer world, the tools found.
 pub struct World {
@@ -11,6 +17,8 @@ pub struct World {
     pub tools: Tools,
     /// `.paydeploy/` beside the configuration.
     pub state: PathBuf,
+    /// What the run is for: the preflight asks for no more than these need.
+    pub phases: BTreeSet<Phase>,
     /// Addresses whose deletion or replacement the user has allowed.
     pub allow_replace: Vec<String>,
 }

@@ -6,7 +6,7 @@ use super::{Context, World};
 use crate::{
     aws::Aws,
     config::{Config, Gitops, Image, Preflight, Profile, Terraform},
-    task::{self, testing::Told},
+    task::{self, Phase, testing::Told},
     tool::Tools,
 };
 
@@ -18,6 +18,7 @@ pub fn context(dir: &Path) -> (Context, Told) {
         aws: Aws::new(aws_config::SdkConfig::builder().build()),
         tools: Tools::default(),
         state: dir.join(".paydeploy"),
+        phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
     };
     (Context { task, world: Arc::new(world) }, told)

@@ -19,8 +19,8 @@ use paydeploy::{
     plan,
     state::Journal,
     step::{
-        Action, Cancel, Check, Context, Events, Message, RegionName, Result, RunId, Seen, Step, StepId,
-        Verdict, World,
+        Action, Cancel, Check, Context, Events, Message, Phase, RegionName, Result, RunId, Seen, Step,
+        StepId, Verdict, World,
     },
     tool::Tools,
 };
@@ -115,6 +115,7 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
         aws: Aws::new(aws_config::SdkConfig::builder().build()),
         tools: Tools::default(),
         state: folder.path().to_owned(),
+        phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
     };
     let (events, mut inbox) = Events::channel();

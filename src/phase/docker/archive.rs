@@ -65,7 +65,7 @@ mod tests {
     use super::archive;
     use crate::{
         fact::Commit,
-        step::{Class, Context, World, testing},
+        step::{Class, Context, testing},
         tool::Tools,
     };
 
@@ -91,13 +91,11 @@ mod tests {
         git(dir, &["add", "."]);
         git(dir, &["commit", "--quiet", "-m", "x"]);
         let commit = Commit { id: git(dir, &["rev-parse", "HEAD"]), time: 1_750_000_000 };
-        let (cx, _events) = testing::context(dir);
-        let mut config = cx.world.config.clone();
-        config.image.context = dir.join("app");
-        let tools = Tools::on_path(&std::env::var_os("PATH").unwrap());
-        let (aws, state, allow_replace) = (cx.world.aws.clone(), cx.world.state.clone(), Vec::new());
-        let world = World { config, aws, tools, state, allow_replace };
-        (Context { world: world.into(), ..cx }, commit)
+        let (mut cx, _events) = testing::context(dir);
+        let world = std::sync::Arc::get_mut(&mut cx.world).unwrap();
+        world.config.image.context = dir.join("app");
+        world.tools = Tools::on_path(&std::env::var_os("PATH").unwrap());
+        (cx, commit)
     }
 
     #[tokio::test]

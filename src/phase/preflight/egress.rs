@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::{
     config::{Region, admits},
-    step::{Context, Error, ErrorExt, Result},
+    step::{Context, Error, ErrorExt, Phase, Result},
 };
 
 /// It is one short line; whoever cannot send it by then will not.
@@ -16,7 +16,12 @@ const VARIABLE: &str = "cluster_endpoint_public_access_cidrs";
 /// The regions whose cluster would not answer, each as an error.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
-    let Some(page) = &config.preflight.egress else { return Vec::new() };
+    let asks = [Phase::Kubeconfig, Phase::HelmDeps, Phase::Argocd, Phase::Apps];
+    let Some(page) =
+        config.preflight.egress.as_ref().filter(|_| asks.iter().any(|phase| cx.world.phases.contains(phase)))
+    else {
+        return Vec::new();
+    };
     let address = match ask(page).await {
         Ok(address) => address,
         Err(error) => {

@@ -12,6 +12,7 @@ mod zones;
 
 use crate::{
     config::Config,
+    container::Engine,
     fact,
     step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
 };
@@ -46,7 +47,8 @@ impl Step for Preflight {
     }
 
     async fn check(&self, cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
-        let (mut found, account, commit) = tokio::join!(unfit_tools(cx), account(cx), commit(cx));
+        let (mut found, account, commit, ()) =
+            tokio::join!(unfit_tools(cx), account(cx), commit(cx), engine(cx));
         found.extend(account);
         found.extend(commit);
         found.extend(variables::problems(&cx.world.config));
@@ -68,6 +70,16 @@ impl Step for Preflight {
 async fn unfit_tools(cx: &Context) -> Vec<Error> {
     let unfit = cx.world.tools.unfit().await;
     unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.remedy)).collect()
+}
+
+/// Warns where no image can be built: one may be there already.
+async fn engine(cx: &Context) {
+    if cx.world.phases.contains(&Phase::Docker)
+        && let Err(error) = Engine::from_env().await
+    {
+        let remedy = error.hint.clone().unwrap_or_default();
+        cx.warn(format!("{error}; an image that no region has could not be built"), remedy);
+    }
 }
 
 async fn account(cx: &Context) -> Vec<Error> {
