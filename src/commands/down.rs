@@ -46,7 +46,7 @@ impl Down {
         }
         eprintln!("  stays: {}", stays(session.config().profile));
         if !self.yes {
-            confirm::by_name(&session.config().project)?;
+            confirm::by_name(&session.config().project).await?;
         }
 
         let going = plan.graph.ids().filter(|step| is_taken_down(&session, step));

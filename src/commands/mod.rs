@@ -12,6 +12,7 @@ mod phase;
 mod plan;
 mod rollout;
 mod session;
+mod signals;
 mod status;
 mod table;
 mod token;

@@ -12,7 +12,7 @@ use crate::{
 /// history cannot be read, in order too: that is the careful way, and the run tells what is wrong.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
+/// When interrupted.
 pub async fn shape(session: &Session) -> Result<Shape, Failure> {
     let at_once = Shape::default();
     let plan = plan::build(session.config(), &at_once);

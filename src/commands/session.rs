@@ -4,15 +4,12 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::UnboundedReceiver,
-    time::Instant,
-};
+use tokio::{signal::unix::SignalKind, sync::mpsc::UnboundedReceiver, time::Instant};
 
 use super::{
     Common, Exit, Failure,
     orphans::{self, Orphan},
+    signals::Signals,
 };
 use crate::{
     aws::Aws,
@@ -33,6 +30,8 @@ const LOOK: Budget = Budget {
     longest_delay: Duration::from_secs(1),
     deadline: Duration::from_secs(60),
 };
+/// The look for what is no longer configured.
+const ORPHANS: Duration = Duration::from_secs(20);
 /// How long a command waits for a child process that a dead run left behind.
 const CHILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// What helps where `.paydeploy` cannot be written.
@@ -163,20 +162,34 @@ impl Session {
         let steps = graph.with_ancestors(steps).into_iter();
         let actions = steps.map(|step| (step, Action::Read)).collect();
         let orders = Orders { budget: LOOK, logs: self.look_logs(), ..self.orders(actions) };
-        let mut owner = Owner { journal: None, report: None, cancel: Cancel::default(), broken: None };
-        owner.drive(self, graph, &orders, Facts::default()).await
+        let mut owner = Owner::new(None, None);
+        let seen = owner.drive(self, graph, &orders, Facts::default()).await?;
+        if owner.cancel.soft.is_cancelled() {
+            // what was not seen must not pass for what is not there
+            return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was begun"));
+        }
+        Ok(seen)
     }
 
     /// Regions that are deployed and no longer configured. That they cannot be looked for is told, and no more:
     /// the command has its own answer.
-    pub async fn orphans(&self) -> Vec<Orphan> {
-        match orphans::find(&self.world.aws, self.config(), &self.configured).await {
-            Ok(found) => found,
-            Err(error) => {
-                eprintln!("could not look for regions that are no longer configured: {error}");
-                Vec::new()
-            }
-        }
+    ///
+    /// # Errors
+    /// When interrupted.
+    pub async fn orphans(&self) -> Result<Vec<Orphan>, Failure> {
+        let mut signals = Signals::listen()?;
+        let look = orphans::find(&self.world.aws, self.config(), &self.configured);
+        let found = tokio::select! {
+            _ = signals.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+            found = tokio::time::timeout(ORPHANS, look) => found,
+        };
+        let why = match found {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        eprintln!("could not look for regions that are no longer configured: {why}");
+        Ok(Vec::new())
     }
 
     /// Takes the machine's lock, and waits for what a dead run left alive.
@@ -236,12 +249,7 @@ impl Session {
             Journal::create(&folder, &self.run, command)
         };
         let journal = journal.map_err(|error| Failure::from(error).hint(FULL))?;
-        let mut owner = Owner {
-            journal: Some(journal),
-            report: Some(report::report(self.output)),
-            cancel: Cancel::default(),
-            broken: None,
-        };
+        let mut owner = Owner::new(Some(journal), Some(report::report(self.output)));
         let started = Event::RunStarted {
             run: self.run.clone(),
             command: command.to_owned(),
@@ -286,11 +294,17 @@ struct Owner {
     journal: Option<Journal>,
     report: Option<Box<dyn Report>>,
     cancel: Cancel,
+    /// The signals so far.
+    heard: Vec<SignalKind>,
     /// Why the journal can no longer be written.
     broken: Option<state::JournalError>,
 }
 
 impl Owner {
+    fn new(journal: Option<Journal>, report: Option<Box<dyn Report>>) -> Self {
+        Self { journal, report, cancel: Cancel::default(), heard: Vec::new(), broken: None }
+    }
+
     async fn drive(
         &mut self,
         session: &Session,
@@ -306,7 +320,7 @@ impl Owner {
         let outcome = loop {
             tokio::select! {
                 biased;
-                () = signals.next() => self.interrupt(),
+                signal = signals.next() => self.interrupt(signal),
                 Some(message) = inbox.recv() => self.tell(message),
                 outcome = &mut engine => break outcome,
                 _ = tick.tick() => self.report.iter_mut().for_each(|report| report.tick(Timestamp::now())),
@@ -322,8 +336,15 @@ impl Owner {
         }
     }
 
-    fn interrupt(&mut self) {
-        let forced = self.cancel.soft.is_cancelled();
+    /// Only who says the same twice means it: a CI system that cancels sends one signal and soon another, and a
+    /// terminal that closes after a Ctrl-C one more.
+    fn interrupt(&mut self, signal: SignalKind) {
+        let forced = self.heard.contains(&signal);
+        let first = self.heard.is_empty();
+        self.heard.push(signal);
+        if !first && !forced {
+            return;
+        }
         self.tell(Message { event: Event::Interrupted { forced }, recorded: None });
         if forced { self.cancel.hard.cancel() } else { self.cancel.soft.cancel() }
     }
@@ -347,30 +368,6 @@ impl Owner {
         {
             // the step may have been stopped meanwhile
             let _gone = recorded.send(());
-        }
-    }
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -44,8 +44,11 @@ impl Status {
         eprint!("{failures}");
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
         // an account that cannot be looked at has been told of already
-        let orphans =
-            if exit::preflight_failed(chosen.iter().copied()) { Vec::new() } else { session.orphans().await };
+        let orphans = if exit::preflight_failed(chosen.iter().copied()) {
+            Vec::new()
+        } else {
+            session.orphans().await?
+        };
         let exit = match exit::of_look(chosen.iter().copied()) {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,

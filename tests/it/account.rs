@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::LazyLock,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -103,6 +104,13 @@ impl Account {
         text(curl.arg(format!("{}/2013-04-01/hostedzone", self.endpoint)));
     }
 
+    /// From now on nothing in a region answers before a test has ended.
+    pub fn slow(&self, aws_region: &str) -> Slow<'_> {
+        let rule = json!({ "region": aws_region, "delay": 60, "count": null });
+        self.ask(&["-d", &rule.to_string()], "faults");
+        Slow { account: self, aws_region: aws_region.to_owned() }
+    }
+
     /// The address of one of the sandbox's own pages.
     pub fn page(&self, name: &str) -> String {
         format!("{}/sandbox/{name}", self.endpoint)
@@ -112,6 +120,29 @@ impl Account {
         let mut curl = Command::new("curl");
         curl.args(["-sSf", "--noproxy", "*"]).args(args).arg(self.page(page));
         serde_json::from_str(&text(&mut curl)).unwrap()
+    }
+}
+
+/// A region that does not answer.
+pub struct Slow<'a> {
+    account: &'a Account,
+    aws_region: String,
+}
+
+impl Slow<'_> {
+    /// How many calls wait, or have waited, for an answer.
+    pub fn asked(&self) -> u64 {
+        let rules = self.account.ask(&[], "faults");
+        let of_region = |rule: &&Value| rule["region"] == self.aws_region.as_str();
+        rules.as_array().unwrap().iter().filter(of_region).filter_map(|rule| rule["matched"].as_u64()).sum()
+    }
+
+    /// Waits until there are more of them.
+    pub fn is_asked_again(&self, before: u64) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.asked() <= before {
+            assert!(Instant::now() < deadline, "nothing has been asked in `{}`", self.aws_region);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use paydeploy::{state::Lock, step::RunId};
 use crate::{
     account::{Keys, OURS, account},
     checkout::Checkout,
+    world::{said, text},
 };
 
 /// Every command that would look at the account.
@@ -159,6 +160,30 @@ fn a_session_that_ends_too_soon_for_a_first_up_is_told() {
     up.arg("up").env("AWS_CREDENTIAL_EXPIRATION", "2026-01-01T00:00:00Z");
     let told = checkout.changed_nothing(PREFLIGHT, &mut up);
     says(&told, &["warning: the AWS credentials in the environment end in 0 min", "AWS_PROFILE"]);
+}
+
+#[test]
+fn an_interrupt_during_the_first_look_begins_nothing() {
+    let checkout = Checkout::new();
+    // a region of this test alone, where a look takes longer than any test
+    checkout.edit("paydeploy.toml", "eu-south-2", "eu-north-1");
+    checkout.commit("to Stockholm");
+    checkout.push();
+    let slow = account().slow("eu-north-1");
+    for command in [&["down", "--yes"][..], &["up"]] {
+        let before = slow.asked();
+        let mut process = checkout.command(env!("CARGO_BIN_EXE_paydeploy"));
+        process.args(command).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let process = process.spawn().unwrap();
+        // it listens before it asks
+        slow.is_asked_again(before);
+        text(Command::new("kill").args(["-INT", &process.id().to_string()]));
+        let output = process.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        says(&said(&output), &["interrupted: nothing was begun"]);
+        assert_eq!(checkout.changes(), Vec::<String>::new());
+        assert_eq!(checkout.ran(), "");
+    }
 }
 
 #[test]
