@@ -28,7 +28,14 @@ impl Plan {
         eprint!("{}", session.failures("plan", &outcome));
         if session.output != Output::Json {
             print!("{}", text(&session, &plan, &outcome));
-            session.orphans().await?.iter().for_each(|orphan| println!("! orphan {}", orphan.line()));
+        }
+        for orphan in session.orphans().await? {
+            match session.output {
+                Output::Json => {
+                    println!("{}", serde_json::json!({ "event": "orphan-found", "orphan": orphan }));
+                }
+                _ => println!("! orphan {}", orphan.line()),
+            }
         }
         let chosen = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step));
         Ok(match exit::of_look(chosen) {

@@ -23,7 +23,12 @@ pub struct Status {
 
 impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
+        let mut session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
+        // one document, not a line an event
+        let output = session.output;
+        if output == Output::Json {
+            session.output = Output::Lines;
+        }
         let plan = plan::build(session.config(), &Shape::default());
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
@@ -53,7 +58,7 @@ impl Status {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,
         };
-        match session.output {
+        match output {
             Output::Json => println!("{}", table::json(&chosen, &orphans)?),
             _ => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
         }
