@@ -325,8 +325,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         let soft = task.cancel.soft.clone();
-        // a shell runs a trap only when what it waits for ends; `wait` ends at once
-        let script = "trap 'echo asked; kill $!; exit 1' INT; sleep 60 & echo ready; wait";
+        // a shell runs a trap when what it waits for ends, and a signal just before its `wait` does not end that
+        let script = "trap 'echo asked; exit 1' INT; echo ready; while :; do sleep 0.1; done";
         let child = sh(script);
         let run = child.follow(&task, |line| {
             if line == "ready" {
