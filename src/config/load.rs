@@ -13,6 +13,7 @@ use super::{
     problem::{Problem, Problems, line_of},
     raw,
     shape::{self, Places, Shape},
+    text,
 };
 use crate::task::RegionName;
 
@@ -128,7 +129,7 @@ impl Check<'_> {
     }
 
     fn file(&mut self, file: raw::File) -> Config {
-        if !good_name(&file.project, 3, 26) {
+        if !text::good_name(&file.project, 3, 26) {
             self.problem(
                 "project",
                 "use 3 to 26 lower-case letters, digits and single hyphens, a letter first: buckets are named after it",
@@ -195,13 +196,13 @@ impl Check<'_> {
         let manifests = self.path("gitops.manifests", manifests, true);
         self.path("gitops.chart", &gitops.chart, true);
         let namespace = gitops.namespace.unwrap_or_else(|| project.to_owned());
-        if !good_name(&namespace, 1, 63) {
+        if !text::good_name(&namespace, 1, 63) {
             self.problem(
                 "gitops.namespace",
                 "use a DNS label: lower-case letters, digits and single hyphens",
             );
         }
-        if has_login(&gitops.repository) {
+        if text::has_login(&gitops.repository) {
             self.problem(
                 "gitops.repository",
                 "leave the login out, for this is told everywhere: Argo CD's comes from the secret that \
@@ -245,7 +246,7 @@ impl Check<'_> {
         let mut checked = BTreeMap::new();
         for (name, addon) in addons {
             let key = format!("addons.{name}");
-            if !is_exact(&addon.version) {
+            if !text::is_exact(&addon.version) {
                 self.problem(&format!("{key}.version"), "give an exact version, such as `1.2.3`");
             }
             let values = addon.values.map(|values| self.path(&format!("{key}.values"), &values, false));
@@ -292,14 +293,14 @@ impl Check<'_> {
                     continue;
                 }
             };
-            if !good_aws_region(&region.aws_region) {
+            if !text::good_aws_region(&region.aws_region) {
                 self.problem(&format!("{key}.aws_region"), "no AWS region is named so, e.g. `eu-south-2`");
             }
             if let Some(twin) = checked.values().find(|other| other.aws_region == region.aws_region) {
                 let message = format!("`{}` is in `{}` already", twin.name, twin.aws_region);
                 self.problem(&format!("{key}.aws_region"), message);
             }
-            if !good_domain(&region.domain) {
+            if !text::good_domain(&region.domain) {
                 self.problem(
                     &format!("{key}.domain"),
                     "give the full host name in lower case, such as `api-es.payments.example`: 64 characters at most",
@@ -383,46 +384,6 @@ impl Check<'_> {
         }
         order
     }
-}
-
-fn good_name(name: &str, min: usize, max: usize) -> bool {
-    (min..=max).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && !name.contains("--")
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-fn good_aws_region(name: &str) -> bool {
-    let pieces: Vec<&str> = name.split('-').collect();
-    pieces.len() >= 3
-        && pieces.iter().all(|piece| !piece.is_empty())
-        && pieces.last().is_some_and(|number| number.parse::<u8>().is_ok())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-/// Whether a URL holds a user's name and password, or a token in place of either. `git@` of SSH is no secret.
-fn has_login(url: &str) -> bool {
-    let Ok(url) = Url::parse(url) else { return false };
-    url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
-}
-
-/// `1.2.3`, with or without `v` and what may follow: what is shorter names many.
-fn is_exact(version: &str) -> bool {
-    let numbers = version.strip_prefix('v').unwrap_or(version).split(['-', '+']).next().unwrap_or_default();
-    let pieces: Vec<&str> = numbers.split('.').collect();
-    pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
-}
-
-/// A host name as a certificate takes it.
-fn good_domain(name: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    name.len() <= 64 && name.contains('.') && name.split('.').all(label)
 }
 
 /// The add-ons whose IAM role names their namespace.

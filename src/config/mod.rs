@@ -5,6 +5,7 @@ mod network;
 mod problem;
 mod raw;
 mod shape;
+mod text;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 

@@ -1,0 +1,84 @@
+//! Whether what a user wrote can be what it is meant for.
+
+use url::Url;
+
+/// A DNS label without double hyphens, a letter first, within bounds.
+pub fn good_name(name: &str, min: usize, max: usize) -> bool {
+    (min..=max).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && !name.contains("--")
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether a text looks like an AWS region; whether there is one is asked of AWS.
+pub fn good_aws_region(name: &str) -> bool {
+    let pieces: Vec<&str> = name.split('-').collect();
+    pieces.len() >= 3
+        && pieces.iter().all(|piece| !piece.is_empty())
+        && pieces.last().is_some_and(|number| number.parse::<u8>().is_ok())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether a URL holds a user's name and password, or a token in place of either. `git@` of SSH is no secret.
+pub fn has_login(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
+}
+
+/// `1.2.3`, with or without `v` and what may follow: what is shorter names many.
+pub fn is_exact(version: &str) -> bool {
+    let numbers = version.strip_prefix('v').unwrap_or(version).split(['-', '+']).next().unwrap_or_default();
+    let pieces: Vec<&str> = numbers.split('.').collect();
+    pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
+}
+
+/// A host name as a certificate takes it.
+pub fn good_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    name.len() <= 64 && name.contains('.') && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{good_domain, good_name, has_login, is_exact};
+
+    #[test]
+    fn names_fit_into_those_that_are_made_of_them() {
+        assert!(good_name("payment-latency-api", 3, 26));
+        for bad in
+            ["ab", "9lives", "a--b", "a-", "-a-b", "Payments", "pay_ments", "x2345678901234567890123456789"]
+        {
+            assert!(!good_name(bad, 3, 26), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_version_names_one() {
+        assert!(["1.2.3", "v1.2.3", "1.2.3-rc.1", "1.2.3+build.7"].into_iter().all(is_exact));
+        assert!(!["1.2", "1.x.3", "latest", "", "1.2.3.4", "^1.2.3"].into_iter().any(is_exact));
+    }
+
+    #[test]
+    fn a_domain_is_a_host_name_that_a_certificate_takes() {
+        assert!(good_domain("api-es.payments.example"));
+        let long = format!("{}.example", "a".repeat(60));
+        for bad in ["payments", "API.example", "-a.example", "a..example", "a.example.", long.as_str()] {
+            assert!(!good_domain(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_user_of_ssh_is_no_secret_and_a_token_is() {
+        assert!(!has_login("https://git.example/x.git"));
+        assert!(!has_login("ssh://git@git.example/x.git"));
+        assert!(!has_login("git@git.example:x.git"));
+        assert!(has_login("https://token@git.example/x.git"));
+        assert!(has_login("ssh://git:pass@git.example/x.git"));
+    }
+}
