@@ -262,6 +262,8 @@ pub fn start_time(pid: u32) -> Option<u64> {
 mod tests {
     use std::time::Duration;
 
+    use tokio::signal::unix::{SignalKind, signal};
+
     use crate::{
         task::{Class, Event, testing},
         tool::Command,
@@ -325,6 +327,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         let soft = task.cancel.soft.clone();
+        // as a run's owner does: started in the background a test ignores the signal, and so would its children
+        let _owner = signal(SignalKind::interrupt()).unwrap();
         // a shell runs a trap when what it waits for ends, and a signal just before its `wait` does not end that
         let script = "trap 'echo asked; exit 1' INT; echo ready; while :; do sleep 0.1; done";
         let child = sh(script);
