@@ -330,7 +330,7 @@ mod tests {
         // as a run's owner does: started in the background a test ignores the signal, and so would its children
         let _owner = signal(SignalKind::interrupt()).unwrap();
         // a shell runs a trap when what it waits for ends, and a signal just before its `wait` does not end that
-        let script = "trap 'echo asked; exit 1' INT; echo ready; while :; do sleep 0.1; done";
+        let script = "trap 'echo asked; exit 1' INT; echo ready; for _ in $(seq 600); do sleep 0.1; done";
         let child = sh(script);
         let run = child.follow(&task, |line| {
             if line == "ready" {
