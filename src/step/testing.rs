@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{Context, World};
 use crate::{
     aws::Aws,
-    config::{Config, Gitops, Image, Preflight, Profile, Terraform},
+    config::{Config, Gitops, Image, Preflight, Profile, Region, Role, Terraform},
     task::{self, Phase, testing::Told},
     tool::Tools,
 };
@@ -22,6 +22,20 @@ pub fn context(dir: &Path) -> (Context, Told) {
         allow_replace: Vec::new(),
     };
     (Context { task, world: Arc::new(world) }, told)
+}
+
+/// A region of which a test changes what it is about.
+pub fn region() -> Region {
+    Region {
+        name: "spain".parse().unwrap(),
+        aws_region: "eu-south-2".to_owned(),
+        role: Role::Hub,
+        var_file: "spain.tfvars".into(),
+        domain: "api-es.payments.example".to_owned(),
+        vpc_cidr: None,
+        hosted_zone: None,
+        admitted: Vec::new(),
+    }
 }
 
 fn config(root: &Path) -> Config {

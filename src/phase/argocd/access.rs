@@ -201,17 +201,14 @@ fn blockers(namespace: &Namespace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::testing;
 
     fn grant(is_hub: bool) -> Grant {
         let region = Region {
             name: "mexico".parse().unwrap(),
             aws_region: "us-east-1".to_owned(),
             role: crate::config::Role::Spoke,
-            var_file: "x".into(),
-            domain: String::new(),
-            vpc_cidr: None,
-            hosted_zone: None,
-            admitted: Vec::new(),
+            ..testing::region()
         };
         Grant { region, cluster: "payments-mexico".to_owned(), is_hub, namespace: "payment-api".to_owned() }
     }

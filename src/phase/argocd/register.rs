@@ -170,18 +170,10 @@ impl Step for Register {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::testing;
 
     fn region(name: &str, role: crate::config::Role) -> Region {
-        Region {
-            name: name.parse().unwrap(),
-            aws_region: "us-east-1".to_owned(),
-            role,
-            var_file: "x".into(),
-            domain: String::new(),
-            vpc_cidr: None,
-            hosted_zone: None,
-            admitted: Vec::new(),
-        }
+        Region { name: name.parse().unwrap(), aws_region: "us-east-1".to_owned(), role, ..testing::region() }
     }
 
     fn secret(name: &str, endpoint: &str) -> Value {

@@ -69,21 +69,8 @@ mod tests {
     use super::{judge, usable};
     use crate::{
         aws::identity::{Identity, Principal},
-        config::{Region, Role},
+        step::testing,
     };
-
-    fn region() -> Region {
-        Region {
-            name: "spain".parse().unwrap(),
-            aws_region: "eu-south-2".to_owned(),
-            role: Role::Hub,
-            var_file: "spain.tfvars".into(),
-            domain: "api-es.payments.example".to_owned(),
-            vpc_cidr: None,
-            hosted_zone: None,
-            admitted: Vec::new(),
-        }
-    }
 
     #[test]
     fn credentials_of_another_account_are_refused() {
@@ -103,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_region_must_exist_and_be_enabled() {
-        let region = region();
+        let region = testing::region();
         usable(&region, &[("eu-south-2", "opted-in")]).unwrap();
         let error = usable(&region, &[("eu-south-2", "not-opted-in")]).unwrap_err();
         assert_eq!(error.to_string(), "region `spain`: `eu-south-2` is not enabled for this account");

@@ -67,22 +67,17 @@ mod tests {
     use std::path::Path;
 
     use super::admitted;
-    use crate::config::{Region, Role};
+    use crate::{config::Region, step::testing};
 
     #[test]
     fn a_cluster_must_admit_the_address_that_this_machine_is_seen_with() {
         let mut region = Region {
-            name: "spain".parse().unwrap(),
-            aws_region: "eu-south-2".to_owned(),
-            role: Role::Hub,
-            var_file: "/work/terraform/regions/spain.tfvars".into(),
-            domain: "api-es.payments.example".to_owned(),
-            vpc_cidr: None,
-            hosted_zone: None,
+            var_file: "/repository/terraform/regions/spain.tfvars".into(),
             admitted: vec!["198.51.100.0/24".to_owned(), "203.0.113.7/32".to_owned()],
+            ..testing::region()
         };
         let judge = |region: &Region, address: &str| {
-            admitted(region, address.parse().unwrap(), Path::new("/work"))
+            admitted(region, address.parse().unwrap(), Path::new("/repository"))
                 .map_err(|error| error.hint.unwrap())
         };
         judge(&region, "198.51.100.255").unwrap();

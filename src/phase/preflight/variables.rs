@@ -96,10 +96,7 @@ mod tests {
     use std::fs;
 
     use super::{distance, problems};
-    use crate::{
-        config::{Region, Role},
-        step::testing,
-    };
+    use crate::{config::Region, step::testing};
 
     #[test]
     fn a_variable_that_no_stack_declares_is_an_error_with_the_likely_name() {
@@ -113,16 +110,7 @@ mod tests {
         fs::write(stack.join("variables.tf"), text).unwrap();
         let var_file = dir.path().join("spain.tfvars");
         fs::write(&var_file, "vpc_cdir = \"10.0.0.0/16\"\nnodes = { min = 1 }\nvpc_cidr = \"x\"\n").unwrap();
-        let region = Region {
-            name: "spain".parse().unwrap(),
-            aws_region: "eu-south-2".to_owned(),
-            role: Role::Hub,
-            var_file,
-            domain: "api-es.payments.example".to_owned(),
-            vpc_cidr: None,
-            hosted_zone: None,
-            admitted: Vec::new(),
-        };
+        let region = Region { var_file, ..testing::region() };
         config.regions.insert(region.name.clone(), region);
         let problems = problems(&config);
         let told: Vec<(String, &str)> =

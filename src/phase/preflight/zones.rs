@@ -72,19 +72,10 @@ fn zone_of<'a>(region: &Region, zones: &[Zone<'a>]) -> Result<Zone<'a>> {
 #[cfg(test)]
 mod tests {
     use super::{Zone, zone_of};
-    use crate::config::{Region, Role};
+    use crate::{config::Region, step::testing};
 
     fn region(hosted_zone: Option<&str>) -> Region {
-        Region {
-            name: "spain".parse().unwrap(),
-            aws_region: "eu-south-2".to_owned(),
-            role: Role::Hub,
-            var_file: "spain.tfvars".into(),
-            domain: "api-es.payments.example".to_owned(),
-            vpc_cidr: None,
-            hosted_zone: hosted_zone.map(str::to_owned),
-            admitted: Vec::new(),
-        }
+        Region { hosted_zone: hosted_zone.map(str::to_owned), ..testing::region() }
     }
 
     fn zone(name: &str) -> Zone<'_> {
