@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::{
     config::{Region, admits},
+    container::distribution,
     step::{Context, Error, ErrorExt, Phase, Result},
 };
 
@@ -38,8 +39,8 @@ pub async fn problems(cx: &Context) -> Vec<Error> {
 }
 
 async fn ask(page: &Url) -> Result<IpAddr> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().doing("set up an HTTPS client")?;
-    let answer = client.get(page.clone()).send().await.and_then(reqwest::Response::error_for_status);
+    let request = distribution::http()?.get(page.clone()).timeout(PATIENCE);
+    let answer = request.send().await.and_then(reqwest::Response::error_for_status);
     let text = answer.map_err(reqwest::Error::without_url).doing("get it")?.text().await.doing("read it")?;
     text.trim().parse().doing("find an address in it")
 }
