@@ -107,19 +107,18 @@ impl Sync<'_> {
         let mut memory = memory.lock().expect("nobody panics with it");
         memory.last = Some(application);
         let patience = match verdict {
-            Verdict::Degraded(_) => DEGRADED,
-            Verdict::Broken(_) => BROKEN,
-            _ => Duration::MAX,
+            Verdict::Degraded(_) => Some(DEGRADED),
+            Verdict::Broken(_) => Some(BROKEN),
+            _ => None,
         };
-        if patience == Duration::MAX {
-            memory.ill_since = None;
-        }
+        let since = memory.ill_since.take().unwrap_or_else(Instant::now);
+        memory.ill_since = patience.map(|_| since);
         match verdict {
             Verdict::Healthy => Ok(Poll::Ready(())),
             Verdict::Occupied => Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned())),
             Verdict::Progressing(why) | Verdict::Settling(why) => Ok(Poll::Pending(told(why))),
             Verdict::Degraded(why) | Verdict::Broken(why)
-                if memory.ill_since.get_or_insert_with(Instant::now).elapsed() < patience =>
+                if patience.is_some_and(|patience| since.elapsed() < patience) =>
             {
                 Ok(Poll::Pending(told(why)))
             }
