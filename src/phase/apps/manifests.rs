@@ -1,7 +1,5 @@
 //! The AppProject and the ApplicationSet on the hub: the shape of the application, from Git's work tree.
 
-use std::path::PathBuf;
-
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams},
@@ -27,7 +25,6 @@ pub struct Manifests {
     hub: Region,
     /// The hub's EKS cluster.
     cluster: String,
-    folder: PathBuf,
     project: String,
     gitops: Gitops,
 }
@@ -38,7 +35,6 @@ pub fn manifests(config: &Config) -> Manifests {
     Manifests {
         hub: hub.clone(),
         cluster: config.name_in(&hub.name),
-        folder: config.gitops.manifests.clone(),
         project: config.project.clone(),
         gitops: config.gitops.clone(),
     }
@@ -52,9 +48,9 @@ pub struct Change {
 
 impl Manifests {
     fn objects(&self) -> Result<Vec<Value>> {
-        let doing = || format!("read the manifests in `{}`", self.folder.display());
+        let doing = || format!("read the manifests in `{}`", self.gitops.manifests.display());
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).doing(doing())? {
+        for entry in std::fs::read_dir(&self.gitops.manifests).doing(doing())? {
             files.push(entry.doing(doing())?.path());
         }
         files.retain(|file| file.extension().is_some_and(|suffix| suffix == "yaml" || suffix == "yml"));
