@@ -15,7 +15,7 @@ use super::{
     shape::{self, Places, Shape},
     text,
 };
-use crate::task::RegionName;
+use crate::task::{RegionName, is_name};
 
 /// AWS's own page that tells its visitors their address.
 const EGRESS: &str = "https://checkip.amazonaws.com";
@@ -129,7 +129,7 @@ impl Check<'_> {
     }
 
     fn file(&mut self, file: raw::File) -> Config {
-        if !text::good_name(&file.project, 3, 26) {
+        if !is_name(&file.project, 3..=26) {
             self.problem(
                 "project",
                 "use 3 to 26 lower-case letters, digits and single hyphens, a letter first: buckets are named after it",
@@ -196,7 +196,7 @@ impl Check<'_> {
         let manifests = self.path("gitops.manifests", manifests, true);
         self.path("gitops.chart", &gitops.chart, true);
         let namespace = gitops.namespace.unwrap_or_else(|| project.to_owned());
-        if !text::good_name(&namespace, 1, 63) {
+        if !is_name(&namespace, 1..=63) {
             self.problem(
                 "gitops.namespace",
                 "use a DNS label: lower-case letters, digits and single hyphens",

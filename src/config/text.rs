@@ -2,15 +2,6 @@
 
 use url::Url;
 
-/// A DNS label without double hyphens, a letter first, within bounds.
-pub fn good_name(name: &str, min: usize, max: usize) -> bool {
-    (min..=max).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
-        && !name.contains("--")
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
 /// Whether a text looks like an AWS region; whether there is one is asked of AWS.
 pub fn good_aws_region(name: &str) -> bool {
     let pieces: Vec<&str> = name.split('-').collect();
@@ -46,17 +37,7 @@ pub fn good_domain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{good_domain, good_name, has_login, is_exact};
-
-    #[test]
-    fn names_fit_into_those_that_are_made_of_them() {
-        assert!(good_name("payment-latency-api", 3, 26));
-        for bad in
-            ["ab", "9lives", "a--b", "a-", "-a-b", "Payments", "pay_ments", "x2345678901234567890123456789"]
-        {
-            assert!(!good_name(bad, 3, 26), "{bad}");
-        }
-    }
+    use super::{good_domain, has_login, is_exact};
 
     #[test]
     fn a_version_names_one() {

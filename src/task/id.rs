@@ -1,6 +1,6 @@
 //! Names: of phases, regions, steps and runs.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,16 @@ pub struct RegionName(String);
 #[error("`{0}` is no region name: use 1 to 16 lower-case letters, digits and single hyphens, a letter first")]
 pub struct BadRegionName(String);
 
+/// Whether a text is a DNS label of such a length, a letter first and without double hyphens: what other names can be
+/// made of.
+pub fn is_name(text: &str, lengths: RangeInclusive<usize>) -> bool {
+    lengths.contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && !text.contains("--")
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
 impl RegionName {
     pub fn as_str(&self) -> &str {
         &self.0
@@ -71,12 +81,7 @@ impl FromStr for RegionName {
     type Err = BadRegionName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let good = (1..=16).contains(&name.len())
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && !name.ends_with('-')
-            && !name.contains("--")
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        if good { Ok(Self(name.to_owned())) } else { Err(BadRegionName(name.to_owned())) }
+        if is_name(name, 1..=16) { Ok(Self(name.to_owned())) } else { Err(BadRegionName(name.to_owned())) }
     }
 }
 
@@ -171,5 +176,20 @@ impl Default for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names_fit_into_those_that_are_made_of_them() {
+        assert!(is_name("payment-latency-api", 3..=26));
+        for bad in
+            ["ab", "9lives", "a--b", "a-", "-a-b", "Payments", "pay_ments", "x2345678901234567890123456789"]
+        {
+            assert!(!is_name(bad, 3..=26), "{bad}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{Class, Error, ErrorExt, Result};
 pub use event::{Action, Event, PlannedStep, Verdict};
-pub use id::{BadRegionName, Phase, RegionName, RunId, StepId};
+pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
 /// Two stages of stopping: `soft` ends at the next safe point (a child gets one SIGINT), `hard` ends now.
 #[derive(Debug, Clone, Default)]
