@@ -6,6 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Deserialize as _;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, Deserializer},
+};
 use url::Url;
 
 use super::{
@@ -62,7 +67,7 @@ pub fn load(file: &Path) -> Result<Config, LoadError> {
 /// # Errors
 /// With all problems, in the order of their lines.
 pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
-    let (document, syntax) = toml::de::DeTable::parse_recoverable(text);
+    let (mut document, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         let told = |error: toml::de::Error| Problem {
             line: line_of(text, &error.span().unwrap_or_default()),
@@ -77,7 +82,10 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
     if problems.len() > unknown.len() {
         return Err(problems);
     }
-    let file = match without(text, &unknown) {
+    for key in &unknown {
+        forget(document.get_mut(), key);
+    }
+    let file = match raw::File::deserialize(Deserializer::from(document)) {
         Ok(file) => file,
         Err(_) if !problems.is_empty() => return Err(problems),
         Err(error) => {
@@ -91,19 +99,16 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
     if check.problems.is_empty() { Ok(config) } else { Err(check.problems) }
 }
 
-/// The file as it would be without these keys.
-fn without(text: &str, keys: &[String]) -> Result<raw::File, toml::de::Error> {
-    let mut table: toml::Table = toml::from_str(text)?;
-    for key in keys {
-        let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
-        let pieces = path.split('.').filter(|piece| !piece.is_empty());
-        let parent =
-            pieces.into_iter().try_fold(&mut table, |table, piece| table.get_mut(piece)?.as_table_mut());
-        if let Some(parent) = parent {
-            parent.remove(name);
+/// Takes a key out of a document.
+fn forget(table: &mut DeTable<'_>, key: &str) {
+    match key.split_once('.') {
+        None => drop(table.remove(key)),
+        Some((name, rest)) => {
+            if let Some(DeValue::Table(inner)) = table.get_mut(name).map(Spanned::get_mut) {
+                forget(inner, rest);
+            }
         }
     }
-    table.try_into()
 }
 
 struct Check<'a> {
