@@ -7,7 +7,6 @@ import sys
 import threading
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
