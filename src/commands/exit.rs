@@ -40,8 +40,8 @@ pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> 
             .clone()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed { class, .. } if wanted(*class)))
     };
-    let early = preflight_failed(verdicts.clone()) || failed(|class| class == Class::Missing);
-    let absent = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Absent { .. }));
+    let early = preflight_failed(verdicts.clone()) || failed(|class| class == Class::Prerequisite);
+    let absent = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Missing { .. }));
     if verdicts.clone().any(|(_, verdict)| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
     } else if failed(|class| class == Class::Refused) {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn done() -> Verdict {
-        Verdict::Done { summary: String::new() }
+        Verdict::Changed { summary: String::new() }
     }
 
     fn code(verdicts: &[Verdict]) -> Exit {
@@ -126,7 +126,7 @@ mod tests {
         let step = StepId::global(Phase::Apps, "x");
         let look = |verdict: Verdict| of_look([(&step, &verdict)].into_iter());
         assert_eq!(look(Verdict::Unchanged { summary: String::new() }), Exit::Ok);
-        assert_eq!(look(Verdict::Absent { summary: String::new() }), Exit::Differs);
+        assert_eq!(look(Verdict::Missing { summary: String::new() }), Exit::Differs);
         assert_eq!(look(failed(Class::Transient)), Exit::Unknown);
     }
 

@@ -48,7 +48,7 @@ impl Phase {
         let outcome = session.run(&command, &plan.graph, &orders, Facts::default()).await?;
         eprint!("{}", session.failures(&command, &outcome));
         for (step, verdict) in &outcome.verdicts {
-            if matches!(verdict, Verdict::Absent { .. }) && orders.actions[step] == Action::Read {
+            if matches!(verdict, Verdict::Missing { .. }) && orders.actions[step] == Action::Read {
                 eprintln!(
                     "missing: {step}\nfix: run `paydeploy phase {}` first, or `paydeploy up`",
                     step.phase

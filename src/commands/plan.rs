@@ -50,8 +50,10 @@ fn text(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
     let mut out = String::new();
     for (step, verdict) in outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)) {
         let (sign, lines): (&str, Vec<String>) = match verdict {
-            Verdict::Unchanged { summary } | Verdict::Done { summary } => (" ", vec![summary.clone()]),
-            Verdict::Absent { summary } => ("+", vec![summary.clone()]),
+            Verdict::Unchanged { summary } | Verdict::Changed { summary } | Verdict::Deleted { summary } => {
+                (" ", vec![summary.clone()])
+            }
+            Verdict::Missing { summary } => ("+", vec![summary.clone()]),
             Verdict::Differs { changes, .. } => ("~", changes.clone()),
             Verdict::Skipped { because } => ("?", vec![format!("unknown until {because} has run")]),
             Verdict::Failed { chain, .. } => ("✗", vec![chain.join(": ")]),

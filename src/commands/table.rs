@@ -13,8 +13,8 @@ type Seen<'a> = [(&'a StepId, &'a Verdict)];
 /// How bad a verdict is, and the word for it.
 fn rank(verdict: &Verdict) -> (u8, &'static str) {
     match verdict {
-        Verdict::Done { .. } | Verdict::Unchanged { .. } => (0, "ok"),
-        Verdict::Absent { .. } => (2, "absent"),
+        Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => (0, "ok"),
+        Verdict::Missing { .. } => (2, "missing"),
         Verdict::Differs { .. } => (3, "differs"),
         Verdict::Skipped { .. } => (1, "waiting"),
         Verdict::Cancelled => (4, "interrupted"),
@@ -24,9 +24,10 @@ fn rank(verdict: &Verdict) -> (u8, &'static str) {
 
 fn detail(step: &StepId, verdict: &Verdict) -> String {
     let words = match verdict {
-        Verdict::Done { summary } | Verdict::Unchanged { summary } | Verdict::Absent { summary } => {
-            summary.clone()
-        }
+        Verdict::Changed { summary }
+        | Verdict::Deleted { summary }
+        | Verdict::Unchanged { summary }
+        | Verdict::Missing { summary } => summary.clone(),
         Verdict::Differs { summary, changes } => match changes.as_slice() {
             [] => summary.clone(),
             [only] => only.clone(),

@@ -91,7 +91,7 @@ fn options(recipe: &Recipe) -> BuildImageOptions {
 fn explained(transcript: &Transcript, error: Error) -> Error {
     let Some(broken) = transcript.broken() else { return error };
     let how = format!("`{}` failed: {}", broken.name, broken.error);
-    let class = Class::of_words(&broken.error);
+    let class = Class::classify_message(&broken.error);
     if broken.tail.is_empty() {
         return Error::msg(class, how);
     }

@@ -14,7 +14,7 @@ pub(super) fn classify(error: EngineError) -> Error {
         | EngineError::DockerResponseServerError { status_code: 429 | 502..=504, .. } => Class::Transient,
         EngineError::DockerResponseServerError { message, .. }
         // an engine answers 500 to almost everything that fails, and passes on what its network said
-        | EngineError::DockerStreamError { error: message } => Class::of_words(message),
+        | EngineError::DockerStreamError { error: message } => Class::classify_message(message),
         _ => Class::Permanent,
     };
     match error {
@@ -38,13 +38,13 @@ mod tests {
     #[test]
     fn trouble_of_the_network_passes_and_a_broken_build_does_not() {
         let down = "Get \"https://r.example/v2/\": dial tcp 10.0.0.1:443: connect: connection refused";
-        assert_eq!(Class::of_words(down), Class::Transient);
+        assert_eq!(Class::classify_message(down), Class::Transient);
         assert_eq!(
-            Class::of_words("toomanyrequests: You have reached your pull rate limit"),
+            Class::classify_message("toomanyrequests: You have reached your pull rate limit"),
             Class::Transient
         );
         assert_eq!(
-            Class::of_words("executor failed running [/bin/sh -c cargo build]: exit code: 101"),
+            Class::classify_message("executor failed running [/bin/sh -c cargo build]: exit code: 101"),
             Class::Permanent
         );
     }

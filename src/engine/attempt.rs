@@ -114,7 +114,7 @@ fn read(found: Found) -> Ended {
     let verdict = match found.state {
         State::Ok => Verdict::Unchanged { summary },
         State::Differs => Verdict::Differs { summary, changes: Vec::new() },
-        State::Absent => Verdict::Absent { summary },
+        State::Missing => Verdict::Missing { summary },
     };
     Ended { verdict, fact: found.fact }
 }
@@ -124,8 +124,8 @@ async fn check(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     let found = or_cancelled(cx, node.read(cx, facts)).await?;
     let verdict = match checked {
         Checked::Clean(summary) => Verdict::Unchanged { summary },
-        Checked::Change { lines, .. } if found.state == State::Absent => {
-            Verdict::Absent { summary: lines.first().cloned().unwrap_or_default() }
+        Checked::Change { lines, .. } if found.state == State::Missing => {
+            Verdict::Missing { summary: lines.first().cloned().unwrap_or_default() }
         }
         Checked::Change { lines, .. } => Verdict::Differs { summary: found.detail, changes: lines },
     };
@@ -152,7 +152,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     };
     let verdict = match clean {
         Some(summary) => Verdict::Unchanged { summary },
-        None => Verdict::Done { summary: found.detail },
+        None => Verdict::Changed { summary: found.detail },
     };
     Ok(Ended { verdict, fact: Some(fact) })
 }
@@ -162,7 +162,7 @@ async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> 
     let gone = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     Ok(match gone? {
-        Some(summary) => Verdict::Done { summary },
+        Some(summary) => Verdict::Deleted { summary },
         None => Verdict::Unchanged { summary: "nothing there".to_owned() },
     }
     .into())

@@ -136,7 +136,7 @@ impl Loop<'_> {
             let doomed: Vec<(StepId, Verdict)> = self
                 .waiting
                 .iter()
-                .filter_map(|(step, needs)| Some((step.clone(), self.doom(step, needs)?)))
+                .filter_map(|(step, needs)| Some((step.clone(), self.final_verdict(step, needs)?)))
                 .collect();
             if doomed.is_empty() {
                 return;
@@ -148,7 +148,7 @@ impl Loop<'_> {
         }
     }
 
-    fn doom(&self, step: &StepId, needs: &[StepId]) -> Option<Verdict> {
+    fn final_verdict(&self, step: &StepId, needs: &[StepId]) -> Option<Verdict> {
         let outlived = &self.graph.entries[step].soft;
         if let Some(because) = needs.iter().filter(|need| !outlived.contains(need)).find(|need| {
             self.outcome
@@ -207,7 +207,7 @@ impl Loop<'_> {
         let task = self.running.spawn(async move {
             if action != Action::Destroy && !node.ready(&facts) {
                 let summary = "what it is made from is not there yet".to_owned();
-                return Ended { verdict: Verdict::Absent { summary }, fact: None };
+                return Ended { verdict: Verdict::Missing { summary }, fact: None };
             }
             attempt::run(node.as_ref(), action, &cx, &facts, budget).await
         });

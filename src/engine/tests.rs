@@ -69,7 +69,7 @@ impl Step for Simulated {
 
     async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<String>> {
         let there = *self.there.lock().unwrap();
-        Ok(if there { Seen::ok(self.id.to_string(), "there") } else { Seen::absent("not there") })
+        Ok(if there { Seen::ok(self.id.to_string(), "there") } else { Seen::missing("not there") })
     }
 
     async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
@@ -179,7 +179,7 @@ async fn a_failure_stays_where_it_is_and_its_dependents_are_skipped_by_name() {
     for name in ["next", "last"] {
         assert_eq!(verdict(&outcome, name), &Verdict::Skipped { because: bad.id().clone() });
     }
-    assert!(matches!(verdict(&outcome, "after-good"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "after-good"), Verdict::Changed { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +192,7 @@ async fn with_fail_fast_nothing_new_starts_after_a_failure() {
     let good = graph.add(slow, ());
     graph.add(Simulated::new("after-good", Act::Works, &log), after([&good]));
     let outcome = go(&graph, Action::Up, |orders| orders.fail_fast = true).await;
-    assert!(matches!(verdict(&outcome, "good"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "good"), Verdict::Changed { .. }));
     assert!(matches!(verdict(&outcome, "after-good"), Verdict::Skipped { .. }));
 }
 
@@ -204,7 +204,7 @@ async fn only_passing_failures_are_tried_again_and_only_so_often() {
     graph.add(Simulated::new("always", Act::Flaky(99), &log), ());
     graph.add(Simulated::new("broken", Act::Fails, &log), ());
     let outcome = go(&graph, Action::Up, |_| {}).await;
-    assert!(matches!(verdict(&outcome, "twice"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "twice"), Verdict::Changed { .. }));
     assert!(matches!(verdict(&outcome, "always"), Verdict::Failed { attempts: 6, .. }));
     assert!(matches!(verdict(&outcome, "broken"), Verdict::Failed { attempts: 1, .. }));
 }
@@ -217,7 +217,7 @@ async fn a_panic_is_a_failed_step_and_the_run_goes_on() {
     graph.add(Simulated::new("works", Act::Works, &log), ());
     let outcome = go(&graph, Action::Up, |_| {}).await;
     assert!(matches!(verdict(&outcome, "panics"), Verdict::Failed { .. }));
-    assert!(matches!(verdict(&outcome, "works"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "works"), Verdict::Changed { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +227,7 @@ async fn after_an_interruption_what_runs_ends_and_nothing_new_begins() {
     let first = graph.add(Simulated::new("first", Act::Interrupted, &log), ());
     graph.add(Simulated::new("second", Act::Works, &log), after([&first]));
     let outcome = go(&graph, Action::Up, |_| {}).await;
-    assert!(matches!(verdict(&outcome, "first"), Verdict::Done { .. }));
+    assert!(matches!(verdict(&outcome, "first"), Verdict::Changed { .. }));
     assert_eq!(verdict(&outcome, "second"), &Verdict::Cancelled);
 }
 
@@ -300,7 +300,7 @@ async fn what_was_made_last_is_destroyed_first() {
     log.lock().unwrap().clear();
     let outcome = go(&graph, Action::Destroy, |_| {}).await;
     assert_eq!(*log.lock().unwrap(), ["destroy apps/b-second", "destroy apps/a-first"]);
-    assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Done { .. })));
+    assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Deleted { .. })));
     let again = go(&graph, Action::Destroy, |_| {}).await;
     assert!(again.verdicts.values().all(|verdict| matches!(verdict, Verdict::Unchanged { .. })));
 }

@@ -33,7 +33,7 @@ impl Plan {
 }
 
 /// What a region's first layer gives to the others.
-struct Ground {
+struct RegionBase {
     foundation: Handle<fact::Foundation>,
     certificate: Handle<fact::Certificate>,
     database: Handle<fact::Database>,
@@ -58,30 +58,30 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
         })
         .collect();
     let hub = config.hub();
-    let grounds: BTreeMap<&RegionName, Ground> = config
+    let bases: BTreeMap<&RegionName, RegionBase> = config
         .regions
         .values()
-        .map(|region| (&region.name, ground(&mut graph, config, region, &foundations, &preflight)))
+        .map(|region| (&region.name, base(&mut graph, config, region, &foundations, &preflight)))
         .collect();
 
     let everywhere = AnyOf(foundations.values().cloned().collect());
     let built = graph.add(docker::build(config), (preflight.clone(), everywhere));
-    let hub_access = grounds[&hub.name].access.clone();
-    let before_argo = grounds[&hub.name].before_argo.clone();
+    let hub_access = bases[&hub.name].access.clone();
+    let before_argo = bases[&hub.name].before_argo.clone();
     let argo = graph.add(argocd::install(config), (hub_access.clone(), before_argo));
     let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo.clone()));
 
     let mut releases: BTreeMap<RegionName, Handle<fact::Release>> = BTreeMap::new();
     let mut before: Option<Handle<fact::Release>> = None;
     for name in &config.rollout {
-        let (region, ground) = (&config.regions[name], &grounds[name]);
-        let image = graph.add(docker::region(config, region), (built.clone(), ground.foundation.clone()));
-        let (here, there) = (ground.access.clone(), hub_access.clone());
+        let (region, base) = (&config.regions[name], &bases[name]);
+        let image = graph.add(docker::region(config, region), (built.clone(), base.foundation.clone()));
+        let (here, there) = (base.access.clone(), hub_access.clone());
         let installed = After::default().step(&argo);
         let granted = graph.add(argocd::access(config, region), (here.clone(), there.clone(), installed));
         let registration = (here.clone(), there.clone(), granted, argo.clone());
         let registered = graph.add(argocd::register(config, region), registration);
-        let mut after = ground.addons.clone().step(&manifests);
+        let mut after = base.addons.clone().step(&manifests);
         let ordered = shape.in_order.contains(name);
         if let Some(before) = before.as_ref().filter(|_| ordered) {
             after = after.step(before);
@@ -90,10 +90,10 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
             (here, there),
             preflight.clone(),
             registered,
-            ground.foundation.clone(),
-            (image, ground.secrets.clone()),
-            ground.database.clone(),
-            ground.certificate.clone(),
+            base.foundation.clone(),
+            (image, base.secrets.clone()),
+            base.database.clone(),
+            base.certificate.clone(),
             after,
         );
         let release = graph.add(apps::release(config, region), needs);
@@ -102,18 +102,18 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
         }
         releases.insert(name.clone(), release);
     }
-    let accesses = grounds.iter().map(|(name, ground)| ((*name).clone(), ground.access.clone())).collect();
+    let accesses = bases.iter().map(|(name, base)| ((*name).clone(), base.access.clone())).collect();
     Plan { graph, releases, accesses }
 }
 
 /// A region's stacks, its cluster's door and add-ons, its secrets.
-fn ground(
+fn base(
     graph: &mut Graph,
     config: &Config,
     region: &Region,
     foundations: &BTreeMap<&RegionName, Handle<fact::Foundation>>,
     preflight: &Handle<fact::Preflight>,
-) -> Ground {
+) -> RegionBase {
     let hub = &config.hub().name;
     let foundation = foundations[&region.name].clone();
     // the hub's addresses are what a spoke's API server lets in
@@ -127,9 +127,9 @@ fn ground(
     let secrets = graph.add(secrets::region(config, region), foundation.clone());
 
     let (mut addons, mut before_argo) = (After::default(), After::default());
-    let wanted = |name: &&String| *name != helm_deps::ARGO_CD && *name != helm_deps::FIRST;
+    let wanted = |name: &&String| *name != helm_deps::ARGO_CD && *name != helm_deps::LOAD_BALANCER_CONTROLLER;
     let needs = (access.clone(), foundation.clone(), After::default());
-    let first = graph.add(helm_deps::addon(config, region, helm_deps::FIRST), needs);
+    let first = graph.add(helm_deps::addon(config, region, helm_deps::LOAD_BALANCER_CONTROLLER), needs);
     addons = addons.step(&first);
     before_argo = before_argo.step(&first);
     for name in config.addons.keys().filter(wanted) {
@@ -141,7 +141,7 @@ fn ground(
             before_argo = before_argo.step(&addon);
         }
     }
-    Ground { foundation, certificate, database, access, addons, before_argo, secrets }
+    RegionBase { foundation, certificate, database, access, addons, before_argo, secrets }
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ impl<W: Write + Send> Report for Lines<W> {
                 let delay = text::duration(*delay);
                 self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
             }
-            Event::StepWarned { step, warning, remedy } => {
-                self.say(at, &format!("! {step}  warning: {warning}; fix: {remedy}"));
+            Event::StepWarned { step, warning, fix } => {
+                self.say(at, &format!("! {step}  warning: {warning}; fix: {fix}"));
             }
             // those that are skipped are told at the end, beside what they were skipped for
             Event::StepFinished { step, verdict, elapsed } if !matches!(verdict, Verdict::Skipped { .. }) => {

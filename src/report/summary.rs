@@ -1,4 +1,4 @@
-//! The end of a run in words: failures with their remedy, what is there now, how long it took.
+//! The end of a run in words: failures with their fix, what is there now, how long it took.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -49,11 +49,12 @@ pub fn failures(
 /// One line: how many steps ended how, and how long it took.
 pub fn summary(verdicts: &BTreeMap<StepId, Verdict>, elapsed: Duration) -> String {
     let count = |wanted: fn(&Verdict) -> bool| verdicts.values().filter(|verdict| wanted(verdict)).count();
-    let kinds: [(&str, usize); 7] = [
-        ("done", count(|verdict| matches!(verdict, Verdict::Done { .. }))),
-        ("as configured", count(|verdict| matches!(verdict, Verdict::Unchanged { .. }))),
+    let kinds: [(&str, usize); 8] = [
+        ("changed", count(|verdict| matches!(verdict, Verdict::Changed { .. }))),
+        ("deleted", count(|verdict| matches!(verdict, Verdict::Deleted { .. }))),
+        ("unchanged", count(|verdict| matches!(verdict, Verdict::Unchanged { .. }))),
         ("different", count(|verdict| matches!(verdict, Verdict::Differs { .. }))),
-        ("absent", count(|verdict| matches!(verdict, Verdict::Absent { .. }))),
+        ("missing", count(|verdict| matches!(verdict, Verdict::Missing { .. }))),
         ("failed", count(|verdict| matches!(verdict, Verdict::Failed { .. }))),
         ("skipped", count(|verdict| matches!(verdict, Verdict::Skipped { .. }))),
         ("interrupted", count(|verdict| matches!(verdict, Verdict::Cancelled))),

@@ -17,8 +17,8 @@ pub fn duration(time: Duration) -> String {
 /// The sign in front of a finished step. Words say the same beside it: colour and signs never stand alone.
 pub fn mark(verdict: &Verdict) -> &'static str {
     match verdict {
-        Verdict::Done { .. } | Verdict::Unchanged { .. } => "✓",
-        Verdict::Differs { .. } | Verdict::Absent { .. } => "~",
+        Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => "✓",
+        Verdict::Differs { .. } | Verdict::Missing { .. } => "~",
         Verdict::Failed { .. } => "✗",
         Verdict::Skipped { .. } | Verdict::Cancelled => "-",
     }
@@ -27,8 +27,10 @@ pub fn mark(verdict: &Verdict) -> &'static str {
 /// What a verdict says, in a few words.
 pub fn words(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Done { summary } | Verdict::Unchanged { summary } => summary.clone(),
-        Verdict::Absent { summary } => format!("absent: {summary}"),
+        Verdict::Changed { summary } | Verdict::Deleted { summary } | Verdict::Unchanged { summary } => {
+            summary.clone()
+        }
+        Verdict::Missing { summary } => format!("missing: {summary}"),
         Verdict::Differs { summary, .. } => format!("differs: {summary}"),
         Verdict::Failed { chain, attempts, .. } => {
             let tries = if *attempts > 1 { format!(" after {attempts} attempts") } else { String::new() };

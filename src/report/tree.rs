@@ -67,9 +67,9 @@ impl Report for Tree {
                     text::columns(step)
                 ));
             }
-            Event::StepWarned { step, warning, remedy } => {
+            Event::StepWarned { step, warning, fix } => {
                 self.say(&format!("  ! {} warning: {warning}", text::columns(step)));
-                self.say(&format!("      fix: {remedy}"));
+                self.say(&format!("      fix: {fix}"));
             }
             Event::StepFinished { step, verdict, elapsed } => {
                 if let Some(bar) = self.running.remove(step) {

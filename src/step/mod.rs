@@ -16,7 +16,7 @@ pub use crate::task::{
 /// How a thing is, compared with what is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    Absent,
+    Missing,
     /// There and, as far as a look can tell, as wanted.
     Ok,
     /// There, but not as wanted: behind, unhealthy, half-made.
@@ -33,8 +33,8 @@ pub struct Seen<F> {
 }
 
 impl<F> Seen<F> {
-    pub fn absent(detail: impl Into<String>) -> Self {
-        Self { fact: None, state: State::Absent, detail: detail.into() }
+    pub fn missing(detail: impl Into<String>) -> Self {
+        Self { fact: None, state: State::Missing, detail: detail.into() }
     }
 
     pub fn ok(fact: F, detail: impl Into<String>) -> Self {

@@ -17,14 +17,14 @@ pub enum Class {
     /// It would delete or replace what must not go without a word from the user.
     Refused,
     /// An earlier phase has not run.
-    Missing,
+    Prerequisite,
     /// The user asked to stop.
     Cancelled,
 }
 
 impl Class {
     /// What somebody else's words mean who passes on what a network or a server said: a container engine, helm.
-    pub fn of_words(message: &str) -> Self {
+    pub fn classify_message(message: &str) -> Self {
         const LATER: [&str; 19] = [
             "429 too many requests",
             "500 internal server error",

@@ -24,8 +24,11 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Verdict {
-    /// Work was done: made, changed or destroyed.
-    Done {
+    /// Created or updated.
+    Changed {
+        summary: String,
+    },
+    Deleted {
         summary: String,
     },
     /// Nothing was to be done, or it was only read and is as configured.
@@ -33,7 +36,7 @@ pub enum Verdict {
         summary: String,
     },
     /// It is not there (read), or an earlier step must run before anything can be said.
-    Absent {
+    Missing {
         summary: String,
     },
     /// It is there, but not as configured: behind, degraded or drifted.
@@ -57,7 +60,10 @@ pub enum Verdict {
 impl Verdict {
     /// Whether steps that need this one may run.
     pub fn succeeded(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::Unchanged { .. } | Self::Differs { .. })
+        matches!(
+            self,
+            Self::Changed { .. } | Self::Deleted { .. } | Self::Unchanged { .. } | Self::Differs { .. }
+        )
     }
 }
 
@@ -118,7 +124,7 @@ pub enum Event {
     StepWarned {
         step: StepId,
         warning: String,
-        remedy: String,
+        fix: String,
     },
     StepFinished {
         step: StepId,

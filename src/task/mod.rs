@@ -94,9 +94,9 @@ impl Task {
     }
 
     /// Tells what does not stop this run and may stop what comes after it.
-    pub fn warn(&self, warning: impl Into<String>, remedy: impl Into<String>) {
-        let (warning, remedy) = (warning.into(), remedy.into());
-        self.emit(Event::StepWarned { step: self.step.clone(), warning, remedy });
+    pub fn warn(&self, warning: impl Into<String>, fix: impl Into<String>) {
+        let (warning, fix) = (warning.into(), fix.into());
+        self.emit(Event::StepWarned { step: self.step.clone(), warning, fix });
     }
 
     pub fn emit(&self, event: Event) {
@@ -121,7 +121,7 @@ impl Task {
         Fut: Future<Output = Result<Poll<T>>>,
     {
         let end = Instant::now() + deadline;
-        let (mut missing, mut remedy, mut told) = (String::new(), None, None);
+        let (mut missing, mut fix, mut told) = (String::new(), None, None);
         loop {
             let seen = tokio::select! {
                 seen = tokio::time::timeout_at(end, look()) => seen,
@@ -129,9 +129,9 @@ impl Task {
             };
             match seen {
                 Ok(Ok(Poll::Ready(value))) => return Ok(value),
-                Ok(Ok(Poll::Pending(why))) => (missing, remedy) = (why, None),
+                Ok(Ok(Poll::Pending(why))) => (missing, fix) = (why, None),
                 Ok(Err(error)) if error.class == Class::Transient => {
-                    (missing, remedy) = (error.to_string(), error.hint);
+                    (missing, fix) = (error.to_string(), error.hint);
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {}
@@ -140,7 +140,7 @@ impl Task {
                 let waited = jiff::SignedDuration::try_from(deadline).unwrap_or_default();
                 let missing = if missing.is_empty() { String::new() } else { format!(": {missing}") };
                 let gave_up = format!("gave up waiting for {what} after {waited:#}{missing}");
-                return Err(Error { hint: remedy, ..Error::permanent(gave_up) });
+                return Err(Error { hint: fix, ..Error::permanent(gave_up) });
             }
             if told.as_ref() != Some(&missing) {
                 self.progress(format!("waits for {what}: {missing}"));

@@ -30,7 +30,7 @@ pub struct Tools {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
     pub problem: String,
-    pub remedy: String,
+    pub fix: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,7 +130,7 @@ fn judge(name: &str, found: Result<Version, String>, least: Option<Version>, sou
         (Ok(version), Some(least)) if version < least => format!("`{name}` {version} is too old"),
         _ => return None,
     };
-    Some(Unfit { problem, remedy: format!("install {wanted}: {source}") })
+    Some(Unfit { problem, fix: format!("install {wanted}: {source}") })
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
     fn a_tool_that_is_too_old_is_named_with_the_remedy() {
         let unfit = judge("helm", Ok(Version(3, 13, 9)), Some(HELM), "https://x").unwrap();
         assert_eq!(unfit.problem, "`helm` 3.13.9 is too old");
-        assert_eq!(unfit.remedy, "install helm 3.14.0 or later: https://x");
+        assert_eq!(unfit.fix, "install helm 3.14.0 or later: https://x");
         assert_eq!(judge("helm", Ok(Version(4, 0, 0)), Some(HELM), ""), None);
     }
 

@@ -284,7 +284,7 @@ fn all_that_is_not_ready_is_told_at_once_each_with_its_remedy() {
     let told = checkout.refused(PREFLIGHT, &["up"]);
     says(&told, &["5 things are not ready", "`helm` is not on PATH", "`ap-east-1` is not enabled"]);
     says(&told, &["`elsewhere.example`", ": notes.md", "does not hold commit"]);
-    assert_eq!(told.matches("remedy: ").count(), 5, "{told}");
+    assert_eq!(told.matches("\n        fix: ").count(), 5, "{told}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn judged(error: Error) -> Error {
         return error;
     }
     let said = error.to_string();
-    let class = Class::of_words(&said);
+    let class = Class::classify_message(&said);
     let error = Error { class, ..error };
     if class == Class::Permanent && error.hint.is_none() && NO_CHART.iter().any(|words| said.contains(words))
     {

@@ -124,7 +124,7 @@ impl Step for Manifests {
             Seen::ok((), "project and set")
         } else if lines.len() == change.objects.len() && lines.iter().all(|line| line.ends_with("is missing"))
         {
-            Seen::absent("not applied")
+            Seen::missing("not applied")
         } else {
             Seen::differs((), lines.join(", "))
         })

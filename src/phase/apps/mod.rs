@@ -4,7 +4,7 @@ mod annotations;
 mod application;
 mod balancer;
 mod dns;
-mod front;
+mod endpoint;
 mod history;
 mod manifests;
 mod needs;

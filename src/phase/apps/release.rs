@@ -9,7 +9,7 @@ use super::{
     MANAGER, NAMESPACE,
     annotations::{self, Annotations, Constant, LABEL, PREFIX},
     application::Application,
-    front::Front,
+    endpoint::Endpoint,
     history::{self, Outcome},
     needs::Needs,
     sync::Sync,
@@ -123,15 +123,20 @@ impl Release {
         change.troubles.extend(change.count.missing.iter().cloned());
         change.troubles.extend(workload::secrets(&change.here, &application).await?);
         if change.troubles.is_empty()
-            && let Poll::Pending(why) = self.front(cx, &change.here, network).look(&application).await?
+            && let Poll::Pending(why) = self.endpoint(cx, &change.here, network).look(&application).await?
         {
             change.troubles.push(why);
         }
         Ok(())
     }
 
-    fn front<'a>(&'a self, cx: &'a Context, here: &'a Client, network: &'a fact::Foundation) -> Front<'a> {
-        Front {
+    fn endpoint<'a>(
+        &'a self,
+        cx: &'a Context,
+        here: &'a Client,
+        network: &'a fact::Foundation,
+    ) -> Endpoint<'a> {
+        Endpoint {
             aws: &cx.world.aws,
             aws_region: &self.region.aws_region,
             here,
@@ -170,7 +175,7 @@ impl Step for Release {
 
     async fn read(&self, cx: &Context, needs: &Self::Input) -> Result<Seen<Self::Fact>> {
         let found = self.look(cx, needs).await?;
-        let Some(had) = &found.had else { return Ok(Seen::absent("not released")) };
+        let Some(had) = &found.had else { return Ok(Seen::missing("not released")) };
         let text = |key: &str| had.get(key).cloned().unwrap_or_default();
         let fact = fact::Release {
             commit: text("commit"),
@@ -209,7 +214,7 @@ impl Step for Release {
             cx,
             hub: &hub,
             here: &here,
-            front: self.front(cx, &here, &needs.3),
+            endpoint: self.endpoint(cx, &here, &needs.3),
             application: &Application::new(&hub, &self.name),
             release: &wanted,
         };

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     annotations::Annotations,
     application::{Application, generation_error},
-    front::Front,
+    endpoint::Endpoint,
     verdict::{self, Managed, Verdict, Wanted},
     workload,
 };
@@ -39,7 +39,7 @@ pub(super) struct Sync<'a> {
     pub cx: &'a Context,
     pub hub: &'a Client,
     pub here: &'a Client,
-    pub front: Front<'a>,
+    pub endpoint: Endpoint<'a>,
     pub application: &'a Application,
     pub release: &'a Annotations,
 }
@@ -194,7 +194,7 @@ impl Sync<'_> {
     async fn is_reached(&self) -> Result<()> {
         let waited = self.cx.wait("the load balancer and its name", LOOK, REACHED, || async {
             let application = self.application.look().await?.unwrap_or_default();
-            self.front.look(&application).await
+            self.endpoint.look(&application).await
         });
         waited.await.hint(
             "the load balancer controller says more (`kubectl -n kube-system logs \

@@ -85,7 +85,7 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
         _ => {}
     }
     if let Some(conditions) = conditions(status) {
-        return match Class::of_words(&conditions) {
+        return match Class::classify_message(&conditions) {
             // a repository or a cluster that does not answer may answer later
             Class::Transient => Verdict::Progressing(conditions),
             _ => Verdict::Broken(conditions),

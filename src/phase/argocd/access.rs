@@ -129,7 +129,7 @@ impl Step for Grant {
         Ok(if lines.is_empty() {
             Seen::ok(fact, format!("namespace {}", self.namespace))
         } else if lines.len() == change.objects.len() + usize::from(!self.is_hub) {
-            Seen::absent(format!("no namespace {}", self.namespace))
+            Seen::missing(format!("no namespace {}", self.namespace))
         } else {
             Seen::differs(fact, lines.join(", "))
         })

@@ -99,7 +99,7 @@ impl Step for Install {
 
     async fn read(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
         let Change { wanted, compared, .. } = self.look(cx, access).await?;
-        let Some(stored) = &compared.stored else { return Ok(Seen::absent("not installed")) };
+        let Some(stored) = &compared.stored else { return Ok(Seen::missing("not installed")) };
         let version = stored.app_version.clone();
         let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace };
         let lines = compared.lines();

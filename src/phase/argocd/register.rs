@@ -115,7 +115,7 @@ impl Step for Register {
         let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
         let name = self.name();
         if api.get_metadata_opt(&name).await.map_err(classify).doing("look at the hub")?.is_none() {
-            return Ok(Seen::absent("not registered"));
+            return Ok(Seen::missing("not registered"));
         }
         let fact = fact::Registered { secret: name };
         Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(here)).await? {

@@ -94,9 +94,9 @@ impl Step for Build {
         }
         Ok(match self.local(&input.0.commit).await {
             Ok(Some(built)) => Seen::ok(built, "built, in no registry yet"),
-            Ok(None) => Seen::absent(format!("no image of {}", input.0.commit.short())),
+            Ok(None) => Seen::missing(format!("no image of {}", input.0.commit.short())),
             // only who builds needs an engine
-            Err(error) => Seen::absent(format!("in no registry; {error}")),
+            Err(error) => Seen::missing(format!("in no registry; {error}")),
         })
     }
 

@@ -136,7 +136,7 @@ impl Step for Push {
 
     async fn read(&self, cx: &Context, (built, foundation): &Self::Input) -> Result<Seen<Image>> {
         let Some(digest) = self.digest(cx, built, foundation).await? else {
-            return Ok(Seen::absent("not pushed"));
+            return Ok(Seen::missing("not pushed"));
         };
         let detail = short(&digest).to_owned();
         let differs = matches!(&built.at, ImageSource::Registry { digest: wanted, .. } if *wanted != digest);

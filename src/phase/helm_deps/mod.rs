@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The add-on whose webhook the others need: it comes first and goes last.
-pub const FIRST: &str = "aws-load-balancer-controller";
+pub const LOAD_BALANCER_CONTROLLER: &str = "aws-load-balancer-controller";
 /// The add-on whose kinds other charts may make objects of.
 pub const MONITORS: &str = "prometheus-operator-crds";
 /// The add-on that belongs to the phase `argocd`.
@@ -90,7 +90,7 @@ impl Step for Addon {
 
     async fn read(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
         let found = self.look(cx, access, network).await?;
-        let Some(stored) = &found.compared.stored else { return Ok(Seen::absent("not installed")) };
+        let Some(stored) = &found.compared.stored else { return Ok(Seen::missing("not installed")) };
         let fact = fact::Addon { release: self.name.clone(), version: stored.version.clone() };
         let lines = [found.compared.lines(), self.beside(&found).await?].concat();
         let version = &stored.version;
@@ -132,7 +132,7 @@ impl Step for Addon {
         let Some(access) = access else {
             // only the controller could remove what it made; now nobody else does
             let swept = match self.name.as_str() {
-                FIRST => {
+                LOAD_BALANCER_CONTROLLER => {
                     aws_balancers::sweep(cx, &cx.world.aws, &self.region.aws_region, &self.cluster).await?
                 }
                 _ => Vec::new(),
@@ -145,7 +145,7 @@ impl Step for Addon {
         };
         match self.name.as_str() {
             store::ADDON => store::remove(cx, &client).await?,
-            FIRST => {
+            LOAD_BALANCER_CONTROLLER => {
                 balancers::wait_until_unused(cx, &client, &self.region.aws_region, &self.cluster).await?;
             }
             _ => {}

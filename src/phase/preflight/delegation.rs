@@ -25,8 +25,8 @@ pub async fn look(cx: &Context, route53: &Client, zone: &str, id: &str) {
         async { tokio::try_join!(own(route53, id), seen(&cx.world.config.preflight.name_servers, zone)) };
     let why = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok((own, seen))) => {
-            if let Some((warning, remedy)) = judge(zone, &own, &seen) {
-                cx.warn(warning, remedy);
+            if let Some((warning, fix)) = judge(zone, &own, &seen) {
+                cx.warn(warning, fix);
             }
             return;
         }
@@ -87,7 +87,7 @@ fn plain(server: &str) -> String {
     server.trim_end_matches('.').to_lowercase()
 }
 
-/// The warning and its remedy.
+/// The warning and its fix.
 fn judge(zone: &str, own: &BTreeSet<String>, seen: &BTreeSet<String>) -> Option<(String, String)> {
     // a registrar may name some of the four; one is enough to get there
     if own.is_empty() || own.intersection(seen).next().is_some() {
@@ -99,8 +99,8 @@ fn judge(zone: &str, own: &BTreeSet<String>, seen: &BTreeSet<String>) -> Option<
         "the hosted zone `{zone}` is not delegated (DNS names {found} for it): its certificates cannot be issued, \
          and `up` will wait for them in vain"
     );
-    let remedy = format!("name these at the registrar, or as NS records of the zone above: {}", list(own));
-    Some((warning, remedy))
+    let fix = format!("name these at the registrar, or as NS records of the zone above: {}", list(own));
+    Some((warning, fix))
 }
 
 #[cfg(test)]
@@ -117,9 +117,9 @@ mod tests {
     fn a_zone_is_delegated_when_the_world_finds_one_of_its_servers() {
         let own = servers(&["ns-1.awsdns-1.org", "ns-2.awsdns-2.com"]);
         assert_eq!(judge("payments.example", &own, &servers(&["ns-2.awsdns-2.com"])), None);
-        let (warning, remedy) = judge("payments.example", &own, &servers(&["ns.elsewhere.example"])).unwrap();
+        let (warning, fix) = judge("payments.example", &own, &servers(&["ns.elsewhere.example"])).unwrap();
         assert!(warning.contains("(DNS names ns.elsewhere.example for it)"), "{warning}");
-        assert!(remedy.ends_with("ns-1.awsdns-1.org, ns-2.awsdns-2.com"), "{remedy}");
+        assert!(fix.ends_with("ns-1.awsdns-1.org, ns-2.awsdns-2.com"), "{fix}");
         let (warning, _) = judge("payments.example", &own, &servers(&[])).unwrap();
         assert!(warning.contains("(DNS names nobody for it)"), "{warning}");
     }

@@ -69,7 +69,7 @@ impl Step for Preflight {
 
 async fn unfit_tools(cx: &Context) -> Vec<Error> {
     let unfit = cx.world.tools.unfit().await;
-    unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.remedy)).collect()
+    unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.fix)).collect()
 }
 
 /// Warns where no image can be built: one may be there already.
@@ -77,8 +77,8 @@ async fn engine(cx: &Context) {
     if cx.world.phases.contains(&Phase::Docker)
         && let Err(error) = Engine::from_env().await
     {
-        let remedy = error.hint.clone().unwrap_or_default();
-        cx.warn(format!("{error}; an image that no region has could not be built"), remedy);
+        let fix = error.hint.clone().unwrap_or_default();
+        cx.warn(format!("{error}; an image that no region has could not be built"), fix);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::step::{Class, Error};
 
-/// All of them, each with its remedy; `None` where there is none.
+/// All of them, each with its fix; `None` where there is none.
 pub fn together(mut problems: Vec<Error>) -> Option<Error> {
     if problems.len() < 2 {
         return problems.pop();
@@ -13,7 +13,7 @@ pub fn together(mut problems: Vec<Error>) -> Option<Error> {
     let lines: Vec<String> = problems
         .iter()
         .map(|problem| match &problem.hint {
-            Some(hint) => format!("{problem}\n  remedy: {hint}"),
+            Some(hint) => format!("{problem}\n  fix: {hint}"),
             None => problem.to_string(),
         })
         .collect();
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(error.class, Class::Permanent);
         assert_eq!(
             error.chain(),
-            ["2 things are not ready", "no helm\n  remedy: install helm\nno answer from AWS"]
+            ["2 things are not ready", "no helm\n  fix: install helm\nno answer from AWS"]
         );
     }
 

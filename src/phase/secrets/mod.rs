@@ -94,7 +94,7 @@ impl Step for Secrets {
             })
             .collect();
         if lacking.len() == looks.len() {
-            return Ok(Seen::absent("no values"));
+            return Ok(Seen::missing("no values"));
         }
         if !lacking.is_empty() {
             return Ok(Seen { fact: None, state: State::Differs, detail: lacking.join(", ") });
@@ -119,7 +119,7 @@ impl Step for Secrets {
                 Look::Empty => fills.push(Fill { kind, arn, restore: false }),
                 Look::Deleted => fills.push(Fill { kind, arn, restore: true }),
                 Look::Missing => {
-                    return Err(Error::msg(Class::Missing, format!("secret `{arn}` is not there"))
+                    return Err(Error::msg(Class::Prerequisite, format!("secret `{arn}` is not there"))
                         .with_hint("run `paydeploy phase terraform`: the stack `foundation` makes it"));
                 }
             }

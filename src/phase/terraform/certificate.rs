@@ -55,7 +55,7 @@ fn judge(arn: &str, status: Option<&CertificateStatus>, reason: Option<&str>) ->
 }
 
 fn gone(arn: &str) -> Error {
-    Error::msg(Class::Missing, format!("certificate `{arn}` is not there"))
+    Error::msg(Class::Prerequisite, format!("certificate `{arn}` is not there"))
         .with_hint("run `paydeploy phase terraform`: the stack `foundation` requests it")
 }
 
@@ -75,7 +75,7 @@ impl Step for Certificate {
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let arn = &input.certificate_arn;
         let Some(found) = self.look(cx, arn).await? else {
-            return Ok(Seen::absent("not there"));
+            return Ok(Seen::missing("not there"));
         };
         let status = found.status();
         if status == Some(&CertificateStatus::Issued) {

@@ -159,7 +159,7 @@ impl<K: Kind> Step for Stack<K> {
         )?;
         let locked = lock.map(|lock| format!(", locked by {}", lock.who)).unwrap_or_default();
         let Some(state) = state else {
-            return Ok(Seen::absent(format!("not there{locked}")));
+            return Ok(Seen::missing(format!("not there{locked}")));
         };
         let StateFile { resources, tainted, .. } = state;
         let fact = match state.outputs() {

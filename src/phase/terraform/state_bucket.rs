@@ -63,7 +63,7 @@ impl Step for StateBucket {
     async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let (name, bucket) = self.bucket(cx);
         if !bucket.exists().await? {
-            return Ok(Seen::absent("not there"));
+            return Ok(Seen::missing("not there"));
         }
         let lacks = bucket.lacks(&self.tags(&cx.world.config)).await?;
         let fact = fact::StateBucket { name: name.clone() };

@@ -9,7 +9,7 @@ use crate::{
     step::{Poll, Result},
 };
 
-pub(super) struct Front<'a> {
+pub(super) struct Endpoint<'a> {
     pub aws: &'a Aws,
     pub aws_region: &'a str,
     /// The region's cluster.
@@ -19,7 +19,7 @@ pub(super) struct Front<'a> {
     pub zone: Option<&'a str>,
 }
 
-impl Front<'_> {
+impl Endpoint<'_> {
     /// Whether all of it is there. An application without an Ingress needs none of it.
     pub async fn look(&self, application: &Value) -> Result<Poll<()>> {
         let elb = aws_sdk_elasticloadbalancingv2::Client::new(&self.aws.in_region(self.aws_region));
