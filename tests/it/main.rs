@@ -9,5 +9,6 @@ mod checkout;
 mod command_line;
 mod config_file;
 mod journey;
+mod recipes;
 mod support;
 mod world;

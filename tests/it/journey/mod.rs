@@ -3,6 +3,7 @@
 
 mod access;
 mod look;
+mod recipes;
 mod release;
 
 use std::process::Command;
@@ -59,6 +60,7 @@ fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
     release::a_bad_one_stops_at_the_first_region_and_says_why(&world);
     release::one_survives_an_engine_that_is_off_and_a_registry_that_is_down(&world);
     phases_run_alone_from_clean_clones();
+    recipes::the_ci_recipes_work_from_clean_clones(&world);
     release::a_failure_stays_in_its_region(&world);
     access::a_cluster_that_refuses_is_told_and_mended(&world);
 
