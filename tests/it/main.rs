@@ -8,6 +8,7 @@ mod chart;
 mod checkout;
 mod command_line;
 mod config_file;
+mod docs;
 mod journey;
 mod recipes;
 mod support;
