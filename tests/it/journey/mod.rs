@@ -5,11 +5,13 @@ mod access;
 mod look;
 mod recipes;
 mod release;
+mod transcripts;
 
 use std::process::Command;
 
 use serde_json::Value;
 
+use self::transcripts::Transcripts;
 use crate::world::{World, ends_with, text};
 
 /// Its name, the AWS region, the domain.
@@ -23,16 +25,17 @@ const NAMESPACE: &str = "payment-api";
 #[test]
 fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
     let world = World::here();
+    let mut transcripts = Transcripts::default();
     section("status of an empty account: not as configured");
     ends_with(3, &mut world.paydeploy(&["status"]));
     section("the plan of an empty account: what can be known, and what not yet");
-    let told = ends_with(3, &mut world.paydeploy(&["plan", "--detailed-exitcode"]));
+    let told = transcripts.record("plan", 3, &mut world.paydeploy(&["plan", "--detailed-exitcode"]));
     assert!(told.contains("+ terraform/spain/state"), "the bucket is to be made");
     assert!(told.contains("? apps/mexico"), "a release cannot be known before there is a cluster");
     assert_eq!(world.last_call(), 0, "a plan changes nothing");
 
     section("up");
-    let told = ends_with(0, &mut world.paydeploy(&["up"]));
+    let told = transcripts.record("up", 0, &mut world.paydeploy(&["up"]));
     assert!(!told.contains("warning:"), "nothing is wrong with the sandbox's zone, address and credentials");
     for region in REGIONS {
         look::everything_is_there(&world, region, &world.head());
@@ -44,9 +47,11 @@ fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
         serde_json::from_str(&text(&mut world.paydeploy(&["status", "--output", "json"]))).unwrap();
     assert!(status["steps"].as_array().unwrap().iter().all(|step| step["state"] == "ok"), "{status}");
 
+    transcripts.record("status", 0, &mut world.paydeploy(&["status"]));
+
     section("up again: nothing is written");
     let (calls, releases) = (world.last_call(), look::helm_releases(&world));
-    ends_with(0, &mut world.paydeploy(&["up"]));
+    transcripts.record("up-again", 0, &mut world.paydeploy(&["up"]));
     let written: Vec<String> =
         world.calls_since(calls).into_iter().filter(|call| !call.contains(".tflock")).collect();
     assert!(written.is_empty(), "a second up wrote: {written:#?}");
@@ -61,17 +66,18 @@ fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
     release::one_survives_an_engine_that_is_off_and_a_registry_that_is_down(&world);
     phases_run_alone_from_clean_clones();
     recipes::the_ci_recipes_work_from_clean_clones(&world);
-    release::a_failure_stays_in_its_region(&world);
+    release::a_failure_stays_in_its_region(&world, &mut transcripts);
     access::a_cluster_that_refuses_is_told_and_mended(&world);
 
     section("down, one region: the other stays");
     ends_with(0, &mut world.paydeploy(&["down", "--yes", "--region", "mexico"]));
     look::everything_is_there(&world, SPAIN, &world.head());
     section("down");
-    ends_with(0, &mut world.paydeploy(&["down", "--yes"]));
+    transcripts.record("down", 0, &mut world.paydeploy(&["down", "--yes"]));
     section("down again: nothing to do");
     ends_with(0, &mut world.paydeploy(&["down", "--yes"]));
     look::only_state_and_dying_keys_stay(&world);
+    transcripts.compare();
 }
 
 fn section(title: &str) {
