@@ -1,4 +1,4 @@
-"""The sandbox's certificate authority, and the certificates of what listens on the host side."""
+"""The sandbox's certificate authority, and the certificates of the servers on the host."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def certificate() -> Path:
 
 
 def bundle() -> Path:
-    """The machine's roots and ours: for programs that take one file."""
+    """The machine's root certificates plus the sandbox's, for programs that read a single file."""
     return folder() / "bundle.crt"
 
 
 def prepare() -> None:
-    """Takes the authority from the tool folder: the add-ons' images were built to trust it."""
+    """Copies the authority from the tool folder. It must be that one, because the add-ons' images were built to trust it."""
     folder().mkdir(parents=True, exist_ok=True)
     for name, mode in (("ca.crt", 0o644), ("ca.key", 0o600)):
         source = places.tools() / "ca" / name
         if not source.exists():
-            raise Failure(f"`{source}` is missing: run tests/setup")
+            raise Failure(f"`{source}` is missing; fix: run tests/setup")
         shutil.copyfile(source, folder() / name)
         (folder() / name).chmod(mode)
     roots = SYSTEM_BUNDLE.read_text() if SYSTEM_BUNDLE.exists() else ""
@@ -39,7 +39,7 @@ def prepare() -> None:
 
 
 def aws() -> None:
-    """*.amazonaws.com and what has a region in its name; a wildcard stands for one label only."""
+    """Issues the certificate for *.amazonaws.com and for the regional names: a wildcard covers one label only."""
     hosts = ["*.amazonaws.com"]
     for region in places.REGIONS:
         hosts += [f"*.{part}{region.aws}.amazonaws.com" for part in ("", "s3.", "eks.", "ecr.", "dkr.ecr.")]
@@ -47,7 +47,7 @@ def aws() -> None:
 
 
 def server(target: Path, name: str, hosts: tuple[str, ...], owner: str | None = None) -> tuple[Path, Path]:
-    """A server certificate and its key, at `target`.crt and `target`.key."""
+    """Issues a server certificate. Returns the paths of the certificate and its key, `target`.crt and `target`.key."""
     pki.issue_from_sandbox(target, name, hosts)
     files = target.with_name(target.name + ".crt"), target.with_name(target.name + ".key")
     if owner:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The sandbox: two AWS regions, their Kubernetes clusters, registries and databases, and a Git repository, on this machine.
+"""Manage the sandbox: two AWS regions with Kubernetes clusters, registries and databases, and a Git repository, on this machine.
 
-Exit status: 0 done, or up; 1 failed, or broken; 2 wrong use; 3 not up.
+Exit status: 0 success, or the sandbox is up; 1 failure, or the sandbox is broken; 2 usage error; 3 the sandbox is not up;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def down(_: argparse.Namespace) -> int:
 
 
 def status(_: argparse.Namespace) -> int:
-    verdict, lines = state.look()
+    exit_status, lines = state.check()
     print("\n".join(lines))
-    return verdict
+    return exit_status
 
 
 def stop_part(options: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def stop_part(options: argparse.Namespace) -> int:
 
 
 def start_part(options: argparse.Namespace) -> int:
-    processes.start_again(processes.named(options.part))
+    processes.restart(processes.named(options.part))
     return 0
 
 
@@ -64,7 +65,7 @@ def environment(_: argparse.Namespace) -> int:
         "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
         "AWS_REGION": "us-east-1",
-        # the AWS CLI's first version reads this one only
+        # Version 1 of the AWS CLI reads only this variable.
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "DOCKER_HOST": engine.host(),
@@ -75,7 +76,7 @@ def environment(_: argparse.Namespace) -> int:
     }
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")
-    # what the caller has is asked of their shell, so that evaluating this twice adds nothing
+    # The caller's shell decides whether PATH already has the entry, so evaluating the output twice adds it only once.
     quoted = shlex.quote(str(tools / "bin"))
     print(f'case ":$PATH:" in *:{quoted}:*) ;; *) export PATH={quoted}:$PATH ;; esac')
     print("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_WEB_IDENTITY_TOKEN_FILE AWS_ROLE_ARN")
@@ -83,7 +84,7 @@ def environment(_: argparse.Namespace) -> int:
 
 
 def ask(method: str, page: str, body: Any = None) -> Any:
-    """Asks a page of the AWS stand-in."""
+    """Requests a page of the simulated AWS and returns its JSON."""
     data = json.dumps(body).encode() if body is not None else None
     url = f"http://{places.HOST}:{places.AWS_HTTP_PORT}/sandbox/{page}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -93,14 +94,14 @@ def ask(method: str, page: str, body: Any = None) -> Any:
     except urllib.error.HTTPError as error:
         raise Failure(json.loads(error.read())["error"]) from None
     except OSError as error:
-        raise Failure(f"nothing answers at {url} ({error}): is the sandbox up?") from None
+        raise Failure(f"no answer from {url} ({error}); fix: run `sandbox up`, or see `sandbox status`") from None
 
 
 def faults(options: argparse.Namespace) -> int:
     if options.action == "add":
         if not options.rules:
             raise Failure(
-                "`faults add` needs a rule in JSON, for instance "
+                "`faults add` needs a rule in JSON, for example "
                 + '\'{"service": "eks", "action": "CreateCluster", "settle": 60}\''
             )
         listed = ask("POST", "faults", [rule for text in options.rules for rule in _rules(text)])
@@ -114,19 +115,20 @@ def _rules(text: str) -> list[Any]:
     try:
         parsed = json.loads(text)
     except json.JSONDecodeError as error:
-        raise Failure(f"`{text}` is no JSON: {error}") from None
+        raise Failure(f"not valid JSON: `{text}`: {error}") from None
     return parsed if isinstance(parsed, list) else [parsed]
 
 
 def inventory(options: argparse.Namespace) -> int:
-    things = ask("GET", "inventory?all" if options.all else "inventory")
+    resources = ask("GET", "inventory?all" if options.all else "inventory")
     if options.json:
-        print(json.dumps(things, indent=1))
+        print(json.dumps(resources, indent=1))
         return 0
-    for thing in things:
-        more = {key: value for key, value in thing.items() if key not in ("service", "region", "type", "id") and value}
+    columns = ("service", "region", "type", "id")
+    for resource in resources:
+        more = {key: value for key, value in resource.items() if key not in columns and value}
         print(
-            f"{thing['service']:15} {thing['region']:11} {thing['type']:18} {thing['id']}",
+            f"{resource['service']:15} {resource['region']:11} {resource['type']:18} {resource['id']}",
             *(f"{k}={v}" for k, v in more.items()),
         )
     return 0
@@ -138,16 +140,16 @@ def calls(options: argparse.Namespace) -> int:
 
 
 def aws(options: argparse.Namespace) -> int:
-    """In place of this process, so that signals and output are its own."""
+    """Replaces this process, so that signals and output belong to the server itself."""
     argv = [sys.executable, "-m", "aws", "--listen", options.listen]
     os.execve(sys.executable, argv, {**os.environ, "PYTHONPATH": str(places.SANDBOX)})
 
 
 def kubectl(options: argparse.Namespace) -> int:
-    """kubectl as the administrator of a region's cluster, whatever EKS thinks of it."""
+    """Runs kubectl as the cluster's administrator, independent of the access entries in EKS."""
     kubeconfig = places.state() / options.region / "admin.kubeconfig"
     if not kubeconfig.exists():
-        raise Failure(f"region `{options.region}` has no cluster now")
+        raise Failure(f"region `{options.region}` has no cluster; fix: deploy it, for example with `paydeploy up`")
     return subprocess.run(
         [str(places.tools() / "bin" / "kubectl"), "--kubeconfig", str(kubeconfig), *options.words]
     ).returncode
@@ -164,38 +166,44 @@ def parse() -> argparse.Namespace:
         added.set_defaults(function=function)
         return added
 
-    started = command("up", up, "start everything; an account without anything in it but a hosted zone")
-    started.add_argument(
-        "--no-image", action="store_true", help="go on without the payment API's binary in the workspace"
+    up_parser = command("up", up, "Start the sandbox with an account that holds only a hosted zone")
+    up_parser.add_argument(
+        "--no-image", action="store_true", help="Leave the payment API's binary out of the workspace"
     )
-    started.add_argument(
-        "--no-clusters", action="store_true", help="EKS clusters are simulated: active at once, nothing answers there"
+    up_parser.add_argument(
+        "--no-clusters",
+        action="store_true",
+        help="Simulate EKS: clusters become ACTIVE immediately and nothing listens on their endpoints",
     )
-    command("down", down, "end everything and leave nothing")
-    command("status", status, "say what runs; the exit status says whether all does")
-    command("stop", stop_part, "end one part, as if its machine were off").add_argument("part")
-    command("start", start_part, "start a part again that was stopped").add_argument("part")
-    command("env", environment, 'print exports for the program under test: eval "$(sandbox env)"')
-    faulty = command("faults", faults, "list, add or clear fault rules")
-    faulty.add_argument("action", nargs="?", choices=("list", "add", "clear"), default="list")
-    faulty.add_argument("rules", nargs="*", metavar="JSON")
-    listing = command("inventory", inventory, "list all that exists in the account since `up`")
-    listing.add_argument("--json", action="store_true")
-    listing.add_argument("--all", action="store_true", help="with what the account was given")
-    called = command("calls", calls, "list the calls that changed something")
-    called.add_argument("--since", type=int, default=0, metavar="N", help="only those after the Nth")
-    alone = command("aws", aws, "run the AWS stand-in alone, in the foreground, with nothing real behind it")
-    alone.add_argument("--listen", default="127.0.0.1:5077", metavar="HOST:PORT")
-    inside = command("kubectl", kubectl, "run kubectl as a region's administrator")
-    inside.add_argument("region", choices=[region.name for region in places.REGIONS])
-    inside.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
-    command("help", lambda _: parser.print_help() or 0, "show this")
+    command("down", down, "Stop everything and delete all state")
+    command("status", status, "List the parts; the exit status tells whether all are running")
+    stop_parser = command("stop", stop_part, "Stop one part, as if its machine were powered off")
+    stop_parser.add_argument("part", metavar="PART", help="A name that `sandbox status` lists")
+    start_parser = command("start", start_part, "Start a part that was stopped")
+    start_parser.add_argument("part", metavar="PART", help="A name that `sandbox status` lists")
+    command("env", environment, 'Print shell exports for the program under test: eval "$(sandbox env)"')
+    faults_parser = command("faults", faults, "List, add or clear fault rules")
+    faults_parser.add_argument("action", nargs="?", choices=("list", "add", "clear"), default="list")
+    faults_parser.add_argument("rules", nargs="*", metavar="JSON", help="A rule, or a list of rules (with `add`)")
+    inventory_parser = command("inventory", inventory, "List the resources created in the account since `up`")
+    inventory_parser.add_argument("--json", action="store_true", help="Print JSON")
+    inventory_parser.add_argument("--all", action="store_true", help="Include what the account holds from the start")
+    calls_parser = command("calls", calls, "List the API calls that changed something, as JSON")
+    calls_parser.add_argument("--since", type=int, default=0, metavar="N", help="Only the calls after number N")
+    aws_parser = command("aws", aws, "Run only the simulated AWS, in the foreground, with nothing real behind it")
+    aws_parser.add_argument(
+        "--listen", default="127.0.0.1:5077", metavar="HOST:PORT", help="Address to listen on (default: %(default)s)"
+    )
+    kubectl_parser = command("kubectl", kubectl, "Run kubectl as the administrator of a region's cluster")
+    kubectl_parser.add_argument("region", choices=[region.name for region in places.REGIONS])
+    kubectl_parser.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
+    command("help", lambda _: parser.print_help() or 0, "Print this help")
     return parser.parse_args()
 
 
 def main() -> int:
     options = parse()
-    # ends like an interrupt: what was begun is taken down
+    # Handle SIGTERM like Ctrl-C, so that an interrupted `up` removes what it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.function(options)
@@ -203,6 +211,7 @@ def main() -> int:
         print(f"sandbox: {failure}", file=sys.stderr)
         return 1
     except FileNotFoundError as error:
+        # Without a state folder a missing file only means that the sandbox is not up. With one it is a bug.
         if places.state().exists():
             raise
         print(f"sandbox: not up (`{error.filename}` is missing)", file=sys.stderr)

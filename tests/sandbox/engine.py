@@ -1,4 +1,8 @@
-"""The container engine: the machine's own if one answers, else a dockerd of the sandbox without network or firewall rules."""
+"""The container engine: the machine's own if one answers, otherwise a dockerd without network or firewall rules.
+
+A dockerd of the sandbox keeps its data in the state folder, but also creates directories at fixed places (cgroups, a
+plug-in folder). Those that did not exist before it started are recorded and removed at `down`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ import processes
 from waiting import Failure
 
 DEFAULT = "unix:///var/run/docker.sock"
-# Where an engine that is not ours looks for a registry's authority, at each request.
+# Where the machine's own engine reads the CA of a registry. It does so at each request, so no restart is needed.
 FOREIGN_TRUST = Path("/etc/docker/certs.d")
 CGROUPS = Path("/sys/fs/cgroup")
 PLUGINS = Path("/run/docker/plugins")
@@ -33,7 +37,7 @@ def _note() -> Path:
 
 
 def host() -> str:
-    """What DOCKER_HOST has to be."""
+    """The value of DOCKER_HOST."""
     return _note().read_text().strip()
 
 
@@ -65,7 +69,7 @@ def answers(address: str) -> bool:
 
 
 def start() -> None:
-    """Notes an engine that answers, or starts one."""
+    """Records the engine that answers, or starts one."""
     folder().mkdir(parents=True, exist_ok=True)
     for address in filter(None, (os.environ.get("DOCKER_HOST"), DEFAULT)):
         if answers(address):
@@ -87,12 +91,13 @@ def _trust() -> None:
 
 def _start_own() -> None:
     socket_file = folder() / "docker.sock"
+    # The kernel's limit for the path of a Unix socket is 108 bytes with the final zero.
     if len(os.fsencode(socket_file)) > 107:
-        raise Failure(f"`{socket_file}` is too long for a Unix socket: set PAYDEPLOY_SANDBOX to a shorter path")
+        raise Failure(f"`{socket_file}` is too long for a Unix socket; fix: set PAYDEPLOY_SANDBOX to a shorter path")
     address = f"unix://{socket_file}"
     configuration = folder() / "daemon.json"
     configuration.write_text(json.dumps({"deprecated-key-path": str(folder() / "key.json")}))
-    # What it makes outside its folder is to be told from what was there.
+    # Recorded so that `clean` removes only the directories that this dockerd creates outside its folder.
     (folder() / "before").write_text("\n".join(str(path) for path in _outside()))
     argv = [
         "dockerd",
@@ -102,12 +107,12 @@ def _start_own() -> None:
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
     ]
     process = processes.spawn("dockerd", argv, environment={"SSL_CERT_FILE": str(ca.bundle())})
-    processes.ready(process, lambda: answers(address), "dockerd answers")
+    processes.wait_ready(process, lambda: answers(address), "dockerd to answer")
     _note().write_text(address)
 
 
 def _outside() -> list[Path]:
-    """What dockerd makes at fixed places: its groups under each hierarchy, a folder for plugins."""
+    """Existing directories of the kinds that dockerd creates at fixed places: cgroups, and a plug-in folder."""
     patterns = ("docker", "*/docker", "*/system.slice/docker-*", "system.slice/docker-*")
     return [path for path in (PLUGINS, PLUGINS.parent) if path.exists()] + [
         path for pattern in patterns for path in CGROUPS.glob(pattern)
@@ -115,15 +120,16 @@ def _outside() -> list[Path]:
 
 
 def clean() -> None:
-    """Takes away what an engine of ours leaves: mounts, cgroups; and what we told a foreign one to trust."""
+    """Removes the mounts and directories of our own dockerd, or the CA files given to the machine's engine."""
+    # The longest path first, because a mount point inside another mount must be unmounted before it.
     for mount in sorted(_mounts(), key=len, reverse=True):
         subprocess.run(["umount", "--lazy", mount], capture_output=True)
     before = folder() / "before"
     if before.exists():
         kept = set(before.read_text().splitlines())
-        for made in _outside():
-            if str(made) not in kept:
-                _prune(made)
+        for created in _outside():
+            if str(created) not in kept:
+                _prune(created)
     elif _note().exists():
         for registry in _registries():
             shutil.rmtree(FOREIGN_TRUST / registry, ignore_errors=True)
@@ -132,7 +138,7 @@ def clean() -> None:
 
 
 def _prune(top: Path) -> None:
-    """Removes folders, the deepest first; one that still holds something is not ours to remove."""
+    """Removes directories, the deepest first. One that is not empty belongs to another program and stays."""
     for path, _, _ in os.walk(top, topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(path)

@@ -1,4 +1,4 @@
-"""The team's Git repository: a bare one, served to the clusters by git's own daemon."""
+"""The team's Git repository: a bare repository that git daemon serves to the clusters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ URL = f"git://{places.HOST}/{NAME}"
 
 
 def repository() -> Path:
-    """Pushes go to this path; the daemon only serves reads."""
+    """The path that pushes go to. The daemon serves fetches only."""
     return places.state() / "git" / NAME
 
 
 def git(*words: str, directory: Path, environment: dict[str, str] | None = None, stdin: bytes | None = None) -> bytes:
-    """Runs git, blind to the caller's configuration and repository."""
+    """Runs git independent of the caller's configuration."""
     clean = {
         **processes.plain_environment(),
         "HOME": "/nonexistent",
@@ -54,10 +54,11 @@ def start() -> None:
         *(f"--listen={places.HOST}", f"--port={places.GIT_PORT}", f"--base-path={repository().parent}"),
         str(repository().parent),
     ]
-    # Its children read no configuration but this: the repository is root's, whoever runs them.
+    # Git refuses repositories of another owner unless they are declared safe. git-daemon is started directly, so the
+    # setting is passed in the environment, which its children inherit.
     environment = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
     process = processes.spawn("git", argv, environment=environment)
-    processes.ready(process, _listens, "git's daemon listens")
+    processes.wait_ready(process, _listens, "git daemon to listen")
 
 
 def _listens() -> bool:

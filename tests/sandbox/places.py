@@ -1,4 +1,4 @@
-"""Where everything of the sandbox is: addresses, ports, folders, regions."""
+"""The sandbox's layout: account, addresses, ports, folders and regions. Nothing here acts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ACCOUNT = "123456789012"
 PROJECT = "payment-latency-api"
 HOSTED_ZONE = "payments.example"
 
-# With which address the world sees who deploys; of the network that terraform/regions admits.
+# The operator's public IP address as seen by AWS. It is in the network that terraform/regions/*.tfvars admits.
 OPERATOR = "198.51.100.7"
 
 HOST = "10.89.0.1"
@@ -26,13 +26,14 @@ GIT_PORT = 9418
 CHECKOUT = Path(__file__).resolve().parents[2]
 SANDBOX = Path(__file__).resolve().parent
 
-# One sandbox a machine, whatever its state folder: this file names it. /run ends with the boot.
+# There is one sandbox per machine, whatever its state folder is; this file names the folder. It is in /run because
+# everything that it guards (processes, interfaces, mounts) ends with the boot as well.
 LOCK = Path("/run/paydeploy-sandbox.lock")
 
 
 @dataclass(frozen=True)
 class Region:
-    """A region of the sandbox: our name for it, AWS's, and the number in its addresses."""
+    """A region of the sandbox: the name in paydeploy.toml, the AWS region, and the N in its addresses 10.89.N.x."""
 
     name: str
     aws: str
@@ -40,12 +41,12 @@ class Region:
 
     @property
     def host(self) -> str:
-        """Host side: the region's ECR registry and its PostgreSQL."""
+        """Address on the host: the region's ECR registry and PostgreSQL."""
         return f"10.89.{self.index}.1"
 
     @property
     def proxy(self) -> str:
-        """Host side: the region's RDS Proxy."""
+        """Address on the host: the region's RDS Proxy."""
         return f"10.89.{self.index}.9"
 
     @property
@@ -65,9 +66,10 @@ def region_of(aws_region: str) -> Region | None:
 
 
 def rds_suffix(aws_region: str) -> str:
-    """The account's part of a region's RDS host names, `c` and twelve characters.
+    """The account-specific label in a region's RDS host names: `c` and twelve characters.
 
-    RDS picks it once for an account and region; a wildcard certificate needs it before the first database.
+    RDS chooses it once per account and region. It is a hash here, because the wildcard certificate needs it before the
+    first database exists.
     """
     return "c" + hashlib.sha256(f"{ACCOUNT}/{aws_region}".encode()).hexdigest()[:12]
 

@@ -1,4 +1,7 @@
-"""A region's database server: PostgreSQL as RDS offers it, and pgbouncer as its proxy. RDS's part of it is in aws/."""
+"""A region's database server: PostgreSQL configured like RDS, and pgbouncer in the place of RDS Proxy.
+
+This module starts an empty server. `aws/database.py` creates roles and databases in it when the RDS API asks for them.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,14 @@ ssl = on
 ssl_cert_file = '{certificate}'
 ssl_key_file = '{key}'
 ssl_min_protocol_version = 'TLSv1.2'
-# nothing here outlives the sandbox
+# Durability is not needed: the data never outlives the sandbox.
 fsync = off
 synchronous_commit = off
 full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0
 """
-# The administrator comes over the socket only; everybody else over TLS, as rds.force_ssl has it.
+# Administrators connect over the Unix socket only, all other roles over TLS, as with rds.force_ssl.
 ACCESS = """
 local all postgres peer
 local all all scram-sha-256
@@ -42,8 +45,8 @@ host all postgres,rdsadmin all reject
 hostnossl all all all reject
 hostssl all all all scram-sha-256
 """
-# pgbouncer 1.18 keeps no prepared statements in transaction mode (max_prepared_statements came with 1.21): clients
-# must do without them, as with RDS Proxy if they do not want to be pinned to a connection.
+# pgbouncer 1.18 does not support prepared statements in transaction mode (max_prepared_statements came with 1.21). Clients
+# must avoid them, as they must with RDS Proxy, where prepared statements pin the session to one connection.
 PROXY = """
 [pgbouncer]
 listen_addr = {address}
@@ -71,10 +74,10 @@ def home(region: places.Region) -> Path:
 
 
 def _programs() -> Path:
-    """Debian keeps the server's programs out of PATH, by version."""
+    """The folder of the newest server's programs, which Debian keeps outside PATH, one folder per version."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
     if not found:
-        raise Failure("PostgreSQL's server is missing: apt-get install postgresql-15")
+        raise Failure("the PostgreSQL server is not installed; fix: apt-get install postgresql-15")
     return found[-1].parent
 
 
@@ -84,7 +87,7 @@ def _own(path: Path, mode: int) -> None:
 
 
 def initialize(region: places.Region) -> None:
-    """An empty server, that knows its certificate and who may come."""
+    """Creates an empty server and writes its certificate, configuration and access rules. Starts nothing."""
     folder = home(region)
     (folder / "run").mkdir(parents=True)
     for path in (folder, folder / "run"):
@@ -128,19 +131,20 @@ def initialize(region: places.Region) -> None:
 
 
 def start(region: places.Region) -> None:
-    """PostgreSQL and its proxy; before an RDS Proxy has a target, the proxy knows no database."""
+    """Starts PostgreSQL and pgbouncer. pgbouncer serves no database until an RDS Proxy gets a target."""
     folder = home(region)
     server = processes.spawn(
         f"postgres-{region.name}",
         [str(_programs() / "postgres"), "-D", str(folder / "data")],
         user=USER,
+        # Immediate shutdown: SIGTERM would wait for clients, and there is nothing to save.
         stop_signal=signal.SIGQUIT,
     )
     socket_file = folder / "run" / f".s.PGSQL.{places.POSTGRES_PORT}"
-    processes.ready(
+    processes.wait_ready(
         server,
         lambda: _connects(socket.AF_UNIX, str(socket_file)) and _accepts(region),
-        f"PostgreSQL of {region.name} accepts connections",
+        f"PostgreSQL of {region.name} to accept connections",
     )
     password = secrets.token_hex(24)
     _sql(region, f"CREATE ROLE rdsadmin LOGIN SUPERUSER PASSWORD '{password}';")
@@ -149,10 +153,10 @@ def start(region: places.Region) -> None:
     users.write_text(f'"rdsadmin" "{password}"\n')
     _own(users, 0o600)
     proxy = processes.spawn(f"pgbouncer-{region.name}", ["pgbouncer", "-q", str(folder / "pgbouncer.ini")], user=USER)
-    processes.ready(
+    processes.wait_ready(
         proxy,
         lambda: _connects(socket.AF_INET, (region.proxy, places.POSTGRES_PORT)),
-        f"pgbouncer of {region.name} listens",
+        f"pgbouncer of {region.name} to listen",
     )
 
 
@@ -174,7 +178,7 @@ def _accepts(region: places.Region) -> bool:
 
 
 def _sql(region: places.Region, statement: str) -> None:
-    """On standard input: a statement may hold a password."""
+    """Runs a statement, passed on stdin because it may contain a password and arguments are visible to all users."""
     argv = [
         str(_programs() / "psql"),
         "-h",

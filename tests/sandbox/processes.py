@@ -1,4 +1,9 @@
-"""The sandbox's long-running programs: started in sessions of their own, recorded by process number and start time."""
+"""The sandbox's long-running programs (parts): starting, recording, waiting for readiness, stopping.
+
+Each part runs in its own session and is recorded in `processes/NAME.json` with process id, start time and boot id, because
+a process id alone may belong to another process by the time it is read. Processes whose record was never written (`up`
+was killed in between) are found by the environment variable MARK, which children inherit.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -15,27 +21,27 @@ from pathlib import Path
 import places
 from waiting import Failure, wait_until
 
-# In the environment of every program and of what it starts: finds those whose record was never written.
+# Set in the environment of every part and inherited by its children: `sweep` finds processes without a record by it.
 MARK = "PAYDEPLOY_SANDBOX_PART"
 
-# Set when an `up` gives up: no part starts any more, and none is waited for.
+# Set when `up` fails or is interrupted: from then on no part starts, and waiting for one ends.
 closing = threading.Event()
 
 
 class GivenUp(Failure):
-    """Not a part's own failure: another one failed, or the user stopped `up`."""
+    """Not this part's own failure: another part failed, or the user interrupted `up`."""
 
 
 @dataclass
 class Process:
-    """A program that was started; its number alone may be another's by now."""
+    """A program that was started. `start` is its start time in clock ticks since boot, as in /proc/PID/stat."""
 
     name: str
     pid: int
     start: int
     boot: str
     stop_signal: int
-    # what it was started with, for starting it again
+    # The arguments of `spawn`, for restarting it.
     call: dict
 
     @property
@@ -48,7 +54,10 @@ def boot() -> str:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields after the program's name, which may hold anything; none for a zombie or nobody."""
+    """The fields of /proc/PID/stat after the program's name. None if there is no such process or it is a zombie.
+
+    The name is in parentheses and may itself contain spaces and parentheses, hence the split at the last `) `.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError, IndexError):
@@ -85,9 +94,9 @@ def spawn(
     directory: Path | str = "/",
     stop_signal: signal.Signals = signal.SIGTERM,
 ) -> Process:
-    """Starts a program without standard input, its output in the part's log."""
+    """Starts a program without stdin in its own session, appends its output to the part's log, and records it."""
     if closing.is_set():
-        raise GivenUp(f"`{name}` is not started: `up` was given up")
+        raise GivenUp(f"did not start `{name}`, because `up` is stopping")
     records().mkdir(parents=True, exist_ok=True)
     log_of(name).parent.mkdir(parents=True, exist_ok=True)
     as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
@@ -104,12 +113,14 @@ def spawn(
                 **as_user,
             )
         except FileNotFoundError as error:
-            raise Failure(f"`{argv[0]}` is missing: run tests/setup") from error
+            raise Failure(f"`{argv[0]}` is not installed; fix: run tests/setup") from error
     start = start_time(child.pid)
     if start is None:
-        raise Failure(f"`{name}` ended at once: {last_lines(name)}")
+        raise Failure(f"`{name}` ended immediately: {last_lines(name)}")
     call = {"argv": argv, "environment": environment, "user": user, "directory": str(directory)}
     process = Process(name, child.pid, start, boot(), stop_signal, call)
+    # Written to a temporary file and renamed, so that a reader never sees half a record. Mode 0600, because arguments and
+    # environment may hold secrets.
     record = records() / f"{name}.json"
     new = record.with_suffix(".new")
     new.touch(0o600)
@@ -119,9 +130,23 @@ def spawn(
 
 
 def plain_environment() -> dict[str, str]:
-    """What a program may see of the caller's environment: nothing that points it at other clouds, engines or proxies."""
+    """The caller's environment without variables that point to other clouds, container engines or proxies."""
     kept = ("PATH", "HOME", "LANG", "TZ", "PAYDEPLOY_SANDBOX", "PAYDEPLOY_TOOLS", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
     return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+def run_cluster_tool(*arguments: str) -> None:
+    """Runs `cluster.py` to its end. Its commands at `up` and `down` take seconds; after 60 s something hangs."""
+    done = subprocess.run(
+        [sys.executable, str(places.SANDBOX / "cluster.py"), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=plain_environment(),
+    )
+    if done.returncode:
+        raise Failure(f"`cluster.py {' '.join(arguments)}` failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def recorded() -> list[Process]:
@@ -134,28 +159,28 @@ def recorded() -> list[Process]:
 def named(name: str) -> Process:
     parts = {process.name: process for process in recorded()}
     if name not in parts:
-        raise Failure(f"there is no part `{name}`; there are {', '.join(sorted(parts))}")
+        raise Failure(f"unknown part `{name}`; fix: choose one of {', '.join(sorted(parts))}")
     return parts[name]
 
 
-def start_again(process: Process) -> None:
-    """Starts a part that was stopped, as it was started before."""
+def restart(process: Process) -> None:
+    """Starts a stopped part with its original arguments. Does nothing if it is running."""
     if not process.alive:
         spawn(process.name, **process.call, stop_signal=signal.Signals(process.stop_signal))
 
 
-def ready(process: Process, condition, what: str, seconds: float = 40) -> None:
-    """Waits until a program does its work; that it ended is known at once."""
+def wait_ready(process: Process, condition, what: str, seconds: float = 40) -> None:
+    """Waits until `condition` holds. Fails immediately if the process ends; `what` reads "the registry to answer"."""
 
-    def look() -> bool:
+    def poll() -> bool:
         if closing.is_set():
-            raise GivenUp(f"`up` was given up while {what} was waited for")
+            raise GivenUp(f"stopped waiting for {what}, because `up` is stopping")
         if not process.alive:
-            raise Failure(f"`{process.name}` ended before {what}")
+            raise Failure(f"`{process.name}` ended while `up` waited for {what}")
         return condition()
 
     try:
-        wait_until(look, what, seconds)
+        wait_until(poll, what, seconds)
     except GivenUp:
         raise
     except Failure as failure:
@@ -163,8 +188,9 @@ def ready(process: Process, condition, what: str, seconds: float = 40) -> None:
 
 
 def stop(processes: Iterable[Process], patience: float = 5) -> None:
-    """Ends programs and all of their sessions: first as each likes it, after `patience` seconds by force."""
+    """Stops parts and everything in their sessions: each by its own stop signal, after `patience` seconds by SIGKILL."""
     processes = list(processes)
+    # A part leads its session, so its process id is the session's id. Children that outlive it are still found by that id.
     sessions = {process.pid for process in processes if process.alive}
     for process in processes:
         if process.alive:
@@ -176,17 +202,21 @@ def stop(processes: Iterable[Process], patience: float = 5) -> None:
 
 
 def sweep() -> None:
-    """Ends what carries the mark of this sandbox and is in no record: left by an `up` that was killed."""
+    """Kills processes that carry this sandbox's mark but have no record: leftovers of an `up` that was killed."""
     _kill(_marked)
 
 
 def _kill(listed) -> None:
+    """Sends SIGKILL to the listed processes until none remains. The list is read each time: they may have forked."""
     deadline = time.monotonic() + 5
     while pids := [pid for pid in listed() if _stat(pid)]:
         for pid in pids:
             _signal(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise Failure(f"processes {pids} do not end, not even when killed: they wait for the kernel")
+            raise Failure(
+                f"processes {pids} do not end after SIGKILL, because they are blocked in the kernel; "
+                "fix: run `sandbox down` again later, or restart the machine"
+            )
         time.sleep(0.05)
 
 
@@ -194,6 +224,7 @@ def _signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
+        # It ended between the check and the signal, which is what the caller wants.
         pass
 
 
@@ -202,7 +233,7 @@ def _all() -> list[int]:
 
 
 def _in_sessions(sessions: set[int]) -> list[int]:
-    """The session is the fourth field after the name: it stays when its leader ends."""
+    """Processes by session id, field 3 of `_stat` (state, ppid, pgrp, session). It outlives the session's leader."""
     return [pid for pid in _all() if (fields := _stat(pid)) and int(fields[3]) in sessions] if sessions else []
 
 
@@ -214,5 +245,6 @@ def _marked() -> list[int]:
             if any(entry.startswith(mark) for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
                 found.append(pid)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
+            # It ended meanwhile, or its environment may not be read. In both cases it is not one of the sandbox's.
             pass
     return found

@@ -1,4 +1,7 @@
-"""Image registries: one a region for ECR, and one with the add-ons' images and charts."""
+"""Image registries: one per region as its ECR, and one with the add-ons' images and charts.
+
+ECR's user is AWS, its password is created at `up`; `aws/images.py` reads it and the registry's storage.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ import processes
 def _serve(
     name: str, folder: Path, storage: Path, address: str, *, htpasswd: Path | None = None, read_only: bool = False
 ) -> None:
-    """Starts a registry over a folder and waits until it answers over TLS."""
+    """Starts a registry whose images are in `storage`, and waits until it answers over TLS."""
     folder.mkdir(parents=True, exist_ok=True)
     host, _ = address.rsplit(":", 1)
     certificate, key = ca.server(folder / f"{name}-server", name, (host,))
@@ -28,7 +31,7 @@ def _serve(
         "storage": {
             "filesystem": {"rootdirectory": str(storage)},
             "delete": {"enabled": not read_only},
-            # Images are deleted in the storage as well: nothing may be remembered.
+            # No cache (`cache` is not set): aws/images.py deletes images in the storage, behind the registry's back.
             "maintenance": {"uploadpurging": {"enabled": False}, "readonly": {"enabled": read_only}},
         },
         "http": {
@@ -43,7 +46,9 @@ def _serve(
     file = folder / f"{name}.yml"
     file.write_text(json.dumps(configuration))
     process = processes.spawn(name, ["docker-registry", "serve", str(file)])
-    processes.ready(process, lambda: _answers(address, 401 if htpasswd else 200), f"the registry at {address} answers")
+    processes.wait_ready(
+        process, lambda: _answers(address, 401 if htpasswd else 200), f"the registry at {address} to answer"
+    )
 
 
 def _answers(address: str, status: int) -> bool:
@@ -61,7 +66,7 @@ def _answers(address: str, status: int) -> bool:
 
 
 def addons() -> None:
-    """The tool folder's images and charts, for anybody to read."""
+    """Serves the tool folder's images and charts, read-only and without a password."""
     folder = places.state() / "addon-registry"
     _serve(
         "addon-registry",
@@ -77,7 +82,7 @@ def password(region: places.Region) -> Path:
 
 
 def ecr(region: places.Region) -> None:
-    """A region's registry, with a password of its own for the user AWS."""
+    """Starts a region's registry with a new password for the user AWS."""
     folder = places.state() / "ecr"
     folder.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_urlsafe(48)
@@ -89,7 +94,7 @@ def ecr(region: places.Region) -> None:
 
 
 def _bcrypt(secret: str) -> str:
-    """The registry takes nothing else. bcrypt reads 72 bytes at most."""
+    """The only hash that docker-registry accepts. bcrypt ignores everything after 72 bytes, hence the assertion."""
     assert len(secret) <= 72
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,9 +1,18 @@
-"""`sandbox up`: everything at once, each part as soon as what it needs is there."""
+"""`sandbox up`: starts all parts concurrently, each as soon as the parts it depends on are ready.
+
+1. Take the machine's lock. If the sandbox is already up, print that and stop.
+2. Remove the leftovers of an earlier sandbox (`stop.everything`).
+3. Create the state folder, claim the machine, copy the certificate authority.
+4. Start the parts as a graph: `_Parts.add(name, task, *after)`. A task starts when all parts in `after` have succeeded.
+5. Write `up.json` last. Its existence means that every part was started.
+
+Invariants: a failure or interruption anywhere removes everything again; no process starts once `processes.closing` is
+set; the reported failure is the original one, not the parts that gave up because of it.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 import urllib.request
@@ -28,29 +37,32 @@ NO_CLUSTERS = "PAYDEPLOY_SANDBOX_NO_CLUSTERS"
 
 def up(*, image: bool) -> int:
     with state.alone():
-        verdict, lines = state.look()
-        if verdict == state.UP:
+        status, lines = state.check()
+        if status == state.UP:
             print(lines[-1])
             return 0
         if image:
             workspace.require_binary()
-        began = time.monotonic()
+        started_at = time.monotonic()
         stop.everything()
         try:
             _start(image)
         except BaseException:
-            print("sandbox: taking down what was started", file=sys.stderr)
+            # BaseException: an interrupt (KeyboardInterrupt) must not leave processes behind either.
+            print("sandbox: stopping the parts that were started", file=sys.stderr)
             stop.everything()
             raise
-        print(f"up in {time.monotonic() - began:.0f} s: state in {places.state()}")
+        print(f"up in {time.monotonic() - started_at:.0f} s: state in {places.state()}")
         print('next: eval "$(tests/sandbox/sandbox env)" && cd "$PAYDEPLOY_WORKSPACE"')
     return 0
 
 
 class _Parts:
-    """Tasks side by side, each after those it names; the first failure is the one that is told."""
+    """Tasks that run concurrently, each after the tasks it names. `finish` raises the first real failure."""
 
     def __init__(self) -> None:
+        # Tasks block a worker while they wait for others. They are added in dependency order, so with fewer workers than
+        # tasks the ones that others wait for still start first.
         self.pool = ThreadPoolExecutor(16)
         self.futures: dict[str, Future] = {}
         self.took: dict[str, float] = {}
@@ -61,9 +73,9 @@ class _Parts:
         def run() -> None:
             for future in needed:
                 future.result()
-            began = time.monotonic()
+            started_at = time.monotonic()
             task()
-            self.took[name] = time.monotonic() - began
+            self.took[name] = time.monotonic() - started_at
 
         self.futures[name] = self.pool.submit(run)
 
@@ -71,10 +83,12 @@ class _Parts:
         try:
             wait(self.futures.values(), return_when=FIRST_EXCEPTION)
         finally:
-            # Nothing may start behind the back of whoever cleans up.
+            # After a failure or an interrupt, no part may start any more: it would run after the clean-up.
             if any(not future.done() or future.exception() for future in self.futures.values()):
                 processes.closing.set()
             self.pool.shutdown(cancel_futures=True)
+        # `add` order is dependency order, so the first failure found here is a cause, not a consequence. GivenUp is
+        # skipped: it only says that another part failed.
         for name, future in self.futures.items():
             error = None if future.cancelled() else future.exception()
             if isinstance(error, Failure) and not isinstance(error, processes.GivenUp):
@@ -86,7 +100,7 @@ class _Parts:
 def _start(image: bool) -> None:
     simulated = os.environ.get(NO_CLUSTERS) == "1"
     places.state().mkdir(parents=True)
-    # the databases' user passes through here
+    # The user `postgres` must be able to traverse the state folder to reach its data.
     places.state().chmod(0o755)
     state.claim()
     ca.prepare()
@@ -116,25 +130,12 @@ def _start(image: bool) -> None:
 
 
 def _network(region: places.Region, simulated: bool) -> None:
-    """The region's link, made by the clusters' tool; without clusters its addresses alone."""
+    """Creates the region's link with `cluster.py`. With simulated clusters, only adds its addresses to the host."""
     if simulated:
         for address in (region.host, region.proxy):
             network.run("ip", "address", "replace", f"{address}/24", "dev", places.HOST_INTERFACE)
         return
-    tool([sys.executable, str(places.SANDBOX / "cluster.py"), "prepare", region.name], seconds=60)
-
-
-def tool(argv: list[str], *, seconds: float) -> None:
-    done = subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env=processes.plain_environment(),
-    )
-    if done.returncode:
-        raise Failure(f"`{' '.join(argv[1:])}` failed: {done.stderr.strip() or done.stdout.strip()}")
+    processes.run_cluster_tool("prepare", region.name)
 
 
 def _aws(simulated: bool) -> None:
@@ -151,7 +152,8 @@ def _aws(simulated: bool) -> None:
     argv += ["--simulate", "clusters"] if simulated else []
     environment = {"PYTHONPATH": str(places.SANDBOX), "PYTHONDONTWRITEBYTECODE": "1"}
     process = processes.spawn("aws", argv, environment=environment)
-    processes.ready(process, _aws_answers, "the AWS stand-in answers", 60)
+    # Importing moto and loading the managed IAM policies takes most of this time.
+    processes.wait_ready(process, _aws_answers, "the simulated AWS to answer", 60)
 
 
 def _aws_answers() -> bool:
@@ -164,4 +166,6 @@ def _aws_answers() -> bool:
 
 def _irsa() -> None:
     process = processes.spawn("irsa", [sys.executable, str(places.SANDBOX / "irsa.py"), "serve"])
-    processes.ready(process, lambda: "listening" in processes.last_lines("irsa"), "the pod identity webhook listens")
+    processes.wait_ready(
+        process, lambda: "listening" in processes.last_lines("irsa"), "the pod identity webhook to listen"
+    )

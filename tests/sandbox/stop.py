@@ -1,10 +1,17 @@
-"""`sandbox down`: ends what runs and takes away what it left, whole or half-made, of this boot or of one before."""
+"""`sandbox down`: stops all processes and removes their leftovers, complete or partial, of this boot or an earlier one.
+
+1. Stop the simulated AWS first: it is the only part that starts others (clusters and nodes).
+2. Stop the recorded processes and release the regions, concurrently.
+3. Kill unrecorded processes that carry the sandbox's mark, remove what the container engine left, delete the interface.
+4. Only if all of that succeeded, delete the state folder and release the machine.
+
+Invariants: a step that fails does not prevent the next one; after a failure the records stay, so the next `down`
+continues from them; running it twice is safe.
+"""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,22 +21,21 @@ import places
 import processes
 import state
 from region import REGIONS
-from waiting import Failure
 
 
 def down() -> int:
     with state.alone():
-        there = places.state().exists()
-        began = time.monotonic()
+        existed = places.state().exists()
+        started_at = time.monotonic()
         everything()
-        print(f"down in {time.monotonic() - began:.0f} s" if there else "not up")
+        print(f"down in {time.monotonic() - started_at:.0f} s" if existed else "not up")
     return 0
 
 
 def everything() -> None:
-    """Leaves no process, mount, interface, cgroup or file of the sandbox; what one step cannot do does not stop the next."""
+    """Leaves no process, mount, interface, cgroup or file of the sandbox. Raises the first failure, after all steps."""
     running = processes.recorded()
-    # First the one that could start more.
+    # First the part that could start more processes. It has nothing to save, so it gets one second.
     processes.stop([process for process in running if process.name == "aws"], patience=1)
     failures = []
     with ThreadPoolExecutor() as pool:
@@ -42,23 +48,18 @@ def everything() -> None:
             failures.append(error)
     failures = [failure for failure in failures if failure]
     if failures:
-        # The records stay: the next `down` goes on from them.
+        # The records stay, so that the next `down` continues from them.
         raise failures[0]
     _remove()
     state.release()
 
 
 def _release(region: places.Region) -> None:
-    """Only where something of the region is: the clusters' tool looks at the whole machine."""
+    """Skips a region that has neither files nor a link: `cluster.py release` would search all processes for nothing."""
     if not (places.state() / region.name).exists() and not network.exists(REGIONS[region.name].interface):
         return
     places.state().mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, str(places.SANDBOX / "cluster.py"), "release", region.name]
-    done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=processes.plain_environment()
-    )
-    if done.returncode:
-        raise Failure(f"`cluster.py release {region.name}` failed: {done.stderr.strip()}")
+    processes.run_cluster_tool("release", region.name)
 
 
 def _unlink_host() -> None:
@@ -67,7 +68,7 @@ def _unlink_host() -> None:
 
 
 def _remove() -> None:
-    """A container engine's folders go away a moment after their last user."""
+    """Retries, because the kernel may keep a container engine's folders busy for a moment after its last process."""
     for attempt in range(3):
         shutil.rmtree(places.state(), ignore_errors=attempt < 2)
         if not places.state().exists():

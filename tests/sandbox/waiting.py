@@ -1,4 +1,4 @@
-"""Waiting on a condition, always with a deadline, and one lock a subject."""
+"""Waiting for a condition, always with a deadline, and file locks between processes."""
 import contextlib
 import fcntl
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class Failure(Exception):
-    """An error that the user can act on: its text names the place and the remedy."""
+    """An error that the user can act on. Its message names the place and, where there is one, the fix."""
 
 
 def wait_until(condition, what: str, seconds: float, interval: float = 0.05):
-    """Returns the first true value of `condition`; after `seconds`, fails and says what was waited for."""
+    """Returns the first truthy value of `condition`. Raises Failure, which names `what`, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -24,7 +24,11 @@ def wait_until(condition, what: str, seconds: float, interval: float = 0.05):
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False, seconds: float = 180):
-    """Holds the lock file `path`. It may be deleted by its holder, so the file that was locked must still be the one in place."""
+    """Holds an exclusive (or shared) lock on the file `path`, which is created if it is missing.
+
+    A holder may delete the file (`cluster.py release` does). A waiter could then lock a deleted file while another
+    process locks the new one, so the lock counts only if `path` still is the file that was locked.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
 
@@ -35,11 +39,13 @@ def locked(path: Path, *, shared: bool = False, seconds: float = 180):
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor, True
         except (BlockingIOError, FileNotFoundError):
+            # Held by another process, or deleted since it was opened: `wait_until` retries.
             pass
         os.close(descriptor)
         return None
 
-    descriptor, _ = wait_until(take, f"the lock `{path}`, held by another call", seconds)
+    # `take` returns a tuple, because descriptor 0 alone would be falsy.
+    descriptor, _ = wait_until(take, f"the lock `{path}`, which another process holds", seconds)
     try:
         yield
     finally:

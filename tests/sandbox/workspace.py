@@ -1,4 +1,8 @@
-"""The folder where a user of the sandbox stands: this checkout as a team's repository would hold it, plus the overlay."""
+"""The workspace in which a user runs paydeploy: this checkout as a team's repository, with `overlay/` on top.
+
+It is one commit in a new repository, pushed to the sandbox's Git server. The same files give the same commit id, because
+author and dates are fixed.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from waiting import Failure
 
 OVERLAY = places.SANDBOX / "overlay"
 BINARY = "payment-api"
-# Where service/Dockerfile.prebuilt of the overlay takes it from.
+# The path that the overlay's service/Dockerfile.prebuilt copies.
 BINARY_TARGET = Path("service") / "prebuilt" / BINARY
-# The chart trusts RDS's authorities by this file; the sandbox's databases have certificates of its own authority.
+# The chart's RDS CA bundle. The sandbox's authority is appended, because it signs the databases' certificates here.
 DATABASE_AUTHORITIES = Path("charts") / "payment-latency-api" / "files" / "rds-ca-bundle.pem"
 AUTHOR = {
     f"GIT_{who}_{what}": value
@@ -29,11 +33,11 @@ def folder() -> Path:
 
 
 def binary() -> Path | None:
-    """The payment API, static: named by PAYDEPLOY_PREBUILT, or the newest build for a target of its own."""
+    """The static payment API binary: the one that PAYDEPLOY_PREBUILT names, otherwise the newest in the target folder."""
     named = os.environ.get("PAYDEPLOY_PREBUILT")
     if named:
         if not Path(named).is_file():
-            raise Failure(f"PAYDEPLOY_PREBUILT names `{named}`, which is no file")
+            raise Failure(f"PAYDEPLOY_PREBUILT names `{named}`, which is not a file")
         return Path(named)
     target = Path(os.environ.get("CARGO_TARGET_DIR") or places.CHECKOUT / "target")
     built = [path for pattern in ("static/*", "*") for path in target.glob(f"{pattern}/release/{BINARY}")]
@@ -43,18 +47,18 @@ def binary() -> Path | None:
 def require_binary() -> None:
     if binary() is None:
         raise Failure(
-            f"no prebuilt `{BINARY}`: build it by tests/prebuilt, name one by PAYDEPLOY_PREBUILT, "
-            f"or go on without the image by `--no-image`"
+            f"no prebuilt `{BINARY}` binary; fix: run tests/prebuilt, set PAYDEPLOY_PREBUILT to its path, "
+            f"or pass `--no-image`"
         )
 
 
 def create(*, image: bool) -> None:
-    """Copies, commits and pushes; the same files give the same commit."""
+    """Copies, commits and pushes. The same files give the same commit."""
     _copy()
     authorities = folder() / DATABASE_AUTHORITIES
     if authorities.exists():
         with authorities.open("a") as out:
-            out.write(f"# The sandbox's own\n{ca.certificate().read_text()}")
+            out.write(f"# The sandbox's CA\n{ca.certificate().read_text()}")
     if image:
         source = binary()
         assert source
@@ -75,14 +79,14 @@ def create(*, image: bool) -> None:
         "gc.auto": "0",
     }.items():
         gitserver.git("config", key, value, directory=repository)
-    # Forced: what the checkout tracks stays tracked, whatever its .gitignore says of the binary.
+    # --force, so that every copied file is committed, also those that .gitignore excludes (the prebuilt binary).
     gitserver.git("add", "--all", "--force", directory=repository)
     gitserver.git("commit", "--quiet", "--message=The sandbox's workspace", directory=repository, environment=AUTHOR)
     gitserver.git("push", "--quiet", "--set-upstream", "origin", "main", directory=repository)
 
 
 def _copy() -> None:
-    """The checkout's tracked files as they are now, then the overlay over them."""
+    """Copies the checkout's tracked files with their uncommitted changes, then the overlay over them."""
     listed = gitserver.git("ls-files", "-z", directory=places.CHECKOUT).decode().split("\0")
     for name in filter(None, listed):
         _copy_one(places.CHECKOUT / name, folder() / name)
@@ -92,6 +96,7 @@ def _copy() -> None:
 
 
 def _copy_one(source: Path, target: Path) -> None:
+    # A tracked file may be deleted in the working tree.
     if not source.is_symlink() and not source.is_file():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
