@@ -1,8 +1,8 @@
-"""A control group root for each node.
+"""A cgroup root per node.
 
-Two kubelets under one root take each other's pods for orphans and kill them, so each gets a root of its own, named
-after its region and number. With cgroup v1 that is a directory in every hierarchy; with cgroup v2 one directory that
-passes on the controllers, because the kubelet refuses a root that lacks one it knows and the machine has.
+Two kubelets under one root would take each other's pods for orphans and kill them, so each gets its own root, named after
+its region and number. With cgroup v1 this is a directory in every hierarchy. With cgroup v2 it is one directory to which
+the controllers are delegated, because the kubelet rejects a root without a controller that the machine has.
 """
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def create(name: str) -> None:
         return
     for hierarchy in _hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)
-    # a cpuset group starts without processors and memory nodes, and takes no process until it has some
+    # A new cpuset has no CPUs and memory nodes, and rejects processes until it has both.
     for setting in ("cpuset.cpus", "cpuset.mems"):
         whole = ROOT / "cpuset" / setting
         if whole.exists():
@@ -35,10 +35,13 @@ def create(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Removes the root and every group below it; their processes must have ended."""
+    """Removes the root and every cgroup below it. Their processes must have ended.
+
+    The kernel releases a cgroup shortly after its last process has ended, hence the wait of up to 10 s.
+    """
     for hierarchy in _hierarchies():
         top = hierarchy / name
-        wait_until(lambda: _prune(top), f"the control group `{top}` to be empty", 10)
+        wait_until(lambda: _prune(top), f"the cgroup `{top}` to be empty", 10)
 
 
 def names(region: str) -> set[str]:
@@ -52,7 +55,7 @@ def unified() -> bool:
 def _hierarchies() -> list[Path]:
     if unified():
         return [ROOT]
-    # two names of one hierarchy (cpu and cpu,cpuacct) are links to one directory
+    # Aliases of a hierarchy (cpu for cpu,cpuacct) are symbolic links.
     return [path for path in sorted(ROOT.iterdir()) if path.is_dir() and not path.is_symlink() and (path / "cgroup.procs").exists()]
 
 
@@ -61,8 +64,9 @@ def _delegate(group: Path, controllers: str) -> None:
         (group / "cgroup.subtree_control").write_text(controllers)
     except OSError as error:
         raise Failure(
-            f"cannot pass on the controllers `{controllers}` of `{group}`: {error.strerror}; processes in that group "
-            "forbid it: run the sandbox on the machine itself, not in a container without a control group of its own") from error
+            f"failed to delegate the controllers `{controllers}` of `{group}`: {error.strerror} (a cgroup that contains "
+            "processes cannot delegate); fix: run the sandbox on the machine itself, not in a container without its own "
+            "cgroup") from error
 
 
 def _prune(top: Path) -> bool:
@@ -70,5 +74,6 @@ def _prune(top: Path) -> bool:
         try:
             os.rmdir(directory)
         except OSError:
+            # Still busy, or a child is: the caller retries.
             pass
     return not top.exists()

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""The Kubernetes cluster of a region of the sandbox, piece by piece as EKS makes it.
+"""Create and delete the Kubernetes cluster of one region, in the same pieces as EKS.
 
-  cluster.py prepare REGION                          at `sandbox up`: namespaces, link, addresses
-  cluster.py create REGION --name EKS --issuer URL   a control plane; returns when its API answers
+  cluster.py prepare REGION                          `sandbox up`: create namespaces, link and addresses
+  cluster.py create REGION --name EKS --issuer URL   create the control plane; returns when its API answers
   cluster.py node-add REGION GROUP [--labels k=v,..] [--taints k=v:Effect,..]     returns when the node is Ready
   cluster.py node-remove REGION GROUP
-  cluster.py delete REGION                           no control plane, no nodes, no data; the API refuses connections
-  cluster.py release REGION                          at `sandbox down`: nothing is left of the region
+  cluster.py delete REGION                           delete control plane, nodes and data
+  cluster.py release REGION                          `sandbox down`: remove everything of the region
+  cluster.py exec [--node GROUP] REGION COMMAND..    run a command in the namespaces of a region or node, for debugging
 
-Each can be called again at any time, and after a call that was killed: it looks at what is there and goes on. Calls
-for different regions and for different node groups run side by side.
-Also `cluster.py exec [--node GROUP] REGION COMMAND..`: runs a command in a region's or a node's namespaces, to look around.
+Every command can be repeated at any time, also after a call that was killed: it continues from the existing resources.
+Calls for different regions, and for different node groups of one region, can run concurrently.
+
+Locks: `create`, `delete`, `prepare` and `release` hold the region's lock exclusively; `node-add` and `node-remove` hold it
+shared, and the lock of their node exclusively.
 """
 import argparse
 import os
@@ -31,15 +34,15 @@ def prepare(region: Region, options: argparse.Namespace) -> None:
     inside = region_namespace(region)
     with locked(region.lock):
         if inside.pid() is None:
-            known = region.directory.exists()
+            existed = region.directory.exists()
             clear(region, inside)
-            if known:
-                # the kernel takes a dead namespace's links away in its own time
+            if existed:
+                # The kernel removes the links of a dead namespace only after some time.
                 network.disconnect_region(region)
             elif network.exists(region.interface):
                 raise Failure(
-                    f"interface `{region.interface}` belongs to a sandbox whose state is not in `{places.state()}`: set "
-                    f"PAYDEPLOY_SANDBOX to its folder and take it down, or restart the machine")
+                    f"interface `{region.interface}` belongs to a sandbox whose state is not in `{places.state()}`; fix: "
+                    f"set PAYDEPLOY_SANDBOX to its folder and run `sandbox down`, or restart the machine")
             inside.create(region.logs / "supervisor.log")
         network.prepare_host()
         network.connect_region(region, inside)
@@ -47,7 +50,7 @@ def prepare(region: Region, options: argparse.Namespace) -> None:
 
 def release(region: Region, options: argparse.Namespace) -> None:
     inside = region_namespace(region)
-    # whoever works on the region holds its lock: without the region they fail, and give it up at once
+    # Before taking the lock: calls that hold it fail as soon as the region's processes are dead, and release it.
     inside.kill()
     with locked(region.lock):
         clear(region, inside)
@@ -57,7 +60,7 @@ def release(region: Region, options: argparse.Namespace) -> None:
 
 
 def clear(region: Region, inside: Namespace) -> None:
-    """Ends all there is of the region, whole or half-made, and its data."""
+    """Stops everything in the region and deletes its data, complete or partial."""
     inside.kill()
     for node in nodes.nodes(region):
         node.remove(inside)
@@ -70,6 +73,7 @@ def create(region: Region, options: argparse.Namespace) -> None:
     inside = region_namespace(region)
     with locked(region.lock):
         require(region, inside)
+        # Written last, so that a cluster whose creation was interrupted is deleted and created again.
         identity = region.directory / "cluster"
         wanted = f"{options.name}\n{options.issuer}\n"
         if controlplane.running(inside) and identity.exists() and identity.read_text() == wanted:
@@ -100,7 +104,7 @@ def node_add(region: Region, options: argparse.Namespace) -> None:
     with locked(region.lock, shared=True):
         require(region, inside)
         if not (region.directory / "cluster").exists():
-            raise Failure(f"region `{region.name}` has no cluster: create it first")
+            raise Failure(f"region `{region.name}` has no cluster; fix: run `cluster.py create` first")
         node = nodes.claim(region, shape)
         with locked(region.directory / f"node-{node.number}.lock"):
             if not (node.running() and node.shape() == shape):
@@ -123,7 +127,7 @@ def node_remove(region: Region, options: argparse.Namespace) -> None:
 
 
 def end_node(region: Region, inside: Namespace, node: nodes.Node) -> None:
-    """Kills the node and takes it out of its cluster, which would keep it, and its pods, for minutes more."""
+    """Kills the node and deletes its Node object. Otherwise the cluster would keep it and its pods for minutes."""
     node.namespace.kill()
     if inside.pid() is not None and controlplane.running(inside):
         controlplane.kubectl(region, "delete", "node", node.name, "--ignore-not-found", "--wait=false")
@@ -138,7 +142,7 @@ def execute(region: Region, options: argparse.Namespace) -> None:
         space = node.namespace
     pid = space.pid()
     if pid is None:
-        raise Failure(f"nothing runs in `{space.path.parent}`")
+        raise Failure(f"no process is running in the namespaces of `{space.path.parent}`")
     os.execvp("nsenter", ["nsenter", "--target", str(pid), "--mount", "--net", "--pid", "--", *options.command])
 
 
@@ -148,7 +152,7 @@ def region_namespace(region: Region) -> Namespace:
 
 def require(region: Region, inside: Namespace) -> None:
     if inside.pid() is None:
-        raise Failure(f"region `{region.name}` is not prepared: `sandbox up` does that")
+        raise Failure(f"region `{region.name}` is not prepared; fix: run `sandbox up`")
 
 
 def parse() -> argparse.Namespace:
@@ -164,8 +168,8 @@ def parse() -> argparse.Namespace:
     command("prepare", prepare)
     command("release", release)
     created = command("create", create)
-    created.add_argument("--name", required=True, help="the EKS cluster's name")
-    created.add_argument("--issuer", required=True, help="the URL in its service account tokens")
+    created.add_argument("--name", required=True, help="Name of the EKS cluster")
+    created.add_argument("--issuer", required=True, help="Issuer URL of its service account tokens")
     command("delete", delete)
     added = command("node-add", node_add)
     added.add_argument("group")
@@ -181,7 +185,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     if os.geteuid() != 0:
-        sys.exit("cluster.py: namespaces and links need root")
+        sys.exit("cluster.py: namespaces and links require root")
     try:
         options.function(REGIONS[options.region], options)
     except Failure as error:

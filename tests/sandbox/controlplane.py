@@ -1,11 +1,16 @@
-"""A region's control plane: etcd, API server, controller manager, scheduler, and what EKS puts into a new cluster.
+"""A region's control plane: etcd, API server, controller manager, scheduler, and what EKS installs in a new cluster.
+
+1. Create keys, certificates, static tokens and kubeconfigs.
+2. Start etcd and the API server, wait until the API server is ready.
+3. Start the controller manager and the scheduler.
+4. Apply what a new EKS cluster contains: kube-proxy's role, CoreDNS, the pod identity webhook.
 
 Choices that are not obvious:
-- the API server asks the AWS stand-in about every token it does not know itself, as EKS asks its authenticator; its
-  answers are kept for seconds, not for the default two minutes, so that an access entry counts soon after it was made;
-- webhooks and aggregated APIs run in pods, so requests go to endpoints (`enable-aggregator-routing`), because no
-  kube-proxy serves the control plane's namespace;
-- etcd does not wait for the disk: a cluster of the sandbox never outlives the machine's boot.
+- The API server sends every token that it does not know to the simulated AWS, as EKS does with its authenticator. It
+  caches the answers for 10 s instead of the default two minutes, so that a new access entry takes effect soon.
+- Webhooks and aggregated APIs run in pods. Requests go to their endpoints directly (`enable-aggregator-routing`), because
+  no kube-proxy serves the control plane's namespace.
+- etcd does not sync to disk: a cluster of the sandbox never outlives the machine's boot.
 """
 import base64
 import shutil
@@ -27,25 +32,25 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 
 
 def create(region: Region, inside: Namespace, eks_name: str, issuer: str) -> None:
-    """Starts an empty cluster and returns when its API answers and holds what a new EKS cluster holds."""
+    """Starts an empty cluster. Returns when its API answers and it contains what a new EKS cluster contains."""
     sandbox_authority = places.state() / "ca" / "ca.crt"
     if not sandbox_authority.exists():
-        raise Failure(f"no certificate authority at `{sandbox_authority}`: `sandbox up` makes it")
-    _make_identity(region, eks_name)
+        raise Failure(f"no certificate authority at `{sandbox_authority}`; fix: run `sandbox up`, which creates it")
+    _create_identity(region, eks_name)
     for name, argv in _programs(region, issuer).items():
         inside.start(name, argv, region.logs / f"{name}.log")
         if name == "kube-apiserver":
             _wait_ready(region, inside)
-    _fill(region, sandbox_authority)
+    _apply_manifests(region, sandbox_authority)
 
 
 def stop(inside: Namespace) -> None:
-    """Kills the programs: what they would still save is about to be deleted."""
+    """Kills the programs. A graceful shutdown would only save data that is about to be deleted."""
     inside.kill_programs(*reversed(PROGRAMS))
 
 
 def forget(region: Region) -> None:
-    """Removes everything that was the cluster's but its logs; its programs must have ended."""
+    """Deletes all files of the cluster except its logs. Its programs must have ended."""
     for directory in (region.directory / "etcd", region.directory / "kubectl", region.directory / "volume-plugins", region.pki):
         shutil.rmtree(directory, ignore_errors=True)
     region.admin_kubeconfig.unlink(missing_ok=True)
@@ -57,7 +62,7 @@ def running(inside: Namespace) -> bool:
 
 
 def answers(region: Region) -> bool:
-    """Whether the API server says that it is ready."""
+    """Whether the API server reports itself ready."""
     try:
         return kubeapi.get(region, "/readyz")[0] == 200
     except OSError:
@@ -69,19 +74,19 @@ def kubectl(region: Region, *arguments: str, given: str | None = None, seconds: 
                *arguments, given=given, seconds=seconds)
 
 
-def _make_identity(region: Region, eks_name: str) -> None:
+def _create_identity(region: Region, eks_name: str) -> None:
     region.pki.mkdir(mode=0o700, parents=True)
-    pki.make_authority(region.pki, f"{eks_name}-ca")
-    # an authority of its own: whoever it signed may name any user to an aggregated API
+    pki.create_authority(region.pki, f"{eks_name}-ca")
+    # A separate authority, because a client with one of its certificates may claim to be any user to an aggregated API.
     (region.pki / "front-proxy").mkdir()
-    pki.make_authority(region.pki / "front-proxy", f"{eks_name}-front-proxy-ca")
+    pki.create_authority(region.pki / "front-proxy", f"{eks_name}-front-proxy-ca")
     pki.issue(region.pki / "front-proxy", region.pki / "front-proxy" / "client", FRONT_PROXY)
-    pki.make_token_key(region.pki / "sa.key")
+    pki.create_token_key(region.pki / "sa.key")
     pki.issue(region.pki, region.pki / "server", "kube-apiserver", hosts=(
         region.address, region.kubernetes_service, "127.0.0.1",
         "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"))
     pki.issue(region.pki, region.pki / "kubelet-client", "kube-apiserver-kubelet-client", organization="system:masters")
-    kubeconfig.make_users(region)
+    kubeconfig.create_users(region)
     kubeconfig.write_token_webhook(
         region.pki / "token-webhook.kubeconfig",
         f"http://{places.HOST}:{places.AWS_HTTP_PORT}/sandbox/token-review/{region.aws}/{eks_name}")
@@ -119,7 +124,7 @@ def _programs(region: Region, issuer: str) -> dict[str, list]:
             "--use-service-account-credentials=true", f"--service-account-private-key-file={own}/sa.key",
             f"--root-ca-file={own}/ca.crt", f"--cluster-signing-cert-file={own}/ca.crt",
             f"--cluster-signing-key-file={own}/ca.key", "--kube-api-qps=100", "--kube-api-burst=150", "--profiling=false",
-            # its default is a directory of the machine, which it would make
+            # The default is a directory of the machine, which it would create.
             f"--flex-volume-plugin-dir={region.directory}/volume-plugins",
         ],
         "kube-scheduler": [
@@ -138,7 +143,8 @@ def _wait_ready(region: Region, inside: Namespace) -> None:
     wait_until(ready, f"the API server {region.kubernetes} (log: {region.logs / 'kube-apiserver.log'})", 120, interval=0.2)
 
 
-def _fill(region: Region, sandbox_authority: Path) -> None:
+def _apply_manifests(region: Region, sandbox_authority: Path) -> None:
+    """Applies the manifests in the name of EKS's own field manager, so that they look as in a real cluster."""
     values = {
         "region": region.name, "aws_region": region.aws, "host": places.HOST, "database": region.host,
         "database_proxy": region.proxy, "dns": region.dns_service,

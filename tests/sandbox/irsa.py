@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""IAM roles for service accounts: the stand-in of amazon-eks-pod-identity-webhook, for both regions' API servers.
+"""IAM roles for service accounts (IRSA): stand-in for amazon-eks-pod-identity-webhook, for both regions' API servers.
 
-A pod whose service account has the annotation eks.amazonaws.com/role-arn gets a projected token for STS and the
-variables with which every AWS SDK finds role and token. Decisions are those of the original:
-- a container that has one of the role's variables already keeps both of them; so for the region's variables;
-- service account and pod may set the token's lifetime, the service account its audience and the STS endpoint's kind;
-- eks.amazonaws.com/skip-containers on the pod leaves containers out;
-- a service account that is not found leaves the pod as it is.
+A pod whose service account has the annotation eks.amazonaws.com/role-arn gets a projected token for STS, and the
+environment variables by which every AWS SDK finds the role and the token. The rules are those of the original:
+- A container that already has one of the role's variables gets neither of them. The same holds for the region's variables.
+- The service account and the pod can set the token's lifetime; the service account can also set its audience and whether
+  the regional STS endpoint is used.
+- The annotation eks.amazonaws.com/skip-containers on the pod excludes containers.
+- If the service account does not exist, the pod is left unchanged.
 
-usage: irsa.py serve      listens on https://10.89.0.1:5443, path /mutate/REGION, until it gets SIGTERM
+usage: irsa.py serve      listen on https://10.89.0.1:5443, path /mutate/REGION, until SIGTERM
 """
 import base64
 import copy
@@ -28,15 +29,17 @@ DOMAIN = "eks.amazonaws.com"
 VOLUME = "aws-iam-token"
 MOUNT_PATH = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 DEFAULT_AUDIENCE = "sts.amazonaws.com"
+# Seconds, as in the original: one day unless annotated, and never less than an hour.
 DEFAULT_EXPIRATION, SHORTEST_EXPIRATION = 86400, 3600
 ROLE_VARIABLES = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"}
 REGION_VARIABLES = {"AWS_REGION", "AWS_DEFAULT_REGION"}
 STS_VARIABLE = "AWS_STS_REGIONAL_ENDPOINTS"
+# Bytes. A review contains the whole pod, and etcd limits an object to 1.5 MiB.
 LARGEST_REVIEW = 8 * 1024 * 1024
 
 
 def patch(pod: dict, account: dict, aws_region: str) -> list[dict]:
-    """The JSON patch for a pod of this service account; empty where nothing is to be added."""
+    """The JSON patch for a pod of this service account. Empty if there is nothing to add."""
     annotations = account["metadata"].get("annotations") or {}
     role = annotations.get(f"{DOMAIN}/role-arn")
     if not role:
@@ -96,7 +99,7 @@ def _skipped(pod: dict) -> set[str]:
 
 
 def review(request: dict, region: Region) -> dict:
-    """The answer to an AdmissionReview's request."""
+    """The response to the request of an AdmissionReview."""
     answer = {"uid": request["uid"], "allowed": True}
     pod = request["object"]
     account = service_account(region, request["namespace"], pod["spec"].get("serviceAccountName") or "default")
@@ -118,7 +121,7 @@ def service_account(region: Region, namespace: str, name: str) -> dict | None:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # an API server that opens a connection and says nothing must not hold a thread for ever
+    # Seconds: a client that opens a connection and sends nothing must not occupy a thread permanently.
     timeout = 60
 
     def do_POST(self) -> None:
@@ -132,7 +135,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             request = json.loads(self.rfile.read(length))["request"]
             self._reply(200, {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": review(request, REGIONS[name])})
         except Exception as error:
-            # the API server then admits the pod without a role, as with EKS
+            # The webhook's failurePolicy is Ignore, so the API server admits the pod without a role, as on EKS.
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
             self._reply(500, {"error": str(error)})
 
@@ -160,7 +163,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.context = context
 
     def finish_request(self, request, client_address) -> None:
-        """The handshake belongs to the connection's thread: in the listener a silent client would stop them all."""
+        """Does the TLS handshake in the connection's thread. In the listener, a silent client would block all others."""
         request.settimeout(Handler.timeout)
         with self.context.wrap_socket(request, server_side=True) as connection:
             super().finish_request(connection, client_address)

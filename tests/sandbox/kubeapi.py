@@ -1,4 +1,4 @@
-"""One question at a time to a region's API server, as its administrator."""
+"""Single GET requests to a region's API server, as its administrator."""
 import base64
 import http.client
 import json
@@ -8,9 +8,10 @@ from region import Region
 
 
 def get(region: Region, path: str, seconds: float = 5) -> tuple[int, dict]:
-    """Status and body. The kubeconfig is read anew each time, for a new cluster has new keys.
+    """Returns the status and the JSON body ({} for other bodies).
 
-    Raises OSError if there is no cluster, or none that answers in time.
+    The kubeconfig is read at each call, because a recreated cluster has new keys. Raises OSError if there is no cluster or
+    it does not answer within `seconds`.
     """
     configuration = json.loads(region.admin_kubeconfig.read_text())
     authority = base64.b64decode(configuration["clusters"][0]["cluster"]["certificate-authority-data"]).decode()

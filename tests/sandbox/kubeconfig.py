@@ -1,4 +1,4 @@
-"""Who may call a region's API server from the sandbox itself: static tokens, and the kubeconfig of each."""
+"""Static tokens for the sandbox's own users of a region's API server, and a kubeconfig for each."""
 import base64
 import json
 import os
@@ -8,10 +8,10 @@ from pathlib import Path
 from region import NODE_NUMBERS, Region
 
 
-def make_users(region: Region) -> None:
-    """Writes the token file and one kubeconfig a user.
+def create_users(region: Region) -> None:
+    """Writes the token file and one kubeconfig per user.
 
-    The API server reads the token file once, at its start: the kubelet of every node that may come is in it.
+    The API server reads the token file only when it starts, so the file lists the kubelets of all nodes that may be added.
     """
     users = {
         "admin": ("sandbox-admin", "system:masters"),
@@ -34,7 +34,7 @@ def path_of(region: Region, user: str) -> Path:
 
 
 def write_token_webhook(path: Path, url: str) -> None:
-    """The API server's kubeconfig for the one who judges EKS tokens."""
+    """Writes the API server's kubeconfig for the token webhook, which authenticates EKS tokens."""
     path.write_text(json.dumps({
         "apiVersion": "v1", "kind": "Config", "current-context": "eks",
         "clusters": [{"name": "eks", "cluster": {"server": url}}],

@@ -1,7 +1,7 @@
-"""The outside of a supervisor: making one, starting and stopping programs in its namespaces, ending it with all it holds.
+"""The client side of `supervisor.py`: create namespaces, start and stop programs in them, and remove them as a whole.
 
-The socket is the only record. Who listens there is asked from the kernel, so no process number is ever stored, and none
-can be mistaken for another process that got the same number later.
+The socket is the only record. The kernel tells which process listens on it (SO_PEERCRED), so no process id is ever stored,
+and none can be mistaken for another process that received the same id later.
 """
 import json
 import os
@@ -17,7 +17,7 @@ import places
 from waiting import Failure, wait_until
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-# the kernel's limit for the path of a Unix socket, less the final zero
+# Bytes: the kernel's limit of 108 for the path of a Unix socket, less the final zero.
 LONGEST_SOCKET_PATH = 107
 
 
@@ -28,9 +28,9 @@ class Namespace:
         self.path = path
 
     def create(self, log: Path, *, inside: "Namespace | None" = None, hide=(), sysctls=()) -> None:
-        """Starts the supervisor; with `inside`, as a child of that one, so that it ends with it."""
+        """Starts the supervisor. With `inside`, it starts in that namespace's PID namespace and ends together with it."""
         if len(os.fsencode(self.path)) > LONGEST_SOCKET_PATH:
-            raise Failure(f"`{self.path}` is too long for a Unix socket: set PAYDEPLOY_SANDBOX to a shorter path")
+            raise Failure(f"`{self.path}` is too long for a Unix socket; fix: set PAYDEPLOY_SANDBOX to a shorter path")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
@@ -39,15 +39,15 @@ class Namespace:
         argv += [f"--keep={path}" for path in (places.state(), places.tools()) if path.exists()]
         argv += [f"--sysctl={setting}" for setting in sysctls]
         if inside is None:
-            made = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment())
-            if made.returncode != 0:
-                raise Failure(f"cannot make the namespaces of `{self.path.parent}`: {made.stderr.strip()}")
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment())
+            if done.returncode != 0:
+                raise Failure(f"failed to create the namespaces of `{self.path.parent}`: {done.stderr.strip()}")
         else:
-            inside.start("making " + self.path.parent.name, argv, log)
-            inside.finish("making " + self.path.parent.name, log, 20)
+            inside.start("create " + self.path.parent.name, argv, log)
+            inside.finish("create " + self.path.parent.name, log, 20)
 
     def pid(self) -> int | None:
-        """The supervisor's process number on the host."""
+        """The supervisor's process id on the host, or None if none is running."""
         try:
             with self._connect() as connection:
                 return peer(connection)
@@ -59,7 +59,7 @@ class Namespace:
                        "directory": str(directory or self.path.parent), "environment": environment()})
 
     def programs(self) -> dict[str, int | None]:
-        """Every program started here: its exit status, or None while it runs."""
+        """Every program started here, with its exit status, or None while it is running."""
         return self._request({"list": True})["programs"]
 
     def running(self, name: str) -> bool:
@@ -67,7 +67,7 @@ class Namespace:
         return name in programs and programs[name] is None
 
     def finish(self, name: str, log: Path, seconds: float) -> None:
-        """Waits for the end of a program that is to end with success."""
+        """Waits until a program has ended. Raises Failure unless it succeeded."""
         wait_until(lambda: not self.running(name), f"`{name}` to end (log: {log})", seconds)
         if status := self.programs()[name]:
             raise Failure(f"`{name}` failed with status {status}: {last_lines(log)}")
@@ -79,20 +79,20 @@ class Namespace:
             wait_until(lambda: not self.running(name), f"`{name}` to die", 10)
 
     def command(self, *argv: str) -> list[str]:
-        """The command that runs another in the network namespace alone, with the host's files and processes.
+        """The command line that runs `argv` in the network namespace only, with the host's files and processes.
 
-        Not `ip netns exec`, which would mount /sys anew, for that command, without control groups.
+        `ip netns exec` is not used, because it remounts /sys for the command, without the cgroup hierarchy.
         """
         pid = self.pid()
         if pid is None:
-            raise Failure(f"nothing runs behind `{self.path}`: start the sandbox again")
+            raise self._no_supervisor()
         return ["nsenter", "--target", str(pid), "--net", *argv]
 
     def run(self, *argv: str) -> str:
         return run(*self.command(*argv))
 
     def kill(self, seconds: float = 20) -> None:
-        """Ends the supervisor and thereby everything in its namespaces; returns when the last process is gone."""
+        """Kills the supervisor and thereby everything in its namespaces. Returns when the last process has ended."""
         process = self._process()
         if process is not None:
             try:
@@ -103,11 +103,11 @@ class Namespace:
             finally:
                 os.close(process)
             if not ended:
-                raise Failure(f"the processes behind `{self.path}` did not end within {seconds:g} s")
+                raise Failure(f"the processes in the namespaces of `{self.path.parent}` did not end within {seconds:g} s")
         self.path.unlink(missing_ok=True)
 
     def _process(self) -> int | None:
-        """A descriptor of the supervisor, which stays that process's even if its number is given to another."""
+        """A pidfd of the supervisor, which stays valid for that process even if its process id is reused."""
         try:
             with self._connect() as connection:
                 return os.pidfd_open(peer(connection))
@@ -115,12 +115,13 @@ class Namespace:
             return self._lost_process()
 
     def _lost_process(self) -> int | None:
-        """The same for a supervisor whose socket was deleted: somebody removed the state folder under a running sandbox."""
+        """The same for a supervisor without a socket: the state folder was deleted while the sandbox was running."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 process = os.pidfd_open(int(entry.name))
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
+                # The process ended between the listing and this line.
                 continue
             if os.fsencode(self.path) in words and os.fsencode(SUPERVISOR) in words:
                 return process
@@ -143,10 +144,13 @@ class Namespace:
                 connection.sendall(json.dumps(message).encode() + b"\n")
                 reply = json.loads(connection.makefile().readline() or "{}")
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise Failure(f"nothing runs behind `{self.path}`: start the sandbox again") from error
+            raise self._no_supervisor() from error
         if problem := reply.get("error"):
             raise Failure(problem)
         return reply
+
+    def _no_supervisor(self) -> Failure:
+        return Failure(f"no process is running in the namespaces of `{self.path.parent}`; fix: run `sandbox up` again")
 
 
 def peer(connection: socket.socket) -> int:
@@ -155,18 +159,18 @@ def peer(connection: socket.socket) -> int:
 
 
 def environment() -> dict[str, str]:
-    """What a program gets: no variable of the caller's, so no credentials and no proxy of theirs either."""
+    """A program's environment. It has none of the caller's variables, and so no credentials or proxy settings."""
     path = f"{places.tools() / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {"PATH": path, "HOME": str(places.state()), "LANG": "C.UTF-8"}
 
 
 def run(*argv: str, given: str | None = None, seconds: float = 60) -> str:
-    """Runs a command to its end and returns its output; a failure carries the command and what it said."""
+    """Runs a command to its end and returns its stdout. A Failure contains the command and its error output."""
     try:
         done = subprocess.run(argv, input=given, stdin=None if given is not None else subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=seconds, env=environment())
     except FileNotFoundError as error:
-        raise Failure(f"`{argv[0]}` is not installed: run tests/setup") from error
+        raise Failure(f"`{argv[0]}` is not installed; fix: run tests/setup") from error
     except subprocess.TimeoutExpired as error:
         raise Failure(f"`{' '.join(argv)}` did not end within {seconds:g} s") from error
     if done.returncode != 0:
@@ -178,4 +182,4 @@ def last_lines(log: Path, count: int = 5) -> str:
     try:
         return " | ".join(log.read_text(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
-        return "it left no log"
+        return "it wrote no log"

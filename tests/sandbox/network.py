@@ -5,10 +5,10 @@
     pd-REGION   10.89.N.1, .9 ──── eth0, node-1, node-2, .. ────────────── 10.64/10 via 10.89.N.2
                 10.9N/16 via 10.89.N.2                                    cni0, the pods: 10.9N.i.0/24
 
-The region's namespace routes between its nodes' pods and to the host side, as a VPC would. There is no default route,
-neither there nor on nodes nor in pods: what is not the sandbox's is unreachable at once, so nothing in a pod can
-reach the machine's network or a cloud's metadata, nor wait for them. (So the bridge plug-in's `isDefaultGateway` will
-not do: `isGateway` and a route.)
+The region's namespace routes between its nodes' pods and to the host, as a VPC would. There is no default route in the
+region, on nodes or in pods. Addresses outside the sandbox are therefore unreachable immediately: nothing in a pod can
+reach the machine's network or a cloud's metadata service, or hang while trying. (This is why the CNI bridge plug-in is
+configured with `isGateway` and one route instead of `isDefaultGateway`.)
 """
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ from namespace import Namespace, run
 from region import Region
 from waiting import Failure
 
-# 10.89 are the links, 10.91 and up the pods of the regions, 10.101 and up their services
+# 10.89 are the links, 10.91 and up the regions' pods, 10.101 and up their services.
 LINKS_AND_PODS = "10.88.0.0/13"
 SANDBOX_RANGE = "10.64.0.0/10"
 BRIDGE = "nodes"
@@ -26,11 +26,11 @@ FIREWALL_COMMENT = "paydeploy-sandbox"
 
 
 def prepare_host() -> None:
-    """The interface for what serves both regions, made by whoever comes first; and what nodes need of the kernel."""
+    """Creates the interface of the servers for both regions, and loads the kernel module that nodes need. Repeatable."""
     if not Path("/proc/sys/net/bridge").exists():
         run("modprobe", "br_netfilter")
     if not exists(places.HOST_INTERFACE):
-        # a bridge without ports holds an address as well, and every kernel that can run a node has bridges
+        # A bridge without ports, because every kernel that can run a node supports bridges (not so dummy interfaces).
         _tolerate("File exists", "ip", "link", "add", places.HOST_INTERFACE, "type", "bridge")
     run("ip", "address", "replace", f"{places.HOST}/24", "dev", places.HOST_INTERFACE)
     run("ip", "link", "set", places.HOST_INTERFACE, "up")
@@ -43,20 +43,22 @@ def connect_region(region: Region, inside: Namespace) -> None:
         run("ip", "address", "replace", f"{address}/24", "dev", region.interface)
     run("ip", "link", "set", region.interface, "up")
     run("ip", "route", "replace", region.pod_range, "via", region.address, "dev", region.interface)
-    # on this interface alone: the hub's pods reach the other region's API server, the machine becomes no router
+    # Forwarding on this interface only: the hub's pods must reach the other region's API server, but the machine must not
+    # become a router.
     _sysctl(f"net.ipv4.conf.{region.interface}.forwarding=1")
     _open_firewall(region)
 
     inside.run("ip", "link", "set", "lo", "up")
     if "nodes" not in inside.run("ip", "-o", "link"):
-        # left to itself a bridge takes the lowest of its ports' hardware addresses, so nodes that come and go would
-        # make the API server unreachable to whoever remembers the former one
+        # By default a bridge takes the lowest MAC address of its ports. Adding or removing a node could change it, and
+        # peers with the old address in their ARP cache could not reach the API server.
         inside.run("ip", "link", "add", BRIDGE, "address", f"02:70:64:00:00:{region.index:02x}", "type", "bridge")
     inside.run("ip", "link", "set", "eth0", "master", BRIDGE, "up")
     inside.run("ip", "address", "replace", f"{region.address}/24", "dev", BRIDGE)
     inside.run("ip", "link", "set", BRIDGE, "up")
     inside.run("ip", "route", "replace", LINKS_AND_PODS, "via", region.host)
-    # it sends packets back out of the link they came from; nobody is to be told a shorter way
+    # Packets between nodes leave by the link on which they arrived. Without this setting the kernel would send ICMP
+    # redirects for them.
     inside.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
                f"net.ipv4.conf.{BRIDGE}.send_redirects=0")
 
@@ -75,13 +77,15 @@ def connect_node(region: Region, number: int, inside: Namespace, node: Namespace
     node.run("ip", "address", "add", f"{region.node_address(number)}/24", "dev", "eth0")
     node.run("ip", "link", "set", "eth0", "up")
     node.run("ip", "route", "add", SANDBOX_RANGE, "via", region.address)
-    # a service's address is translated by rules that traffic between two pods of one bridge must pass as well
+    # Traffic between two pods on one bridge must pass iptables as well, because kube-proxy translates service addresses
+    # there.
     node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
     inside.run("ip", "route", "replace", region.node_pod_range(number), "via", region.node_address(number))
 
 
 def disconnect_node(region: Region, number: int, inside: Namespace) -> None:
-    """The kernel takes a link away some time after its namespace ended; a new node must not find it."""
+    """Removes a node's link and route. The kernel would remove the link as well, but only some time after the namespace
+    has ended, when a new node could already need the name."""
     if f"node-{number}@" in inside.run("ip", "-o", "link"):
         _tolerate("Cannot find device", *inside.command("ip", "link", "delete", f"node-{number}"))
     if region.node_pod_range(number) in inside.run("ip", "route"):
@@ -97,7 +101,7 @@ def _sysctl(*settings: str) -> None:
 
 
 def _tolerate(text: str, *command: str) -> None:
-    """Another call, or the end of a namespace, may have done it first."""
+    """Runs a command and ignores an error that contains `text`: another call, or the end of a namespace, was faster."""
     try:
         run(*command)
     except Failure as error:
@@ -112,7 +116,8 @@ def _firewall_rules(region: Region) -> dict[str, list[list[str]]]:
 
 
 def _open_firewall(region: Region) -> None:
-    """A container engine usually drops what is forwarded, a firewall what comes in. Only then are rules made."""
+    """Accepts the region's traffic where the default policy drops it: container engines do so for FORWARD, firewalls for
+    INPUT. Otherwise no rule is added."""
     for chain, rules in _firewall_rules(region).items():
         listed = subprocess.run(["iptables", "-S", chain], capture_output=True, text=True)
         if f"-P {chain} DROP" in listed.stdout:

@@ -1,8 +1,8 @@
-"""Nodes: each is a containerd, a kubelet and a kube-proxy in namespaces of their own below the region's.
+"""Nodes: each is a containerd, a kubelet and a kube-proxy in its own namespaces, nested in those of the region.
 
-So each has its own interface, rules, /run and process table, as a machine has, and ends with its first process: pods,
-shims and mounts go with it. A node stands for its whole node group. It is known by its number, which gives its
-addresses, its control groups and its directory; the group's name is in a note there.
+Like a machine, each node has its own interface, iptables rules, /run and process table. It ends with its init process,
+and its pods, shims and mounts with it. One node stands for its whole node group. It is identified by its number, which
+determines its addresses, cgroups and directory; a file there (NOTE) records the node group.
 """
 import hashlib
 import json
@@ -24,9 +24,9 @@ from waiting import Failure, locked, wait_until
 MANIFESTS = Path(__file__).with_name("manifests")
 NOTE = "node.json"
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
-# programs keep things at fixed places below these; each node sees empty ones
+# Programs keep files at fixed paths in these directories, so each node gets empty ones.
 PRIVATE_DIRECTORIES = ("/run", "/var/lib", "/var/log")
-# what the kubelet would set for the whole machine, with its values
+# Settings that the kubelet would change for the whole machine, with the values that it requires.
 KUBELET_SYSCTLS = (
     "vm.overcommit_memory=1", "vm.panic_on_oom=0", "kernel.panic=10", "kernel.panic_on_oops=1",
     "kernel.keys.root_maxkeys=1000000", "kernel.keys.root_maxbytes=25000000",
@@ -36,7 +36,7 @@ EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SC
 
 @dataclass(frozen=True)
 class Shape:
-    """What a node group asks of its node."""
+    """What a node group requires of its node."""
 
     group: str
     labels: dict[str, str]
@@ -44,18 +44,18 @@ class Shape:
 
     @classmethod
     def parse(cls, group: str, labels: str, taints: str) -> "Shape":
-        """From `k=v,..` and `k=v:Effect,..`; an effect may be written as EKS does or as Kubernetes does."""
+        """Parses `k=v,..` and `k=v:Effect,..`. The effect may have EKS's spelling or that of Kubernetes."""
         parsed = []
         for taint in filter(None, taints.split(",")):
             pair, _, effect = taint.rpartition(":")
             key, _, value = pair.partition("=")
             effect = EFFECTS.get(effect, effect)
             if not key or effect not in EFFECTS.values():
-                raise Failure(f"`{taint}` is no taint: write key=value:NoSchedule")
+                raise Failure(f"not a valid taint: `{taint}`; fix: use the form key=value:NoSchedule")
             parsed.append({"key": key, "value": value, "effect": effect})
         for label in filter(None, labels.split(",")):
             if "=" not in label:
-                raise Failure(f"`{label}` is no label: write key=value")
+                raise Failure(f"not a valid label: `{label}`; fix: use the form key=value")
         return cls(group, dict(label.split("=", 1) for label in filter(None, labels.split(","))), parsed)
 
 
@@ -106,12 +106,12 @@ class Node:
         self.namespace.start("kube-proxy", [
             "kube-proxy", f"--kubeconfig={kubeconfig.path_of(self.region, 'kube-proxy')}",
             f"--hostname-override={self.name}", "--proxy-mode=iptables", f"--cluster-cidr={self.region.pod_range}",
-            # the table's size is the machine's, not the node's
+            # The size of the connection tracking table belongs to the machine, not to the node: do not change it.
             "--conntrack-max-per-core=0",
         ], self.log("kube-proxy"))
 
     def wait_ready(self, seconds: float = 90) -> None:
-        """Waits until the API server holds the node as Ready."""
+        """Waits until the API server lists the node as Ready. Fails immediately if one of its programs has ended."""
         def ready() -> bool:
             for name, status in self.namespace.programs().items():
                 if status is not None:
@@ -126,7 +126,7 @@ class Node:
         wait_until(ready, f"{self.name} to become Ready (log: {self.log('kubelet')})", seconds, interval=0.2)
 
     def clear(self, inside: Namespace) -> None:
-        """Ends the node and removes what it has, however much of it there is, but the note of whose number it is."""
+        """Stops the node and removes what it has, complete or partial. Keeps NOTE, and thereby its number."""
         self.namespace.kill()
         if inside.pid() is not None:
             network.disconnect_node(self.region, self.number, inside)
@@ -136,7 +136,7 @@ class Node:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def remove(self, inside: Namespace) -> None:
-        """As `clear`, and gives its number back."""
+        """Like `clear`, and also releases its number."""
         self.clear(inside)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -145,7 +145,8 @@ class Node:
         (self.directory / "tmp").mkdir()
         (self.directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
         registries.configure(self.region, self.directory)
-        # signed by the cluster's authority, as EKS approves it: metrics-server and the API server verify it
+        # Signed by the cluster's authority, like the certificates that EKS approves: metrics-server and the API server
+        # verify it.
         address = self.region.node_address(self.number)
         pki.issue(self.region.pki, self.directory / "serving", f"system:node:{self.name}", organization="system:nodes",
                   hosts=(address, self.name))
@@ -162,14 +163,14 @@ class Node:
 
 
 def nodes(region: Region) -> list[Node]:
-    """Every node of which there is anything, started or half removed."""
+    """Every node of which a directory or a cgroup exists, running or partially removed."""
     known = {int(path.name) for path in (region.directory / "nodes").glob("[0-9]*")}
     known |= {int(name.rpartition("-")[2]) for name in cgroups.names(region.name)}
     return [Node(region, number) for number in sorted(known)]
 
 
 def claim(region: Region, shape: Shape) -> Node:
-    """The group's node: the one it has, else the first free number, taken by writing down whose it is."""
+    """The group's node: the existing one, otherwise the first free number, which is claimed by writing NOTE."""
     with locked(region.directory / "nodes.lock", seconds=30):
         taken = {}
         for number in NODE_NUMBERS:
@@ -180,7 +181,7 @@ def claim(region: Region, shape: Shape) -> Node:
                 return Node(region, number)
         free = [number for number in NODE_NUMBERS if number not in taken]
         if not free:
-            raise Failure(f"region `{region.name}` has {len(taken)} nodes, as many as the sandbox can hold: remove a node group")
+            raise Failure(f"region `{region.name}` already has {len(taken)} nodes, the sandbox's maximum; fix: remove a node group")
         node = Node(region, free[0])
         note(node, shape)
         return node
@@ -199,4 +200,4 @@ def _cni_programs() -> Path:
     for directory in (Path("/usr/lib/cni"), Path("/opt/cni/bin")):
         if (directory / "bridge").exists():
             return directory
-    raise Failure("the CNI plug-ins are not installed: run tests/setup")
+    raise Failure("the CNI plug-ins are not installed; fix: run tests/setup")

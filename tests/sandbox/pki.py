@@ -1,4 +1,4 @@
-"""Keys and certificates: a cluster's own, and server certificates signed by the sandbox's certificate authority."""
+"""Keys and certificates: those of a cluster, and server certificates signed by the sandbox's certificate authority."""
 import datetime
 import ipaddress
 import os
@@ -12,13 +12,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 import places
 from waiting import Failure
 
+# Longer than any sandbox runs.
 LIFETIME = datetime.timedelta(days=90)
-# clocks of the parties may differ a little; a certificate must be valid at once
+# Certificates are valid from five minutes ago, so that a small clock difference does not reject a new one.
 HEAD_START = datetime.timedelta(minutes=5)
 
 
-def make_authority(directory: Path, name: str) -> None:
-    """Writes `ca.crt` and `ca.key`."""
+def create_authority(directory: Path, name: str) -> None:
+    """Writes a certificate authority to `ca.crt` and `ca.key`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     certificate = (
@@ -32,12 +33,15 @@ def make_authority(directory: Path, name: str) -> None:
 
 
 def issue(authority: Path, target: Path, name: str, *, organization: str | None = None, hosts: tuple[str, ...] = ()) -> None:
-    """Writes `target`.crt and `target`.key for both ends of a connection, signed by the authority in a directory."""
+    """Writes `target`.crt and `target`.key, for server and client use, signed by the authority in `authority`.
+
+    Kubernetes reads the user from `name` and the group from `organization`.
+    """
     try:
         parent = x509.load_pem_x509_certificate((authority / "ca.crt").read_bytes())
         parent_key = serialization.load_pem_private_key((authority / "ca.key").read_bytes(), None)
     except FileNotFoundError as error:
-        raise Failure(f"no certificate authority in `{authority}`: `sandbox up` makes it") from error
+        raise Failure(f"no certificate authority in `{authority}`; fix: run `sandbox up`, which creates it") from error
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         _builder(_name(name, organization), parent.subject, key)
@@ -56,8 +60,8 @@ def issue_from_sandbox(target: Path, name: str, hosts: tuple[str, ...]) -> None:
     issue(places.state() / "ca", target, name, hosts=hosts)
 
 
-def make_token_key(path: Path) -> None:
-    """The key that signs service account tokens: RSA, as EKS, whose tokens say RS256."""
+def create_token_key(path: Path) -> None:
+    """Writes the key that signs service account tokens. It is an RSA key because EKS signs with RS256."""
     key = rsa.generate_private_key(65537, 2048)
     _write_private(path, key)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

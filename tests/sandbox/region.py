@@ -1,9 +1,9 @@
-"""What a region's cluster adds to the region's place: addresses inside it and paths. Nothing here acts."""
+"""A region's cluster on top of `places.Region`: its inner addresses and its paths. Nothing here acts."""
 from pathlib import Path
 
 import places
 
-# a node's number is part of its addresses: 10.89.N.(2 + number) and pods 10.9N.number.0/24
+# At most four nodes per region. A node's number is part of its addresses: 10.89.N.(2 + number), pods 10.9N.number.0/24.
 NODE_NUMBERS = (1, 2, 3, 4)
 
 
@@ -26,17 +26,17 @@ class Region(places.Region):
 
     @property
     def lock(self) -> Path:
-        """Held shared by what works on a node, alone by what makes or ends the cluster."""
+        """Held shared while working on one node, exclusively while creating or deleting the cluster."""
         return places.state() / f"{self.name}.lock"
 
     @property
     def interface(self) -> str:
-        """The host side of the region's link."""
+        """The host end of the region's veth pair."""
         return f"pd-{self.name}"
 
     @property
     def address(self) -> str:
-        """The region side of its link: the API server, and the router of the nodes."""
+        """The region end of its link: the API server's address, and the nodes' router."""
         return f"10.89.{self.index}.2"
 
     @property
@@ -62,7 +62,7 @@ class Region(places.Region):
         return f"10.9{self.index}.{number}.0/24"
 
     def node_name(self, number: int) -> str:
-        """The private DNS name that EC2 gives, which EKS takes as the node's name."""
+        """The private DNS name that EC2 assigns, which EKS uses as the node's name."""
         domain = "ec2.internal" if self.aws == "us-east-1" else f"{self.aws}.compute.internal"
         return f"ip-{self.node_address(number).replace('.', '-')}.{domain}"
 

@@ -1,8 +1,8 @@
-"""How a node gets images: where containerd looks for each registry, and what the kubelet shows to the region's own.
+"""How a node pulls images: containerd's registry mirrors, and the kubelet's credentials for the region's ECR.
 
-Public registries are the add-on registry of the sandbox, which keeps an image under its public name: a request for
-quay.io/argoproj/argocd goes to /v2/quay.io/argoproj/argocd there. The region's ECR stand-in wants a password, which the
-kubelet asks from a credential provider at every pull, as on EKS; so it may come or change after the node did.
+All public registries are mirrored by the sandbox's add-on registry, which stores an image under its public name: a request
+for quay.io/argoproj/argocd goes to /v2/quay.io/argoproj/argocd there. The region's ECR requires a password. As on EKS, the
+kubelet gets it from a credential provider at every pull, so the password may appear or change after the node was created.
 """
 import json
 import shlex
@@ -16,7 +16,7 @@ PROVIDER = "ecr-credential-provider"
 
 
 def configure(region: Region, directory: Path) -> None:
-    """Writes containerd's `certs.d` and the credential provider, its configuration beside it."""
+    """Writes containerd's `certs.d`, and the credential provider with its configuration."""
     authority = places.state() / "ca" / "ca.crt"
     for registry in PUBLIC:
         url = f"https://{places.HOST}:{places.ADDON_REGISTRY_PORT}/v2/{registry}"
@@ -28,7 +28,7 @@ def configure(region: Region, directory: Path) -> None:
 def _write_hosts(directory: Path, url: str, authority: Path, *, override_path: bool) -> None:
     path = "override_path = true\n" if override_path else ""
     directory.mkdir(parents=True)
-    # without a server of its own containerd would go on to the registry's real name
+    # Without `server`, containerd would fall back to the registry's real host name.
     (directory / "hosts.toml").write_text(
         f'server = "{url}"\nca = "{authority}"\n{path}'
         f'\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\nca = "{authority}"\n{path}')
