@@ -1,4 +1,10 @@
-"""The AWS side: makes the account hold what a model says of an Ingress, found by the real controller's tags."""
+"""The AWS side of the load balancer controller: brings the account to the state that a model describes.
+
+The resources of an Ingress are found by the real controller's tags, never by a record of our own. `deploy` proceeds in
+dependency order: security groups, target groups with their targets, load balancer, listeners with their rules, then
+deletion of the Ingress's load balancers and target groups that the model no longer names. Applying a model twice changes
+nothing the second time.
+"""
 import ipaddress
 
 from lb_kubernetes import log
@@ -10,7 +16,7 @@ NODE_RULE = "elbv2.k8s.aws/targetGroupBinding=shared"
 
 
 class Aws:
-    """Makes the account hold what a model says, and nothing else of that Ingress."""
+    """Brings the account to a model's state and removes everything else of that Ingress."""
 
     def __init__(self, options):
         import boto3
@@ -26,7 +32,7 @@ class Aws:
         return {**dict(more), CLUSTER_TAG: self.cluster, STACK_TAG: stack, RESOURCE_TAG: resource}
 
     def owned(self, stack):
-        """(load balancers, target groups) of an Ingress, each {name: description}."""
+        """The load balancers and target groups of an Ingress, each as {name: description}."""
         return (self._tagged("describe_load_balancers", "LoadBalancers", "LoadBalancer", stack),
                 self._tagged("describe_target_groups", "TargetGroups", "TargetGroup", stack))
 
@@ -34,7 +40,7 @@ class Aws:
         items = [item for page in self.elb.get_paginator(operation).paginate() for item in page[field]]
         by_arn = {item[f"{kind}Arn"]: item for item in items}
         found = {}
-        for start in range(0, len(items), 20):  # the most that one call takes
+        for start in range(0, len(items), 20):  # DescribeTags accepts at most 20 ARNs.
             described = self.elb.describe_tags(ResourceArns=list(by_arn)[start:start + 20])["TagDescriptions"]
             for item in described:
                 tags = {tag["Key"]: tag["Value"] for tag in item["Tags"]}
@@ -105,7 +111,7 @@ class Aws:
             self.elb.register_targets(TargetGroupArn=arn, Targets=[self.target(*target) for target in missing])
 
     def target(self, address, port):
-        """An address outside of the VPC is accepted for all zones only."""
+        """A target for RegisterTargets. ELB accepts an address outside the VPC only with AvailabilityZone `all`."""
         if self.ranges is None:
             vpc = self.ec2.describe_vpcs(VpcIds=[self.vpc])["Vpcs"][0]
             blocks = vpc.get("CidrBlockAssociationSet") or [vpc]
@@ -137,9 +143,10 @@ class Aws:
     def sync_rules(self, model, port, listener, wanted):
         present = [rule for rule in self.elb.describe_rules(ListenerArn=listener)["Rules"] if not rule["IsDefault"]]
         present.sort(key=lambda rule: int(rule["Priority"]))
-        there = [(values(rule["Conditions"]), forwards(rule["Actions"])) for rule in present]
-        if there == [(values(tests), forwards(actions)) for tests, actions in wanted]:
+        existing = [(values(rule["Conditions"]), forwards(rule["Actions"])) for rule in present]
+        if existing == [(values(tests), forwards(actions)) for tests, actions in wanted]:
             return
+        # Any difference replaces all rules: priorities must be unique, so moving single rules could collide.
         for rule in present:
             self.elb.delete_rule(RuleArn=rule["RuleArn"])
         for priority, (tests, actions) in enumerate(wanted, start=1):
@@ -150,7 +157,7 @@ class Aws:
         filters = [{"Name": "vpc-id", "Values": [self.vpc]}, *({"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items())]
         return self.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
 
-    def make_group(self, name, description, tags):
+    def create_group(self, name, description, tags):
         return self.ec2.create_security_group(GroupName=name, Description=description, VpcId=self.vpc,
                                               TagSpecifications=[{"ResourceType": "security-group", "Tags": aws_tags(tags)}])["GroupId"]
 
@@ -158,7 +165,7 @@ class Aws:
         tags = self.tags(model["stack"], "ManagedLBSecurityGroup")
         present = next(iter(self.groups(tags)), None)
         description = "[k8s] Managed SecurityGroup for LoadBalancer"
-        group = present["GroupId"] if present else self.make_group(model["frontend"], description, {**model["tags"], **tags})
+        group = present["GroupId"] if present else self.create_group(model["frontend"], description, {**model["tags"], **tags})
         rules = present["IpPermissions"] if present else []
         opened = {(rule.get("FromPort"), span["CidrIp"]) for rule in rules for span in rule["IpRanges"]}
         wanted = {(int(port), cidr) for port in model["listeners"] for cidr in model["cidrs"]}
@@ -173,17 +180,17 @@ class Aws:
         present = next(iter(self.groups(tags)), None)
         if present or not create:
             return present and present["GroupId"]
-        return self.make_group(backend_group_name(self.cluster), "[k8s] Shared Backend SecurityGroup for LoadBalancer", tags)
+        return self.create_group(backend_group_name(self.cluster), "[k8s] Shared Backend SecurityGroup for LoadBalancer", tags)
 
     def sync_node_rules(self, ports):
-        """Lets the load balancers reach the pods: rules on the one group that is tagged as the cluster's."""
+        """Lets the load balancers reach the pods: rules on the one security group that is tagged as the cluster's."""
         backend, tag = self.backend_group(), f"kubernetes.io/cluster/{self.cluster}"
         if backend is None:
             return
         filters = [{"Name": "vpc-id", "Values": [self.vpc]}, {"Name": "tag-key", "Values": [tag]}]
         nodes = self.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
         if len(nodes) != 1:
-            log("info", f"expected exactly one securityGroup tagged with {tag}, got {len(nodes)}: no rule made")
+            log("info", f"expected exactly one securityGroup tagged with {tag}, got {len(nodes)}: no rule created")
             return
         opened = {rule["FromPort"] for rule in nodes[0]["IpPermissions"] for pair in rule["UserIdGroupPairs"]
                   if (pair.get("GroupId"), pair.get("Description")) == (backend, NODE_RULE)}
@@ -234,7 +241,7 @@ def conditions(rule):
 
 
 def values(tests):
-    """Conditions in a form in which asked and described ones compare."""
+    """Conditions in a form in which requested and described ones can be compared."""
     found = []
     for test in tests:
         configured = [config["Values"] for name, config in test.items() if name.endswith("Config") and config.get("Values")]

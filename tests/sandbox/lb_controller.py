@@ -1,13 +1,22 @@
 #!/usr/bin/env python3
-"""The stand-in of the AWS Load Balancer Controller: it runs in a pod, under the real chart's values and arguments.
+"""Stand-in for the AWS Load Balancer Controller. It runs in a pod, with the real chart's values and arguments.
 
-It makes what the real one makes of an Ingress, under the same names and tags, so whoever looks for leftovers finds the
-same things: an application load balancer, `ip` target groups with the ready pods in them, a security group in front
-and one behind that all share, rules for it on the nodes' group, TargetGroupBindings, events, status and finalizer.
-Not done, and said as an event where it is asked for: instance targets, certificate discovery. Not done at all: groups
-of Ingresses, actions and authentication, readiness gates, Services, Gateways.
+For an Ingress it creates what the real controller creates, with the same names and tags, so that a search for leftovers
+finds the same resources: an application load balancer, `ip` target groups with the ready pods as targets, a frontend
+security group, a shared backend security group and rules for it on the nodes' group, TargetGroupBindings, events, status
+and finalizer.
+Not supported, reported as an event: instance targets, certificate discovery. Not supported, ignored: groups of Ingresses,
+actions and authentication, readiness gates, Services, Gateways.
 
-Of several replicas the one with the lease acts; all answer the API server's admission reviews.
+The loop in `Controller.run`:
+1. Wait until all watched kinds are listed once.
+2. For each Ingress that is new, has changed, or whose retry is due: build its model (lb_model) and, unless its fingerprint
+   equals that of the last success, deploy it (lb_aws), then write bindings, status and event.
+3. Sleep until a watch reports a change, a retry is due, or the sync period ends. The last deploys every model again.
+
+Invariants: the finalizer is set before the first AWS resource is created and removed after the last one is deleted; a
+failed Ingress does not block others and is retried with exponential backoff, or immediately once it changes. Only the
+replica that holds the lease acts; all replicas answer the API server's admission reviews.
 """
 import argparse
 import hashlib
@@ -29,6 +38,7 @@ FINALIZER, BINDING_FINALIZER = "ingress.k8s.aws/resources", "elbv2.k8s.aws/resou
 CLASS_CONTROLLER, CLASS_ANNOTATION = "ingress.k8s.aws/alb", "kubernetes.io/ingress.class"
 FIELD_MANAGER = "controller"
 NETWORKING, BINDINGS = "/apis/networking.k8s.io/v1", "/apis/elbv2.k8s.aws/v1beta1"
+# Seconds: the limit of the exponential backoff of a failing Ingress.
 LONGEST_DELAY = 60
 
 
@@ -40,9 +50,11 @@ class Controller:
         self.services = Store(api, "/api/v1/services", self.changed)
         self.slices = Store(api, "/apis/discovery.k8s.io/v1/endpointslices", self.changed)
         self.classes = Store(api, CLASSES, self.changed)
-        # per Ingress: a fingerprint of it when all was as it asks; and after failures how many, of which version, next try
+        # By Ingress. `settled`: the fingerprint of the last success. `failed`: number of consecutive failures, the version
+        # that failed, the time of the next retry.
         self.settled, self.failed = {}, {}
-        self.said = {}
+        # How often each event was recorded, by the event's name.
+        self.event_counts = {}
 
     def run(self):
         for store in (self.ingresses, self.services, self.slices, self.classes):
@@ -51,6 +63,7 @@ class Controller:
             store.listed.wait()
         resync_at = time.monotonic() + self.options.sync_period
         while True:
+            # Cleared before the stores are read, so that a change during this pass starts another one.
             self.changed.clear()
             ingresses = self.ingresses.items
             for key, ingress in sorted(ingresses.items()):
@@ -58,8 +71,8 @@ class Controller:
                 if version != ingress["metadata"]["resourceVersion"] or time.monotonic() >= retry_at:
                     self.attempt(key, ingress)
             for known in (self.settled, self.failed):
-                for gone in set(known) - set(ingresses):
-                    del known[gone]
+                for deleted in set(known) - set(ingresses):
+                    del known[deleted]
             if time.monotonic() >= resync_at:
                 self.settled.clear()
                 resync_at = time.monotonic() + self.options.sync_period
@@ -76,7 +89,7 @@ class Controller:
             self.failed[key] = (count, ingress["metadata"]["resourceVersion"], time.monotonic() + delay)
             log("error", "Reconciler error", ingress=key, error=f"{error} {getattr(error, 'detail', '')}".strip())
             if isinstance(error, urllib.error.HTTPError) and error.code in (404, 409):
-                return  # deleted or changed meanwhile: the watch tells
+                return  # Deleted or changed meanwhile: the watch will report it, so an event would be noise.
             reason, verb = ("FailedBuildModel", "build") if isinstance(error, ModelError) else ("FailedDeployModel", "deploy")
             self.event(ingress, "Warning", reason, f"Failed {verb} model due to {error}")
 
@@ -103,11 +116,12 @@ class Controller:
         self.event(ingress, "Normal", "SuccessfullyReconciled", "Successfully reconciled")
 
     def tear_down(self, key, ingress):
-        """Removes all that was made for the Ingress, and lets it go only then."""
+        """Deletes everything that was created for the Ingress, and removes the finalizer only then."""
         self.settled.pop(key, None)
         self.unbind(ingress, keep=())
         self.aws.remove(key)
         self.aws.sync_node_rules(self.node_ports())
+        # The backend security group is shared: the last Ingress with our finalizer deletes it.
         others = [other for name, other in self.ingresses.items.items() if name != key]
         if not any(FINALIZER in other["metadata"].get("finalizers", []) for other in others):
             self.aws.remove_backend_group()
@@ -116,6 +130,7 @@ class Controller:
         log("info", "removed", ingressGroup=key)
 
     def ours(self, ingress):
+        """Whether the Ingress has our class. The legacy annotation takes precedence over `ingressClassName`."""
         annotated = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
         if annotated is not None:
             return annotated == self.options.ingress_class
@@ -123,13 +138,14 @@ class Controller:
         return known is not None and known["spec"]["controller"] == CLASS_CONTROLLER
 
     def node_ports(self):
-        """Every pod port that some Ingress of ours needs reached."""
+        """All pod ports that load balancers must be able to reach, over all Ingresses."""
         ports = set()
         for ingress in self.ingresses.items.values():
             if self.ours(ingress) and not ingress["metadata"].get("deletionTimestamp"):
                 try:
                     model = build_model(self.options, ingress, self.services.items, self.slices.items)
                 except ModelError:
+                    # Reported when that Ingress itself is reconciled.
                     continue
                 if model["manage_rules"]:
                     for group in model["target_groups"].values():
@@ -139,7 +155,7 @@ class Controller:
         return ports
 
     def bind(self, ingress, model, arns):
-        """A TargetGroupBinding for each target group; where the kind is not installed, none."""
+        """Writes a TargetGroupBinding for each target group, or none if the CRD is not installed."""
         meta = ingress["metadata"]
         for name, group in model["target_groups"].items():
             path = f"{BINDINGS}/namespaces/{meta['namespace']}/targetgroupbindings/{name}?fieldManager={FIELD_MANAGER}&force=true"
@@ -166,6 +182,7 @@ class Controller:
         try:
             found = self.api.call("GET", f"{collection}?labelSelector={selector}")["items"]
             for name in (item["metadata"]["name"] for item in found if item["metadata"]["name"] not in keep):
+                # Nothing else handles the binding's finalizer: without the patch it would never be deleted.
                 self.api.call("DELETE", f"{collection}/{name}")
                 self.api.patch(f"{collection}/{name}", {"metadata": {"finalizers": None}})
         except urllib.error.HTTPError as error:
@@ -177,11 +194,11 @@ class Controller:
         return self.api.patch(f"{NETWORKING}/namespaces/{meta['namespace']}/ingresses/{meta['name']}{subresource}", change)
 
     def event(self, ingress, kind, reason, message):
-        """Records an event; one that repeats is counted, not written again."""
+        """Records an event. A repeated event increases the count of the first one. A failure to record it is only logged."""
         meta = ingress["metadata"]
         name = f"{meta['name']}.{hashlib.sha256(json.dumps([meta['uid'], reason, message]).encode()).hexdigest()[:16]}"
         collection = f"/api/v1/namespaces/{meta['namespace']}/events"
-        self.said[name] = count = self.said.get(name, 0) + 1
+        self.event_counts[name] = count = self.event_counts.get(name, 0) + 1
         try:
             if count > 1:
                 self.api.patch(f"{collection}/{name}", {"count": count, "lastTimestamp": now()[:19] + "Z"})
@@ -210,10 +227,10 @@ def fingerprint(*parts):
 
 
 def seconds(text):
-    """A duration as Go writes it: 10h, 1h30m, 60s."""
+    """Parses a duration in Go's notation: 10h, 1h30m, 60s."""
     parts = re.findall(r"(\d+)([hms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise argparse.ArgumentTypeError(f"`{text}` is no duration like 10h or 60s")
+        raise argparse.ArgumentTypeError(f"not a valid duration: `{text}` (for example 10h or 60s)")
     return sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
 
 
@@ -231,7 +248,7 @@ def parse(arguments):
     parser.add_argument("--webhook-cert-dir", default="/tmp/k8s-webhook-server/serving-certs")
     options, others = parser.parse_known_args(arguments)
     if others:
-        log("info", "arguments of the real controller that change nothing here", arguments=others)
+        log("info", "ignored arguments of the real controller", arguments=others)
     return options
 
 
@@ -240,11 +257,13 @@ def main():
     api = Api()
     leader = Leader(api)
 
-    def end(*_):
+    def terminate(*_):
+        # os._exit, because threads in blocking reads would delay a regular exit. Nothing is left to save.
         leader.release()
         os._exit(0)
 
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, terminate)
+    # Before the lease is acquired: standby replicas answer admission reviews and probes as well.
     start_webhook(api, options.webhook_bind_port, options.webhook_cert_dir)
     start_probes(61779)
     aws = Aws(options)

@@ -1,4 +1,4 @@
-"""The API server as a controller's pod sees it: calls, watched kinds, the leader's lease. Standard library only."""
+"""A minimal Kubernetes client for the controller's pod: API calls, watched kinds, leader election. Standard library only."""
 import datetime
 import json
 import os
@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 
 IDENTITY = "/var/run/secrets/kubernetes.io/serviceaccount"
+# Leader election in seconds, with client-go's defaults. The deadline is shorter than the lease, so a leader that cannot
+# renew exits before another replica may take over.
 LEASE_SECONDS, RENEW_SECONDS, RENEW_DEADLINE = 15, 2, 10
 
 
@@ -25,7 +27,7 @@ def key_of(item):
 
 
 class Api:
-    """The API server as the pod's service account sees it."""
+    """Calls to the API server as the pod's service account. Raises urllib's errors; HTTPError gets a `detail`."""
 
     def __init__(self):
         self.server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
@@ -34,7 +36,7 @@ class Api:
             self.namespace = file.read().strip()
 
     def open(self, method, path, body=None, kind="application/json", seconds=30):
-        with open(f"{IDENTITY}/token") as file:  # the kubelet replaces it before it expires
+        with open(f"{IDENTITY}/token") as file:  # Read at each call: the kubelet replaces it before it expires.
             headers = {"Authorization": f"Bearer {file.read().strip()}", "Content-Type": kind}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.server + path, data, headers, method=method)
@@ -54,7 +56,10 @@ class Api:
 
 
 class Store(threading.Thread):
-    """All objects of a kind, kept up to date by a watch; after any error listed anew."""
+    """All objects of a kind, kept up to date by a watch. After any error they are listed again.
+
+    `items` is replaced, never modified, so that other threads can iterate over it without a lock.
+    """
 
     def __init__(self, api, path, changed):
         super().__init__(daemon=True)
@@ -72,13 +77,15 @@ class Store(threading.Thread):
                 self.watch(listed["metadata"]["resourceVersion"])
                 delay = 1
             except Exception as error:
+                # The thread must survive any error. The API server may be down for a while: back off up to 30 s.
                 log("error", "watch failed", path=self.path, error=str(error))
                 time.sleep(delay)
                 delay = min(delay * 2, 30)
 
     def watch(self, version):
-        """Follows changes until the server ends the watch; it ends one every few minutes."""
+        """Applies changes, until the server reports that `version` is too old. Raises on connection errors."""
         while True:
+            # The server ends a watch after 240 s; the client's timeout of 300 s detects a dead connection.
             query = f"?watch=1&allowWatchBookmarks=true&timeoutSeconds=240&resourceVersion={version}"
             with self.api.open("GET", self.path + query, seconds=300) as response:
                 for line in response:
@@ -99,7 +106,7 @@ class Store(threading.Thread):
 
 
 class Leader(threading.Thread):
-    """Holds the real controller's Lease; who loses it ends, as every Kubernetes controller does."""
+    """Holds the real controller's Lease. The process exits when it loses the lease, as other Kubernetes controllers do."""
 
     def __init__(self, api):
         super().__init__(daemon=True)
@@ -115,7 +122,11 @@ class Leader(threading.Thread):
         self.start()
 
     def attempt(self):
-        """One try to take or to renew the lease; whose lease did not change for its duration has lost it."""
+        """Tries once to acquire or renew the lease.
+
+        Another holder has lost it if the lease did not change for its whole duration, measured by our own monotonic clock:
+        clocks of different machines are not compared.
+        """
         try:
             try:
                 lease = self.api.call("GET", f"{self.collection}/{self.name}")
@@ -138,9 +149,10 @@ class Leader(threading.Thread):
             spec.update(holderIdentity=self.identity, leaseDurationSeconds=LEASE_SECONDS, renewTime=now())
             if not mine:
                 spec.update(acquireTime=now(), leaseTransitions=spec.get("leaseTransitions", 0) + 1)
-            self.api.call("PUT", f"{self.collection}/{self.name}", lease)  # refused if another was faster
+            self.api.call("PUT", f"{self.collection}/{self.name}", lease)  # Conflicts if another replica was faster.
             return True
         except Exception as error:
+            # Any error counts as a failed attempt: the caller retries, and exits after RENEW_DEADLINE.
             log("error", "lease", error=str(error))
             return False
 
@@ -155,6 +167,6 @@ class Leader(threading.Thread):
                 os._exit(1)
 
     def release(self):
-        """At an orderly end the next one need not wait."""
+        """Releases the lease at a regular shutdown, so that the next leader does not have to wait for it to expire."""
         if self.held:
             self.api.patch(f"{self.collection}/{self.name}", {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})

@@ -1,6 +1,13 @@
-"""What an Ingress asks for, as plain data without any AWS identifier. Pure: the same objects give the same model.
+"""Translates an Ingress, its Services and their EndpointSlices into a model: plain data without any AWS identifier.
 
-Names, hashes and messages are the real controller's.
+1. Read the Ingress's annotations: scheme, listen ports, certificates, redirect, attributes.
+2. For each listen port create a listener: with `ssl-redirect` an HTTP listener only redirects; any other gets one rule per
+   path, exact paths first, then prefixes from long to short.
+3. For each backend find the Service's port, create a target group, and add the ready pods as targets.
+
+Invariants: the same objects give the same model (pure functions, no clock, no AWS call); names, hashes and messages are
+those of the real controller, because users and tests search for them; anything that cannot be translated raises
+ModelError, and then no part of the model is deployed.
 """
 import hashlib
 import json
@@ -12,7 +19,7 @@ ANNOTATION = "alb.ingress.kubernetes.io/"
 
 
 class ModelError(Exception):
-    """The Ingress cannot be understood; the text becomes an event on it."""
+    """The Ingress cannot be translated. The message becomes an event on it."""
 
 
 def digest(*parts):
@@ -28,7 +35,7 @@ def backend_group_name(cluster):
 
 
 def pairs(text):
-    """`k=v,k=v` of an annotation."""
+    """Parses an annotation of the form `k=v,k=v`."""
     return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
 
 
@@ -37,7 +44,7 @@ def words(text):
 
 
 def listen_ports(text):
-    """{port: protocol} from a listen-ports annotation."""
+    """Parses a listen-ports annotation into {port: protocol}."""
     try:
         entries = [(protocol, port) for entry in json.loads(text) for protocol, port in entry.items()]
     except (ValueError, AttributeError, TypeError):
@@ -53,7 +60,7 @@ def listen_ports(text):
 
 
 def build_model(options, ingress, services, slices):
-    """Everything that is to exist in AWS for this Ingress, as plain data without any AWS identifier."""
+    """Everything that must exist in AWS for this Ingress."""
     namespace, name = ingress["metadata"]["namespace"], ingress["metadata"]["name"]
     stack, cluster = f"{namespace}/{name}", options.cluster_name
     notes = annotations(ingress)
@@ -104,7 +111,7 @@ def build_model(options, ingress, services, slices):
 
 
 def sorted_paths(paths):
-    """Exact ones first, then prefixes by length, then the rest in their order."""
+    """Exact paths first, then prefixes from long to short, then the others in their original order."""
 
     def rank(path):
         kind = path.get("pathType")
@@ -133,7 +140,8 @@ def target_group(options, ingress, backend, service, slices):
     port = next((port for port in service["spec"].get("ports") or [] if wanted in (port.get("name"), port["port"])), None)
     if port is None:
         raise ModelError(f"ingress: {stack}: unable to find port {wanted} on service {key_of(service)}")
-    # by name a port may differ from pod to pod; targets have their own, so any number does
+    # A named target port may differ between pods. Each target is registered with its own port, so the group's number is
+    # irrelevant then, and the real controller uses 1.
     number = port.get("targetPort", port["port"])
     number = number if isinstance(number, int) else 1
     protocol, version = notes.get("backend-protocol", "HTTP"), notes.get("backend-protocol-version", "HTTP1")
@@ -157,7 +165,7 @@ def target_group(options, ingress, backend, service, slices):
 
 
 def annotations(item):
-    """The controller's own annotations of an object, without their prefix."""
+    """The controller's annotations of an object, without their prefix."""
     found = item["metadata"].get("annotations") or {}
     return {key.removeprefix(ANNOTATION): value for key, value in found.items() if key.startswith(ANNOTATION)}
 
@@ -170,7 +178,7 @@ def whole(notes, name, default):
 
 
 def ready_targets(service, port_name, slices):
-    """[[address, port], ..] of the pods that are ready, from the service's EndpointSlices."""
+    """The ready pods of a Service as [[address, port], ..], from its EndpointSlices."""
     meta = service["metadata"]
     found = set()
     for item in slices.values():

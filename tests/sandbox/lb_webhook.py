@@ -1,4 +1,4 @@
-"""What the controller answers: the API server's admission reviews over TLS, and the kubelet's probes."""
+"""The controller's HTTP servers: admission reviews for the API server (TLS), and probes for the kubelet."""
 import http.server
 import json
 import os
@@ -13,7 +13,8 @@ CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 
 
 def refusal(request, api):
-    """Why an object is refused, or None. The real controller admits malformed listen-ports and complains in an event."""
+    """The reason to deny an object, or None. Unlike the real controller, which reports malformed listen-ports only in an
+    event, this denies them."""
     if request["kind"]["kind"] != "Ingress" or request["operation"] == "DELETE":
         return None
     ingress, before = request["object"], request.get("oldObject") or {}
@@ -45,8 +46,9 @@ def class_exists(api, name):
     return True
 
 
-class Answering(http.server.BaseHTTPRequestHandler):
+class BaseHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Seconds until an idle connection is closed, so that a silent client does not occupy a thread permanently.
     timeout = 60
 
     def log_message(self, *_):
@@ -61,9 +63,9 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 
 def start_webhook(api, port, directory):
-    """Serves admission reviews; the certificate is read again whenever it changes, as an upgrade may do."""
+    """Serves admission reviews. The certificate is reloaded whenever its file changes, which a chart upgrade may do."""
 
-    class Review(Answering):
+    class Review(BaseHandler):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             request = asked["request"]
@@ -71,7 +73,7 @@ def start_webhook(api, port, directory):
             if self.path.startswith("/validate") and (reason := refusal(request, api)):
                 answer.update(allowed=False, status={"code": 403, "reason": "Forbidden", "message": reason})
                 log("info", "refused", object=f"{request.get('namespace')}/{request.get('name')}", reason=reason)
-            # in the version of the question, of which a configuration may name several
+            # In the version of the request: a webhook configuration may list several.
             self.reply(200, json.dumps({"apiVersion": asked["apiVersion"], "kind": "AdmissionReview", "response": answer}).encode())
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -89,7 +91,7 @@ def start_webhook(api, port, directory):
             return super().get_request()
 
         def finish_request(self, request, client_address):
-            # in the connection's own thread: a client that stays silent must not stop the others
+            # The TLS handshake runs in the connection's thread. In the listener, a silent client would block all others.
             request.settimeout(Review.timeout)
             with context.wrap_socket(request, server_side=True) as connection:
                 super().finish_request(connection, client_address)
@@ -102,7 +104,7 @@ def start_webhook(api, port, directory):
 
 
 def start_probes(port):
-    class Probe(Answering):
+    class Probe(BaseHandler):
         def do_GET(self):
             self.reply(200 if self.path in ("/healthz", "/readyz") else 404, b"ok", "text/plain")
 

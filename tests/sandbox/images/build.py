@@ -1,7 +1,9 @@
-"""Builds the add-ons' images and publishes them.
+"""Builds the add-ons' images and pushes them to a registry.
 
-Usage: build.py TOOLS REGISTRY. tests/setup runs it with a registry on loopback over TOOLS/registry, and hands
-the versions of tests/setup.d/versions.sh over in the environment.
+Usage: build.py TOOLS REGISTRY. tests/setup runs it with a registry on loopback that stores its data in TOOLS/registry, and
+passes the versions of tests/setup.d/versions.sh in the environment.
+
+A layer that several images share is written and hashed once (`sealed`, by object identity).
 """
 
 import os

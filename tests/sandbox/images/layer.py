@@ -1,6 +1,6 @@
-"""One layer of an image: a tar file whose bytes depend on its content alone, so that the same content is the same blob.
+"""One layer of an image: a reproducible tar file. The same content gives the same bytes, and so the same digest.
 
-Layers stay uncompressed: they only ever travel over loopback, where packing and unpacking cost more than the bytes.
+Layers are not compressed: they are transferred over loopback only, where compression would cost more time than it saves.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/vnd.oci.image.layer.v1.tar"
 
 
 class Layer:
-    """Collects entries, then `seal` writes them, sorted, to a file and names it by its digest."""
+    """Collects entries; `seal` then writes them in sorted order to a file that is named by its digest."""
 
     def __init__(self):
         self._entries = {}  # path in the image -> (TarInfo, host path or bytes or None)
@@ -35,14 +35,14 @@ class Layer:
         self._entries[entry.name] = (entry, None)
 
     def file(self, path, source, mode=None):
-        """A regular file of the host; a symbolic link is followed."""
+        """Adds a regular file of the host. Symbolic links are followed."""
         status = os.stat(source)
         entry = self._info(path, tarfile.REGTYPE, stat.S_IMODE(status.st_mode) if mode is None else mode, 0, 0)
         entry.size = status.st_size
         self._entries[entry.name] = (entry, Path(source))
 
     def tree(self, path, source, keep=lambda relative: True):
-        """A folder of the host with its links; `keep` sees each path relative to it."""
+        """Adds a folder of the host with its links. `keep` is called with each path, relative to the folder."""
         for folder, names, files in os.walk(source):
             for name in sorted(names + files):
                 host = Path(folder, name)
@@ -56,7 +56,7 @@ class Layer:
                     self.file(f"{path}/{relative}", host)
 
     def seal(self, folder):
-        """Writes the layer into `folder`; gives its descriptor and the file."""
+        """Writes the layer into `folder`. Returns its OCI descriptor and the file's path."""
         file = Path(folder, "layer.part")
         with file.open("wb") as out, tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
             for name in self._with_parents():

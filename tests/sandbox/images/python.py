@@ -1,4 +1,4 @@
-"""A Python interpreter with the packages of the load balancer controller's stand-in, as a layer."""
+"""Adds a Python interpreter, and the packages that the load balancer controller's stand-in imports, to a layer."""
 
 import ast
 import compileall
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import closure
 
-# The services it speaks to: botocore's descriptions of all the others are nine tenths of it.
+# The AWS services that it calls. botocore's models of all other services are 90 % of its size.
 SERVICES = ("ec2", "elbv2", "sts")
 PACKAGES = "/usr/local/lib/packages"
 
@@ -26,7 +26,7 @@ _UNUSED_MODULES = ("_curses", "_dbm", "_gdbm", "_sqlite3", "_test", "_tkinter", 
 
 
 def add_interpreter(layer, work):
-    """The interpreter that runs this program, under /usr/local, where it finds its library by itself."""
+    """Adds the interpreter that runs this program, under /usr/local, where it finds its library without configuration."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     library = _clean_folder(work, "library")
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=_unused_of_library, dirs_exist_ok=True)
@@ -47,7 +47,7 @@ def add_interpreter(layer, work):
 
 
 def add_packages(layer, distributions, work):
-    """The named distributions and what they require."""
+    """Adds the named distributions and their dependencies."""
     target = _clean_folder(work, "packages")
     for distribution in sorted(_with_requirements(distributions)):
         for file in metadata.files(distribution) or ():
@@ -60,7 +60,7 @@ def add_packages(layer, distributions, work):
 
 
 def imports_of(program):
-    """The files beside `program` that it imports, itself included, and the distributions that they need."""
+    """The program and the files in its folder that it imports, and the distributions that these need."""
     files, distributions, queue = set(), set(), [program]
     installed = metadata.packages_distributions()
     while queue:
@@ -75,7 +75,7 @@ def imports_of(program):
             elif name in installed:
                 distributions.add(installed[name][0])
             elif name not in sys.stdlib_module_names:
-                raise RuntimeError(f"`{file}` imports `{name}`, which is neither beside it nor in requirements.txt")
+                raise RuntimeError(f"`{file}` imports `{name}`, which is neither in its folder nor in requirements.txt")
     return sorted(files), sorted(distributions)
 
 
@@ -103,7 +103,7 @@ def _with_requirements(names):
 
 
 def _installed(name):
-    """A requirement for another system or version of Python is not; its condition says so."""
+    """Whether a distribution is installed. Requirements for other systems or Python versions are not."""
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -116,19 +116,22 @@ def _foreign_service(parts):
 
 
 def _unused_of_library(folder, names):
-    """What to leave out of the standard library: the parts nobody imports in a server."""
+    """The entries of the standard library that a server does not import, as `copytree` wants them."""
     return [name for name in names if name in _UNUSED or name.startswith("config-")
             or (Path(folder).name == "lib-dynload" and name.startswith(_UNUSED_MODULES))]
 
 
 def _compile(folder):
-    """Compiles ahead and bound to no timestamp: a pod with a read-only root could not keep what its start compiles."""
+    """Compiles ahead of time: a pod with a read-only root file system could not store what it compiles at its start.
+
+    Unchecked hashes instead of timestamps, because layers set all timestamps to 0.
+    """
     compileall.compile_dir(folder, quiet=2, stripdir=folder,
                            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 
 
 def _strip(source, target):
-    """Debugging information is three quarters of a Python that was built from source."""
+    """Strips debugging information, which is three quarters of a Python that was built from source."""
     subprocess.run(["strip", "--strip-unneeded", "-o", target, source], check=True)
 
 

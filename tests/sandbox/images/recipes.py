@@ -1,7 +1,7 @@
-"""The add-ons' images: what is in each, and under which public names it is published.
+"""The add-ons' images: their contents, and the public names under which they are published.
 
-An image holds its program and the libraries that the program loads, nothing of a distribution besides.
-All trust the sandbox's certificate authority, because in the sandbox *.amazonaws.com answers with its certificate.
+An image contains its program and the libraries that the program loads, nothing else of a distribution. All images trust
+the sandbox's certificate authority, because in the sandbox *.amazonaws.com presents a certificate of that authority.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Image:
 
 
 def all_images(places, versions):
-    """Every image; `places` knows the tool folder, `versions` those of tests/setup.d/versions.sh."""
+    """All images. `places` locates the tool folder's files; `versions` holds the variables of tests/setup.d/versions.sh."""
     common = base(places)
     binary = places.binary
 
@@ -59,7 +59,7 @@ def all_images(places, versions):
 
 
 def base(places):
-    """Users, certificates and the few folders that programs expect; one blob for all images."""
+    """Users, certificates and the few folders that programs expect. One layer that all images share."""
     layer = Layer()
     layer.data("/etc/passwd",
                "root:x:0:0:root:/root:/sbin/nologin\nargocd:x:999:999::/home/argocd:/sbin/nologin\n"
@@ -74,7 +74,7 @@ def base(places):
 
 
 def argocd(places, versions, common):
-    """As upstream's image, less git-lfs and kustomize: git over its own protocol, https and ssh, gpg, helm."""
+    """Like the upstream image without git-lfs and kustomize: git (own protocol, https, ssh), gpg, helm."""
     tools = Layer()
     git_core = Path("/usr/lib/git-core")
     programs = {f"/usr/bin/{name}": f"/usr/bin/{name}" for name in
@@ -90,7 +90,7 @@ def argocd(places, versions, common):
     for name in ("git-submodule", "git-sh-setup", "git-sh-i18n", "git-sh-i18n--envsubst"):
         tools.file(f"{git_core}/{name}", git_core / name)
     tools.directory("/usr/share/git-core/templates")
-    # repositories are mounted and cloned under other users than the one that reads them
+    # Repositories are mounted and cloned by other users than the one that reads them, which git refuses by default.
     tools.data("/etc/gitconfig", "[safe]\n\tdirectory = *\n")
 
     program = Layer()
@@ -111,7 +111,7 @@ def argocd(places, versions, common):
 
 
 def load_balancer_controller(places, versions, common):
-    """The stand-in for the AWS Load Balancer Controller; its program is the last layer, so a change to it is small."""
+    """The stand-in for the AWS Load Balancer Controller. Its program is the last layer, so a change rebuilds little."""
     files, distributions = python.imports_of(places.controller)
     runtime = Layer()
     python.add_interpreter(runtime, places.work)

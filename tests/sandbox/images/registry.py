@@ -1,4 +1,4 @@
-"""Publishes images into a registry on loopback through its HTTP interface."""
+"""Pushes images to a registry on loopback through the OCI distribution API."""
 
 import hashlib
 import http.client
@@ -14,7 +14,7 @@ class Registry:
         self._address = address
 
     def publish(self, repository, tags, config, layers):
-        """Pushes `layers`, (descriptor, file) pairs, and the image over them; gives the manifest's digest."""
+        """Pushes `layers` (pairs of descriptor and file), the configuration and the manifest. Returns its digest."""
         for descriptor, file in layers:
             with file.open("rb") as content:
                 self._blob(repository, descriptor["digest"], content, descriptor["size"])
@@ -48,7 +48,7 @@ class Registry:
         finally:
             connection.close()
         if expected is not None and answer.status != expected:
-            raise RuntimeError(f"the registry answered {answer.status} to {method} `{path}`: {text[:500]!r}")
+            raise RuntimeError(f"the registry returned {answer.status} for {method} `{path}`: {text[:500]!r}")
         return answer
 
 
