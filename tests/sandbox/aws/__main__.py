@@ -1,6 +1,6 @@
-"""Runs the sandbox's AWS: `python -m aws`, from the sandbox's folder.
+"""Run the simulated AWS: `python -m aws`, in the folder tests/sandbox.
 
-With --state it is that sandbox's; without, it stands alone: nothing real behind its APIs, on an address of one's choice.
+With --state it is the AWS of that sandbox. Without it, it is self-contained: nothing real stands behind its APIs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="aws", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--listen", default=f"{places.HOST}:{places.AWS_HTTP_PORT}", help="address and port for HTTP")
-    parser.add_argument("--tls", help="address and port for *.amazonaws.com over TLS; needs --state")
-    parser.add_argument("--state", type=Path, help="the sandbox's state folder")
-    parser.add_argument("--simulate", action="append", default=[], choices=("clusters", "registries", "databases"))
+    parser.add_argument("--listen", default=f"{places.HOST}:{places.AWS_HTTP_PORT}", help="Address and port for HTTP")
+    parser.add_argument("--tls", help="Address and port for *.amazonaws.com over TLS; requires --state")
+    parser.add_argument("--state", type=Path, help="The sandbox's state folder")
+    parser.add_argument(
+        "--simulate",
+        action="append",
+        default=[],
+        choices=("clusters", "registries", "databases"),
+        help="Simulate this part even with --state (repeatable)",
+    )
     options = parser.parse_args()
 
+    # Imported late: `server` sets environment variables that moto reads on import, and --help needs none of it.
     from . import server
     from .settings import current
 
@@ -36,12 +43,12 @@ def main() -> None:
 
     from . import dns, identity, inventory, route53
 
-    credentials = identity.make_user("deployer")
-    delegated = dns.delegate(route53.make_zone())
-    inventory.forget_present()
+    credentials = identity.create_user("deployer")
+    delegated = dns.delegate(route53.create_zone())
+    inventory.mark_existing_as_initial()
     host, port = options.listen.rsplit(":", 1)
     servers = [server.listen(app, host, int(port))]
-    # the same port, whichever it became
+    # DNS listens on the same port number, which the kernel chose if --listen asked for port 0.
     dns.serve(host, servers[0].port, delegated)
     if options.tls:
         host, port = options.tls.rsplit(":", 1)

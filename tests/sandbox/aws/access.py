@@ -1,4 +1,4 @@
-"""Access entries of EKS: which IAM principal is which Kubernetes user, in which groups."""
+"""EKS access entries: which IAM principal maps to which Kubernetes user and groups."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from moto.eks.models import Cluster
 from moto.iam.models import iam_backends
 
 POLICY = re.compile(r"arn:aws:eks::aws:cluster-access-policy/(\w+)")
-# EKS judges its policies in an authorizer of its own. Only full administration has a group that every cluster knows;
-# the others become groups that mean something where a binding names them.
+# EKS evaluates access policies in its own authorizer, which the sandbox does not have. Full administration maps to a
+# group that every cluster knows; the other policies map to groups that have an effect only where a binding names them.
 ADMINISTRATOR = "AmazonEKSClusterAdminPolicy"
 POLICIES = {
     ADMINISTRATOR: "system:masters",
@@ -31,7 +31,7 @@ POLICIES = {
 
 @dataclass
 class Entry:
-    """One access entry; attributes are named as the API's, in snake case."""
+    """One access entry. The attributes have the API's names, in snake case."""
 
     cluster_name: str
     principal_arn: str
@@ -40,7 +40,7 @@ class Entry:
     type: str
     tags: dict[str, str]
     access_entry_arn: str
-    # IAM's id of the principal: a role that was deleted and made again is another one, and the entry is dead.
+    # The principal's unique id in IAM. A recreated role has another id, and the entry is then invalid, as in EKS.
     principal_id: str
     created_at: Any = field(default_factory=utcnow)
     modified_at: Any = field(default_factory=utcnow)
@@ -67,7 +67,7 @@ class Entry:
 
 
 def principal_id(account: str, arn: str) -> str | None:
-    """IAM's id of a role or user that exists."""
+    """The unique id in IAM of a role or user, or None if it does not exist."""
     iam = iam_backends[account]["aws"]
     for role in iam.get_roles():
         if role.arn == arn:
@@ -76,7 +76,7 @@ def principal_id(account: str, arn: str) -> str | None:
 
 
 def entry_of(cluster: Cluster, principal: str) -> Entry | None:
-    """The entry that counts for a caller; none if its principal is no longer the one it was made for."""
+    """The valid entry of a principal. None if there is none, or if the principal was recreated since."""
     entry = cluster.access_entries.get(principal)
     account = principal.split(":")[4]
     return entry if entry and entry.principal_id == principal_id(account, principal) else None
@@ -109,7 +109,7 @@ def create(
     type_: str | None,
     tags: dict[str, str] | None,
 ) -> Entry:
-    """Makes an entry for a principal that IAM has."""
+    """Creates an entry for a principal that exists in IAM."""
     entries, account = _entries(cluster), cluster.arn.split(":")[4]
     if principal in entries:
         raise ResourceInUseException(message="The specified access entry resource is already in use on this cluster.")

@@ -1,4 +1,4 @@
-"""ACM: a certificate is issued when its validation records are in the zone, and stays while a listener uses it."""
+"""ACM: a certificate is issued once its validation records are in the zone, and cannot be deleted while a listener uses it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from . import wiring
 
 
 class ResourceInUse(JsonRESTError):
-    """A listener still has the certificate."""
+    """A listener still uses the certificate."""
 
     def __init__(self, arn: str):
         super().__init__("ResourceInUseException", f"Certificate {arn} in account is in use.")
 
 
 def _validation(account: str, domain: str) -> dict[str, str]:
-    """The record that proves a domain; the same for every certificate of an account, as ACM has it."""
+    """The DNS record that validates a domain. As in ACM, it is the same for all certificates of an account."""
     name, value = (hashlib.md5(f"{kind}/{account}/{domain}".encode()).hexdigest() for kind in ("name", "value"))
     return {
         "Name": f"_{name}.{domain.removeprefix('*.')}.",
@@ -46,7 +46,7 @@ def _text(record: Any) -> str:
 
 
 class Certificate(CertBundle):
-    """moto's, judged by what stands in Route 53."""
+    """moto's certificate, validated by the records in Route 53 instead of by time."""
 
     account: str = ""
     users: Any = None
@@ -77,10 +77,11 @@ class Certificate(CertBundle):
 
 
 class Backend(AWSCertificateManagerBackend):
-    """Knows which load balancers use a certificate."""
+    """moto's backend, which also knows which load balancers use a certificate."""
 
     def request_certificate(self, *args: Any, **kwargs: Any) -> str:
         arn = super().request_certificate(*args, **kwargs)
+        # moto offers no hook for the class of a certificate.
         certificate = self._certificates[arn]
         certificate.__class__ = Certificate
         certificate.account, certificate.users = self.account_id, self.load_balancers_of
@@ -101,5 +102,5 @@ class Backend(AWSCertificateManagerBackend):
 
 
 def install() -> None:
-    wiring.back(acm_backends, Backend, urls)
+    wiring.use_backend(acm_backends, Backend, urls)
     wiring.route(urls, AWSCertificateManagerResponse)

@@ -1,4 +1,4 @@
-"""Add-ons of EKS: kept as records, since what they would install the sandbox's clusters have by themselves."""
+"""EKS add-ons: records only, because the sandbox's clusters already contain what the add-ons would install."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from moto.core.utils import utcnow
 from moto.eks.exceptions import InvalidParameterException, ResourceInUseException, ResourceNotFoundException
 from moto.eks.models import Cluster
 
-# The versions of Kubernetes 1.35, the newest first; others of the same form are taken as well.
+# The versions for Kubernetes 1.35, newest first. Other versions of the same form are accepted as well.
 VERSIONS = {
     "vpc-cni": ["v1.21.1-eksbuild.1", "v1.20.4-eksbuild.1"],
     "coredns": ["v1.13.1-eksbuild.1", "v1.12.4-eksbuild.1"],

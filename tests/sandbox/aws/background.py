@@ -1,4 +1,4 @@
-"""Work that goes on after its API call was answered."""
+"""Work that continues after its API call was answered, such as creating a cluster."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Done = Callable[[str | None], None]
 
 
 def start(job: Callable[[], None] | None, done: Done) -> None:
-    """Runs `job`, waits out the call's settling time, then hands `done` the reason of a failure or None.
+    """Runs `job` in a thread, then calls `done` with the failure's message, or None on success.
 
-    Without a job and without a settling time that happens at once.
+    A success is reported no earlier than the call's settling time after the start, a failure immediately. Without a job
+    and a settling time, `done` is called before this returns.
     """
     settle = faults.settling()
     if job is None and not settle:
@@ -29,6 +30,7 @@ def start(job: Callable[[], None] | None, done: Done) -> None:
             if job:
                 job()
         except Exception as error:
+            # Not swallowed: `done` turns it into the resource's FAILED state.
             failure = f"{error}" or type(error).__name__
         time.sleep(max(0.0, end - time.monotonic()) if failure is None else 0)
         done(failure)
@@ -37,7 +39,10 @@ def start(job: Callable[[], None] | None, done: Done) -> None:
 
 
 def run(argv: list[str], log: Path, *, deadline: float) -> None:
-    """Runs a command to its end, its output appended to `log`; a failure carries the last lines."""
+    """Runs a command to its end and appends its output to `log`. A failure contains the last lines.
+
+    `deadline` is in seconds.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         out.write(f"$ {' '.join(argv)}\n".encode())
@@ -45,7 +50,7 @@ def run(argv: list[str], log: Path, *, deadline: float) -> None:
         try:
             code = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=deadline).returncode
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"`{' '.join(argv[-4:])}` took more than {deadline:.0f} s, see {log}") from None
+            raise RuntimeError(f"`{' '.join(argv[-4:])}` timed out after {deadline:.0f} s (see {log})") from None
     if code:
         last = log.read_text(errors="replace").strip().splitlines()[-3:]
-        raise RuntimeError(f"`{' '.join(argv[-4:])}` ended with {code}: {' / '.join(last)} (see {log})")
+        raise RuntimeError(f"`{' '.join(argv[-4:])}` failed with status {code}: {' / '.join(last)} (see {log})")

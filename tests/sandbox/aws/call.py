@@ -1,4 +1,4 @@
-"""What a request is about: service, region, action, resource and who signed it."""
+"""Identifies a request: service, region, action, resource and access key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 READS = re.compile(
     r"(Describe|List|Get|Head|BatchGet|BatchCheck|Lookup|Search|Query|Scan|Filter|Check|Test|Simulate|Validate)"
 )
-# Not a change of anything that a region holds, though their names do not say so.
+# These actions change nothing that a region holds, although their names do not start like those of reads.
 EPHEMERAL = re.compile(r"(AssumeRole|Decode|Encrypt|Decrypt|ReEncrypt|GenerateDataKey|GenerateMac|Sign|Verify)")
 
 
 @dataclass
 class Call:
-    """One API call, as a fault rule or the call log names it."""
+    """One API call, in the terms of fault rules and of the call log."""
 
     service: str
     region: str
@@ -38,7 +38,7 @@ class Call:
 
 
 def body(environ: Environ) -> bytes:
-    """The request's body, left in place for whoever reads it next."""
+    """The request's body. The stream is replaced, so that moto can read it again."""
     kept = environ.get("sandbox.body")
     if kept is None:
         stream = environ["wsgi.input"]
@@ -53,7 +53,7 @@ def body(environ: Environ) -> bytes:
 
 
 def _host(environ: Environ) -> tuple[str, str, str]:
-    """The service, region and bucket that a host name of AWS tells; empty where it does not."""
+    """The service, region and bucket in an AWS host name; empty strings where it has none."""
     name = environ.get("HTTP_HOST", "").split(":")[0]
     if not name.endswith(".amazonaws.com"):
         return "", "", ""
@@ -69,7 +69,7 @@ def raw_path(environ: Environ) -> str:
 
 
 def of(environ: Environ) -> Call:
-    """Reads a request's service and region from its signature, or from its host where it has none."""
+    """Identifies a request by the scope of its signature, or by its host if it is unsigned."""
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     header = environ.get("HTTP_AUTHORIZATION", "")
     scope = re.search(r"Credential=([^,\s]+)", header)

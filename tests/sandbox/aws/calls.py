@@ -1,4 +1,4 @@
-"""The log of calls that changed something, for tests that assert that nothing did."""
+"""The log of API calls that changed something, for tests that assert that a command changed nothing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def record(call: Call, status: int) -> None:
 
 
 def since(n: int) -> list[dict[str, Any]]:
-    """The calls after the `n`th."""
+    """The calls after number `n`."""
     with _lock:
         return _log[n:]

@@ -1,4 +1,4 @@
-"""CloudTrail: a trail is named by its ARN as well, and can be described by name."""
+"""CloudTrail: a trail can also be named by its ARN, and can be described by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import wiring
 
 
 class Backend(CloudTrailBackend):
-    """moto 5.2.1 takes names only here; Terraform's provider gives the ARN."""
+    """moto 5.2.1 accepts only names in these calls; Terraform's AWS provider passes the ARN."""
 
     def start_logging(self, name: str) -> None:
         self.get_trail(name).start_logging()
@@ -25,7 +25,7 @@ class Backend(CloudTrailBackend):
 
 
 class CloudTrail(CloudTrailResponse):
-    """Honours `trailNameList`, which moto leaves unread."""
+    """Honours `trailNameList`, which moto ignores."""
 
     def describe_trails(self) -> str:
         wanted = self._get_param("trailNameList") or []
@@ -39,5 +39,5 @@ class CloudTrail(CloudTrailResponse):
 
 
 def install() -> None:
-    wiring.back(cloudtrail_backends, Backend, urls)
+    wiring.use_backend(cloudtrail_backends, Backend, urls)
     wiring.route(urls, CloudTrail)

@@ -1,4 +1,4 @@
-"""The sandbox's own pages, /sandbox/...: faults, inventory, calls, sessions, readiness, token review, address."""
+"""The sandbox's own pages below /sandbox/: faults, inventory, calls, sessions, readiness, token review, address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Page = Callable[[str, dict[str, str], Any], Any]
 
 
 class Missing(Exception):
-    """No such page."""
+    """The requested page does not exist."""
 
 
 def _faults(method: str, _query: dict[str, str], body: Any) -> Any:
@@ -38,22 +38,22 @@ def _calls(_method: str, query: dict[str, str], _body: Any) -> Any:
 
 def _ready(method: str, _query: dict[str, str], _body: Any) -> Any:
     if method == "POST":
-        inventory.forget_present()
+        inventory.mark_existing_as_initial()
     return {"ready": True, "account": places.ACCOUNT}
 
 
 def _sessions(method: str, _query: dict[str, str], body: Any) -> Any:
-    """Credentials for tests: of another account, or a session that ends when they say."""
+    """Credentials for tests: of another account, or of a session with a chosen expiry."""
     if method != "POST":
-        raise ValueError("POST {account, user} or {account, role, expires_in}")
+        raise ValueError("expected POST with {account, user} or {account, role, expires_in}")
     account = body.get("account", places.ACCOUNT)
     if "user" in body:
-        return identity.make_user(body["user"], account)
-    return identity.make_session(body.get("role", "visitor"), float(body.get("expires_in", 3600)), account)
+        return identity.create_user(body["user"], account)
+    return identity.create_session(body.get("role", "visitor"), float(body.get("expires_in", 3600)), account)
 
 
 def _address(_method: str, _query: dict[str, str], _body: Any) -> str:
-    """What checkip.amazonaws.com is to the world."""
+    """The operator's public IP address, in the format of checkip.amazonaws.com."""
     return f"{places.OPERATOR}\n"
 
 
@@ -68,7 +68,7 @@ PAGES: dict[str, Page] = {
 
 
 def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """Serves a page; what a page cannot do is a 400 that says why."""
+    """Serves a page. Any error of a page is a 400 response with its message."""
     status = "200 OK"
     try:
         body = json.loads(calling.body(environ) or b"null")
@@ -77,7 +77,7 @@ def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes
         }
         result = _page(environ["PATH_INFO"].split("/")[2:], environ["REQUEST_METHOD"], query, body)
     except Missing as missing:
-        status, result = "404 Not Found", {"error": f"no page {missing}; there are {sorted(PAGES)} and token-review"}
+        status, result = "404 Not Found", {"error": f"unknown page `{missing}`; available: {sorted(PAGES)} and token-review"}
     except Exception as error:
         traceback.print_exc()
         status, result = "400 Bad Request", {"error": f"{type(error).__name__}: {error}"}

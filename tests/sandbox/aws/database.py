@@ -1,4 +1,4 @@
-"""What RDS does inside a database server: the region's PostgreSQL, reached over its socket as its administrator."""
+"""What RDS does inside the database server: roles and databases in the region's PostgreSQL, over its socket as superuser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import places
 
 from .settings import current
 
-# Those that the server needs itself; everything else belongs to the instance.
+# Roles that belong to the server. All others belong to the RDS instance and are dropped with it.
 OWN_ROLES = ("postgres", "rdsadmin")
 
 
@@ -29,7 +29,7 @@ def _literal(text: str) -> str:
 
 
 def _run(region: places.Region, script: str, database: str = "postgres") -> str:
-    """Runs SQL; it travels on standard input, for it may hold a password."""
+    """Runs SQL and returns its output. SQL is passed on stdin, because it may contain a password."""
     done = subprocess.run(
         [
             "psql",
@@ -56,14 +56,14 @@ def _run(region: places.Region, script: str, database: str = "postgres") -> str:
         env={"PATH": os.environ["PATH"], "HOME": "/"},
     )
     if done.returncode:
-        # psql repeats the statement in some messages; only its first line is safe to show
+        # Some messages of psql repeat the statement, which may contain a password. The first line never does.
         first = done.stderr.strip().splitlines()[:1]
         raise RuntimeError(f"PostgreSQL of {region.name}: {first[0] if first else done.returncode}")
     return done.stdout
 
 
 def open_instance(region: places.Region, *, user: str, password: str, database: str | None) -> None:
-    """The master user, as RDS makes it (no superuser), and the first database."""
+    """Creates the master user, with the rights that RDS gives it (not a superuser), and the first database."""
     role = _quoted(user)
     _run(
         region,
@@ -81,7 +81,7 @@ def set_password(region: places.Region, user: str, password: str) -> None:
 
 
 def close_instance(region: places.Region) -> None:
-    """Takes away everything that the instance held, roles that its users made included."""
+    """Drops everything that belongs to the instance, including roles that its users created."""
     databases = _run(
         region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres';"
     ).split()
@@ -96,8 +96,8 @@ def close_instance(region: places.Region) -> None:
 
 
 def open_proxy(region: places.Region) -> None:
-    """Lets pgbouncer pass connections on to the instance's databases."""
-    # Names that its configuration takes as they are.
+    """Lets pgbouncer forward connections to the instance's databases."""
+    # Only names that need no quoting in pgbouncer's configuration.
     names = _run(
         region, "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname ~ '^[A-Za-z0-9_-]+$';"
     ).splitlines()
@@ -112,5 +112,5 @@ def close_proxy(region: places.Region) -> None:
 def _databases(region: places.Region, lines: str) -> None:
     home = _home(region)
     (home / "databases.ini").write_text(f"[databases]\n{lines}")
-    # pgbouncer reads its files again on SIGHUP; its pid is in a file of its own
+    # pgbouncer reloads its configuration on SIGHUP.
     os.kill(int((home / "pgbouncer.pid").read_text()), signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What stands in a VPC, a subnet or a security group and forbids deleting it."""
+"""What uses a VPC, a subnet or a security group and therefore prevents its deletion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moto.rds.models import rds_backends
 
 @dataclass(frozen=True)
 class Tenant:
-    """Something with network interfaces of its own, whichever service made it."""
+    """A resource with network interfaces, of whichever service."""
 
     name: str
     subnets: frozenset[str]
@@ -70,7 +70,7 @@ def of_subnet(account: str, region: str, subnet: str) -> list[str]:
 
 
 def of_group(account: str, region: str, group: str) -> list[str]:
-    """Who wears a security group, and which other groups' rules name it."""
+    """The resources that have a security group, and the rules of other groups that reference it."""
     held = [tenant.name for tenant in tenants(account, region) if group in tenant.groups]
     for groups in list(ec2_backends[account][region].groups.values()):
         for other in list(groups.values()):
@@ -82,7 +82,7 @@ def of_group(account: str, region: str, group: str) -> list[str]:
 
 
 def of_vpc(account: str, region: str, vpc: str) -> list[str]:
-    """What DeleteVpc does not take along: all but the default group, the main route table and the default ACL."""
+    """What DeleteVpc does not delete itself: all but the default group, the main route table and the default ACL."""
     ec2 = ec2_backends[account][region]
     held = [gateway.id for gateway in ec2.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc]
     held += [
@@ -99,7 +99,7 @@ def of_vpc(account: str, region: str, vpc: str) -> list[str]:
 
 
 def public_in(account: str, region: str, vpc: str) -> list[str]:
-    """What holds a public address in a VPC: its internet gateway stays while one does."""
+    """Resources with a public address in a VPC. While there is one, its internet gateway cannot be detached."""
     ec2 = ec2_backends[account][region]
     subnets = {subnet.id for zone in ec2.subnets.values() for subnet in zone.values() if subnet.vpc_id == vpc}
     return [tenant.name for tenant in tenants(account, region) if tenant.public and tenant.subnets & subnets]

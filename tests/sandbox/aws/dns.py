@@ -1,4 +1,4 @@
-"""The world's DNS, as far as hosted zones go: it leads to the one that was given, and knows no other."""
+"""Public DNS as far as delegation is concerned: it knows the name servers of the initial hosted zone and no other name."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from moto.route53.models import route53_backends
 
 import places
 
+# Seconds: the TTL of NS records in public registries (two days).
 TTL = 172800
-# A zone of this name is delegated to servers that no longer know it.
+# A zone whose first label is this simulates a lame delegation: its name servers do not know it.
 LAME = b"lame"
 
 
 def delegate(zone_id: str) -> dict[str, list[str]]:
-    """What a registrar notes of a zone: its name and name servers. They stay what they are, whatever becomes of it."""
+    """The delegation of a zone, as recorded at a registrar: name and name servers. It does not follow later changes."""
     zone = route53_backends[places.ACCOUNT]["aws"].get_hosted_zone(zone_id)
     return {zone.name.rstrip(".").lower(): [f"{server.rstrip('.')}." for server in zone.delegation_set.name_servers]}
 
 
 def answer(question: bytes, delegated: dict[str, list[str]]) -> bytes:
-    """Answers for the name servers of what is delegated; all else does not exist."""
+    """Answers NS queries for delegated zones. Any other name does not exist (NXDOMAIN)."""
     query = dns.message.from_wire(question)
     reply = dns.message.make_response(query, recursion_available=True)
     for asked in query.question:
@@ -42,7 +43,7 @@ def answer(question: bytes, delegated: dict[str, list[str]]) -> bytes:
 
 
 def serve(host: str, port: int, delegated: dict[str, list[str]]) -> None:
-    """Answers over UDP until the process ends."""
+    """Answers over UDP in a daemon thread, until the process ends."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((host, port))
 
@@ -52,6 +53,7 @@ def serve(host: str, port: int, delegated: dict[str, list[str]]) -> None:
             try:
                 server.sendto(answer(question, delegated), client)
             except (dns.exception.DNSException, OSError) as error:
+                # A malformed query or a vanished client must not end the loop.
                 sys.stderr.write(f"dns: {type(error).__name__}: {error}\n")
 
     threading.Thread(target=loop, daemon=True).start()

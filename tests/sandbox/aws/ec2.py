@@ -1,4 +1,4 @@
-"""EC2: the network's refusals (DependencyViolation), NAT gateways with states, and details that Terraform reads back."""
+"""EC2: DependencyViolation for networks in use, NAT gateways with states, and details that Terraform reads back."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from . import background, dependencies, wiring
 
 def _refuse(what: str, name: str, held: list[str]) -> None:
     if held:
-        # AWS does not say by what; a reader of the sandbox's log is glad to know.
+        # AWS does not name the dependencies. They are appended, because they help to debug a failed deletion.
         raise DependencyViolationError(
             f"The {what} '{name}' has dependencies and cannot be deleted. ({', '.join(held[:5])})"
         )
 
 
 class Backend(EC2Backend):
-    """moto's, with what AWS refuses."""
+    """moto's backend, with AWS's refusals."""
 
     def delete_vpc(self, vpc_id: str) -> Any:
         _refuse("vpc", vpc_id, dependencies.of_vpc(self.account_id, self.region_name, vpc_id))
         vpc = super().delete_vpc(vpc_id)
-        # moto forgets the default one
+        # moto leaves the default ACL behind.
         for acl in [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]:
             del self.network_acls[acl.id]
         return vpc
@@ -88,7 +88,7 @@ class Backend(EC2Backend):
         return gateway
 
     def allocate_address(self, domain: str, address: str | None = None, tags: dict[str, str] | None = None) -> Any:
-        """Out of a range for benchmarks, that nobody on the Internet has; moto gives addresses of the machine itself."""
+        """Uses 198.18.0.0/15, which RFC 2544 reserves for benchmarks. moto would assign addresses of 127.0.0.0/8."""
         while not address or any(address == taken.public_ip for taken in self.addresses):
             address = f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
         return super().allocate_address(domain, address, tags)
@@ -102,18 +102,20 @@ class Backend(EC2Backend):
     # Flow logs
 
     def create_flow_logs(self, *args: Any, **kwargs: Any) -> Any:
-        """A bucket may be followed by a prefix; moto looks for a bucket of that whole name."""
+        """A prefix may follow the bucket in the destination. moto takes the whole string for a bucket's name."""
         destination = kwargs.get("log_destination")
         if kwargs.get("log_destination_type") == "s3" and destination and "/" in destination:
-            made, failed = super().create_flow_logs(*args, **{**kwargs, "log_destination": destination.split("/")[0]})
-            for log in made:
+            created, failed = super().create_flow_logs(
+                *args, **{**kwargs, "log_destination": destination.split("/")[0]}
+            )
+            for log in created:
                 log.log_destination = destination
-            return made, failed
+            return created, failed
         return super().create_flow_logs(*args, **kwargs)
 
 
 class Rule(SecurityGroupRule):
-    """A rule's description stands with its source, whichever kind that is."""
+    """The description of a rule is that of its source, whether a CIDR or a security group."""
 
     @property
     def description(self) -> str | None:
@@ -121,7 +123,7 @@ class Rule(SecurityGroupRule):
 
 
 class TemplateVersion(LaunchTemplateVersion):
-    """Tags of the template itself are none of what it launches; AWS does not give them back with its data."""
+    """Tags of the template itself do not belong to its launch data, and AWS does not return them there."""
 
     def __init__(self, template: Any, number: int, data: dict[str, Any], description: str):
         kept = [spec for spec in data.pop("TagSpecifications", []) if spec.get("ResourceType") != "launch-template"]
@@ -133,5 +135,5 @@ class TemplateVersion(LaunchTemplateVersion):
 def install() -> None:
     security_groups.SecurityGroupRule = Rule  # type: ignore[misc]
     launch_templates.LaunchTemplateVersion = TemplateVersion  # type: ignore[misc]
-    wiring.back(ec2_backends, Backend, urls)
+    wiring.use_backend(ec2_backends, Backend, urls)
     wiring.route(urls, EC2Response)

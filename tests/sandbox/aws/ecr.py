@@ -1,4 +1,4 @@
-"""ECR: repositories are moto's; images, registry and password are those of the region's real registry."""
+"""ECR: repositories are moto's; images, registry address and password are those of the region's real registry."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ import places
 from . import images, wiring
 from .settings import current
 
+# Seconds: as in ECR.
 TOKEN_LIFETIME = 12 * 3600
 
 
 class Backend(ECRBackend):
-    """Asks the region's registry, where it has one."""
+    """Reads images from the region's registry, if the region has one."""
 
     @property
     def real(self) -> places.Region | None:
@@ -50,7 +51,7 @@ class Backend(ECRBackend):
 
 
 class Ecr(ECRResponse):
-    """Answers about images from the registry; everything else is moto's."""
+    """Answers image calls from the registry. All other calls are moto's."""
 
     @property
     def backend(self) -> Backend:
@@ -116,9 +117,7 @@ class Ecr(ECRResponse):
         for wanted in self._get_param("imageIds") or []:
             match = images.matching(found, wanted)
             if not match:
-                failures.append(
-                    {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
-                )
+                failures.append(_image_not_found(wanted))
             for image in match:
                 got.append(
                     {
@@ -136,30 +135,32 @@ class Ecr(ECRResponse):
         if not real:
             return super().batch_delete_image()
         repository, found = self._images()
-        gone, failures = [], []
+        deleted, failures = [], []
         for wanted in self._get_param("imageIds") or []:
             match = images.matching(found, wanted)
             if not match:
-                failures.append(
-                    {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
-                )
+                failures.append(_image_not_found(wanted))
             for image in match:
                 tag = wanted.get("imageTag")
-                # By tag only the tag goes, until it was the last one.
+                # Deleting by tag deletes only the tag, unless it is the image's last one.
                 if tag and "imageDigest" not in wanted and len(image.image_tags) > 1:
                     images.remove_tag(real, repository.name, tag)
                     image.image_tags.remove(tag)
-                    gone.append({"imageDigest": image.image_digest, "imageTag": tag})
+                    deleted.append({"imageDigest": image.image_digest, "imageTag": tag})
                 else:
                     images.remove(real, repository.name, image.image_digest)
                     found.remove(image)
-                    gone += [{"imageDigest": image.image_digest, "imageTag": tag} for tag in image.image_tags or [None]]  # type: ignore[list-item]
-        return ActionResult({"imageIds": gone, "failures": failures})
+                    deleted += [{"imageDigest": image.image_digest, "imageTag": tag} for tag in image.image_tags or [None]]  # type: ignore[list-item]
+        return ActionResult({"imageIds": deleted, "failures": failures})
 
     def put_image(self) -> ActionResult:
         if not self.backend.real:
             return super().put_image()
-        raise NotImplementedError("push to the registry instead")
+        raise NotImplementedError("PutImage is not supported; push to the registry instead")
+
+
+def _image_not_found(image_id: dict[str, str]) -> dict[str, Any]:
+    return {"imageId": image_id, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
 
 
 def _camel(name: str) -> str:
@@ -168,5 +169,5 @@ def _camel(name: str) -> str:
 
 
 def install() -> None:
-    wiring.back(ecr_backends, Backend, urls)
+    wiring.use_backend(ecr_backends, Backend, urls)
     wiring.route(urls, Ecr)

@@ -1,4 +1,4 @@
-"""EKS's API: moto's, with add-ons, access entries, updates and access configuration."""
+"""The EKS API: moto's, with add-ons, access entries, updates and access configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADDON_SETTINGS = ("serviceAccountRoleArn", "configurationValues", "podIdentityAs
 
 
 class Eks(EKSResponse):
-    """One method an operation, named as the API names it."""
+    """One method per operation, with the API's name in snake case."""
 
     @property
     def backend(self) -> Backend:
@@ -234,7 +234,7 @@ class Eks(EKSResponse):
 
 
 def install() -> None:
-    wiring.back(eks_backends, Backend, urls)
+    wiring.use_backend(eks_backends, Backend, urls)
     cluster = "{0}/clusters/(?P<name>[^/]+)/"
     wiring.route(
         urls,

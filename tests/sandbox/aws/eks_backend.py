@@ -1,4 +1,9 @@
-"""Clusters and node groups of EKS, with the sandbox's real ones behind them."""
+"""EKS clusters and node groups, backed by real clusters and nodes.
+
+Creating and deleting answers immediately (CREATING, DELETING); the work runs in the background as a call of `cluster.py`,
+after which the state becomes ACTIVE, FAILED or the resource disappears. Without real clusters only the settling time of a
+fault rule separates the two states.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +30,14 @@ EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SC
 
 
 class ResourceLimitExceededException(EKSError):
-    """What the sandbox says to a second cluster in a region."""
+    """The error for a second cluster in a region."""
 
     TYPE = "ResourceLimitExceededException"
     STATUS = 400
 
 
 def _tool(region: places.Region, *words: str) -> None:
+    # 300 s cover the waits inside cluster.py: up to 180 s for a lock and 120 s for the API server.
     assert current.state
     background.run(
         [sys.executable, str(CLUSTER_TOOL), *words], current.state / "logs" / f"cluster-{region.name}.log", deadline=300
@@ -39,7 +45,7 @@ def _tool(region: places.Region, *words: str) -> None:
 
 
 class Backend(EKSBackend):
-    """moto's clusters with EKS's states, refusals and defaults."""
+    """moto's clusters, with EKS's states, refusals and defaults."""
 
     def _role(self, arn: str, service: str, source: str) -> None:
         roles = [role for role in iam_backends[self.account_id]["aws"].get_roles() if role.arn == arn]
@@ -52,13 +58,13 @@ class Backend(EKSBackend):
     def open_cluster(
         self, options: dict[str, Any], access_config: dict[str, Any], creator: str, extra: dict[str, Any]
     ) -> Cluster:
-        """CreateCluster: answers with CREATING; the control plane boots behind it."""
+        """CreateCluster: returns the cluster in CREATING, and starts the control plane in the background."""
         arn = f"arn:{self.partition}:eks:{self.region_name}:{self.account_id}:cluster/{options['name']}"
         self._role(options["role_arn"], "eks.amazonaws.com", arn)
         region = current.region_with("clusters", self.region_name)
         if region and self.clusters and options["name"] not in self.clusters:
             raise ResourceLimitExceededException(
-                message=f"the sandbox has one cluster a region; `{next(iter(self.clusters))}` is there"
+                message=f"the sandbox supports one cluster per region; `{next(iter(self.clusters))}` already exists"
             )
         subnets = self._subnets(options["resources_vpc_config"])
         cluster = super().create_cluster(**options)
@@ -96,7 +102,7 @@ class Backend(EKSBackend):
         return [known[subnet] for subnet in wanted]
 
     def _complete(self, cluster: Cluster, subnets: list[Any]) -> None:
-        """What EKS fills in by itself, the cluster's security group among it."""
+        """Fills in what EKS adds itself, including the cluster's security group."""
         ec2 = ec2_backends[self.account_id][self.region_name]
         vpc = subnets[0].vpc_id
         group = ec2.create_security_group(
@@ -188,11 +194,11 @@ class Backend(EKSBackend):
             if ec2.get_security_group_from_id(group):
                 ec2.delete_security_group(group_id=group)
         except DependencyViolationError as held:
-            # EKS leaves a group behind that something else still wears.
+            # Like EKS, leave the security group behind while another resource uses it.
             sys.stderr.write(f"{held}\n")
 
     def open_nodegroup(self, options: dict[str, Any], update_config: dict[str, Any] | None) -> Nodegroup:
-        """CreateNodegroup: one node stands for the group, with its labels and taints."""
+        """CreateNodegroup: starts one node, with the group's labels and taints, that stands for the whole group."""
         cluster = self.active(options["cluster_name"])
         self._role(options["node_role"], "ec2.amazonaws.com", cluster.arn)
         group = super().create_nodegroup(**options)
@@ -239,7 +245,7 @@ class Backend(EKSBackend):
         return group
 
     def tagged(self, arn: str) -> dict[str, str]:
-        """The tags of whatever in EKS has this ARN."""
+        """The tags of the EKS resource with this ARN."""
         for cluster in self.clusters.values():
             entries = {entry.access_entry_arn: entry.tags for entry in cluster.access_entries.values()}
             addons = {addon["addonArn"]: addon["tags"] for addon in cluster.addons.values()}
@@ -250,7 +256,7 @@ class Backend(EKSBackend):
         raise EKSNotFound(message="Resource was not found")
 
     def new_update(self, cluster: Cluster, kind: str, params: dict[str, Any]) -> dict[str, Any]:
-        """A record of a change; it is in progress for as long as a fault rule says."""
+        """Records an update. It stays InProgress for the settling time of a fault rule, if any."""
         update = {
             "id": secrets.token_hex(4) + "-0000-4000-8000-" + secrets.token_hex(6),
             "status": "InProgress",
@@ -265,7 +271,7 @@ class Backend(EKSBackend):
 
 
 class EKSNotFound(EKSError):
-    """For tags, EKS has a name of its own."""
+    """The tag operations of EKS use this error instead of ResourceNotFoundException."""
 
     TYPE = "NotFoundException"
     STATUS = 404

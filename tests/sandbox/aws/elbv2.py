@@ -1,4 +1,4 @@
-"""Load balancers: provisioned for as long as a fault rule says; names are taken once and protected ones stay."""
+"""Elastic Load Balancing: a provisioning state (as long as a fault rule says), unique names, deletion protection."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from . import background, wiring
 
 
 class LoadBalancer(FakeLoadBalancer):
-    """Becomes active by time, not (as in moto) by being looked at."""
+    """Becomes active after the settling time. moto's becomes active when it is described."""
 
     def activate(self) -> None:
         pass
 
 
 class Backend(ELBv2Backend):
-    """moto's, with ELB's refusals."""
+    """moto's backend, with ELB's refusals."""
 
     def create_load_balancer(self, name: str, *args: Any, **kwargs: Any) -> FakeLoadBalancer:
         if any(balancer.name == name for balancer in self.load_balancers.values()):
@@ -41,4 +41,4 @@ class Backend(ELBv2Backend):
 
 def install() -> None:
     models.FakeLoadBalancer = LoadBalancer  # type: ignore[misc]
-    wiring.back(elbv2_backends, Backend, urls)
+    wiring.use_backend(elbv2_backends, Backend, urls)

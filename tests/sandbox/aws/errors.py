@@ -1,4 +1,4 @@
-"""An error, as each protocol of AWS writes it."""
+"""Errors, rendered in the format of each AWS protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A request that is answered before any service sees it."""
+    """An error response for a request that no service processes."""
 
     status: int
     code: str

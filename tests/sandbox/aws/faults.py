@@ -1,10 +1,20 @@
-"""Faults, delays and settling times, by rule.
+"""Injected errors, delays and settling times, by rule.
 
-A rule: {"service", "action", "region": shell patterns, default "*"; "skip": calls to let pass first; "count": calls to
-hit then (default 1, null for all); "delay": seconds before the answer; "status", "code", "message": the answer instead of the
-service's; "after": true to let the service act first and only lose its answer; "settle": seconds that what the call
-starts stays under way}.
-Services go by their signing names: `elasticloadbalancing` for load balancers, `monitoring` for CloudWatch.
+The keys of a rule:
+- service, action, region: shell patterns, default `*`. Services are named by their signing names: `elasticloadbalancing`
+  for load balancers, `monitoring` for CloudWatch.
+- skip: number of matching calls to let pass first. count: number of calls to hit then (default 1; null for all, which is
+  the default of a rule with `settle`).
+- delay: seconds before the answer.
+- status, code, message: the error to return instead of the service's answer. With `after: true` the service still acts and
+  only its answer is replaced.
+- settle: seconds for which the resource that the call creates, changes or deletes stays in its transitional state.
+
+How a call is processed (`front`): `on` counts the call in every matching rule and returns those that hit it; `begin` stores
+their longest settling time for this thread; the longest delay passes; the first rule with a status decides the error.
+
+Invariants: a call is counted once per rule, under the lock, so concurrent calls never hit a rule more than `count` times;
+rules are added all or none; the settling time is a context variable, so it never leaks into another request's thread.
 """
 
 from __future__ import annotations
@@ -20,7 +30,7 @@ from .call import Call
 
 @dataclass
 class Rule:
-    """See the module."""
+    """A rule; its keys are explained above. `matched` counts the calls that fit its patterns."""
 
     service: str = "*"
     action: str = "*"
@@ -52,16 +62,16 @@ _settle: contextvars.ContextVar[float] = contextvars.ContextVar("settle", defaul
 
 
 def add(rules: list[dict[str, Any]]) -> None:
-    """Adds rules; a key that no rule has is an error, before any of them counts."""
+    """Adds rules. An unknown key or a rule without an effect is a ValueError, and then none is added."""
     known = {field.name for field in fields(Rule)} - {"matched"}
     for rule in rules:
         unknown = set(rule) - known
         if unknown:
-            raise ValueError(f"unknown key {sorted(unknown)} in a fault rule; known: {sorted(known)}")
+            raise ValueError(f"unknown keys {sorted(unknown)} in a fault rule; known keys: {sorted(known)}")
         if not any(rule.get(effect) for effect in ("delay", "status", "settle")):
             raise ValueError("a fault rule needs `delay`, `status` or `settle`")
     with _lock:
-        # A settling time lasts: one cluster more is slow as well.
+        # A settling time describes the environment (clusters are slow), so it hits every call unless `count` says otherwise.
         _rules.extend(Rule(**{"count": None if rule.get("settle") else 1, **rule}) for rule in rules)
 
 
@@ -76,16 +86,16 @@ def listed() -> list[dict[str, Any]]:
 
 
 def on(call: Call) -> list[Rule]:
-    """The rules that hit this call, each counted."""
+    """The rules that hit this call. Counts the call in every rule that it matches."""
     with _lock:
         return [rule for rule in _rules if rule.hit(call)]
 
 
 def begin(rules: list[Rule]) -> None:
-    """Makes the hit rules' settling time that of the call that this thread serves."""
+    """Sets the settling time of the call that this thread serves: the longest of the given rules'."""
     _settle.set(max((rule.settle for rule in rules), default=0.0))
 
 
 def settling() -> float:
-    """Seconds that what the current call starts has to stay under way."""
+    """The settling time of the current call in seconds."""
     return _settle.get()

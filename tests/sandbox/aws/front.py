@@ -1,4 +1,11 @@
-"""What every request passes before moto: sandbox pages, identity, signature, faults; and the call log behind it."""
+"""What every request passes before and after moto.
+
+1. Requests for the sandbox's own pages and moto's dashboard are passed on unchecked.
+2. Identify the call; verify access key, session, region and signature. A failure is answered in the service's own format.
+3. Apply the fault rules: delay, then an error instead of the service (or after it, with `after`).
+4. Let moto answer. S3 writes are serialized. An exception becomes a 501 response.
+5. Record the call if it changed something, and log one line.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +22,11 @@ Environ = dict[str, Any]
 Start = Callable[..., Any]
 App = Callable[[Environ, Start], Iterable[bytes]]
 
-# STS answers these without a signature: the token is the proof.
+# STS accepts these without a signature, because the token authenticates the caller.
 UNSIGNED = {"AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"}
 
-# moto looks at an object and writes it in two steps; conditional writes (Terraform's lock, a lease) need one.
+# moto checks and writes an object in two steps, but conditional writes (Terraform's state lock) must be atomic. One lock for
+# all S3 writes is enough.
 _s3_writes = threading.RLock()
 
 
@@ -35,11 +43,11 @@ class Front:
         if path.startswith("/moto-api") or path == "/favicon.ico":
             return self.moto(environ, start)
         call = calling.of(environ)
-        began = time.monotonic()
+        started_at = time.monotonic()
         status, headers, chunks = self._serve(environ, call)
         if call.changes:
             calls.record(call, status)
-        took = time.monotonic() - began
+        took = time.monotonic() - started_at
         sys.stderr.write(
             f"{time.strftime('%H:%M:%S')} {call.service} {call.action} {call.region} {status} {took:.3f}s {call.resource}\n"
         )
@@ -57,7 +65,7 @@ class Front:
         if failing and not failing.after:
             return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
         if call.presigned and call.service == "sts":
-            # moto finds the caller in this header only
+            # moto finds the caller only in this header, not in the query.
             environ["HTTP_AUTHORIZATION"] = (
                 f"AWS4-HMAC-SHA256 Credential={call.access_key}/x/{call.region}/sts/aws4_request, SignedHeaders=host, Signature=0"
             )
@@ -68,16 +76,16 @@ class Front:
                     answer = self._moto(environ)
             else:
                 answer = self._moto(environ)
-        except (
-            Exception
-        ) as error:  # moto raises for what it does not know: an answer says more than a dropped connection
+        except Exception as error:
+            # moto raises for operations that it does not support. A 501 with the reason helps more than a closed
+            # connection. NotImplementedError is expected and logged without a traceback.
             sys.stderr.write(f"{call.service} {call.action}: {type(error).__name__}: {error}\n")
             if not isinstance(error, NotImplementedError):
                 import traceback
 
                 traceback.print_exc()
             answer = errors.Refusal(
-                501, "NotImplemented", f"the sandbox's AWS has no {call.service}:{call.action}: {error}"
+                501, "NotImplemented", f"the sandbox's AWS does not support {call.service}:{call.action}: {error}"
             ).render(call.service)
             return _whole(environ, answer)
         if failing:
@@ -119,7 +127,7 @@ def _whole(
     environ: Environ, answer: tuple[int, list[tuple[str, str]], bytes]
 ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
     status, headers, text = answer
-    # Unread, it would make the kernel reset the connection before the client has seen the answer.
+    # The body must be read: closing a socket with unread data resets the connection, and the client may lose the answer.
     calling.body(environ)
     body = b"" if environ["REQUEST_METHOD"] == "HEAD" else text
     return status, [*headers, ("Content-Length", str(len(body)))], [body]

@@ -1,4 +1,4 @@
-"""Who an access key belongs to, and whether it still counts."""
+"""The owner of an access key, and whether the key is still valid."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ import places
 
 
 class Unknown(Exception):
-    """The access key is nobody's, or its session token is another's."""
+    """The access key does not exist or is inactive, or the session token does not belong to it."""
 
 
 class Expired(Exception):
-    """The session is over."""
+    """The session has expired."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The owner of an access key: `arn` as GetCallerIdentity says it, `principal` as policies and access entries name it."""
+    """The owner of an access key: `arn` as GetCallerIdentity returns it, `principal` as policies and access entries name it.
+
+    They differ for sessions, whose principal is their role.
+    """
 
     account: str
     arn: str
@@ -33,7 +36,7 @@ class Identity:
 
 
 def of(access_key: str, session_token: str | None = None) -> Identity:
-    """Looks an access key up in all accounts; `session_token` is compared where it is given."""
+    """Looks up an access key in all accounts. Compares `session_token` unless it is None."""
     for account, partitions in list(sts_backends.items()):
         for role in list(partitions["aws"].assumed_roles):
             if role.access_key_id == access_key:
@@ -54,8 +57,8 @@ def of(access_key: str, session_token: str | None = None) -> Identity:
     raise Unknown(access_key)
 
 
-def make_user(name: str, account: str = places.ACCOUNT) -> dict[str, str]:
-    """Makes an IAM user that may do everything, and an access key of it."""
+def create_user(name: str, account: str = places.ACCOUNT) -> dict[str, str]:
+    """Creates an IAM user with AdministratorAccess if it is missing, and a new access key for it."""
     iam = iam_backends[account]["aws"]
     if name not in iam.users:
         iam.create_user("aws", name)
@@ -64,8 +67,8 @@ def make_user(name: str, account: str = places.ACCOUNT) -> dict[str, str]:
     return {"AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret_access_key}
 
 
-def make_session(role: str, expires_in: float, account: str = places.ACCOUNT) -> dict[str, str]:
-    """Makes temporary credentials that end in `expires_in` seconds, or ended before now where it is negative."""
+def create_session(role: str, expires_in: float, account: str = places.ACCOUNT) -> dict[str, str]:
+    """Creates temporary credentials that expire in `expires_in` seconds. A negative value gives expired ones."""
     assumed = sts_backends[account]["aws"].assume_role(
         region_name="us-east-1",
         role_session_name="sandbox",

@@ -1,6 +1,7 @@
-"""What a region's registry holds, looked up in its storage.
+"""The images in a region's registry, read from its storage on disk.
 
-The registry's API cannot list what has no tag, nor say when an image came. And ECR answers while pushes fail.
+The registry's API can neither list untagged images nor tell when an image was pushed. Besides, ECR's API must answer while
+the registry is stopped, as in tests of failing pushes.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import places
 
 from .settings import current
 
-# OCI manifests need not name their own type
+# The media type of manifests without one: it is optional in OCI manifests.
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass
 class Image:
-    """One manifest of a repository; attributes are named as the API's, in snake case."""
+    """One manifest of a repository. The attributes have the API's names, in snake case."""
 
     repository_name: str
     registry_id: str
@@ -38,7 +39,7 @@ class Image:
 
 
 def password(region: places.Region) -> str:
-    """The password that this region's registry knows its user `AWS` by."""
+    """The password of the user `AWS` in this region's registry."""
     assert current.state
     return (current.state / "ecr" / f"{region.name}.password").read_text().strip()
 
@@ -53,7 +54,7 @@ def _storage(region: places.Region, repository: str) -> Path:
 
 
 def _manifest(region: places.Region, digest: str) -> bytes | None:
-    """None while it is being deleted."""
+    """A manifest's content, or None if it is being deleted."""
     name = digest.removeprefix("sha256:")
     try:
         return (_store(region) / "blobs" / "sha256" / name[:2] / name / "data").read_bytes()
@@ -105,7 +106,7 @@ def listed(region: places.Region, repository: str, account: str) -> list[Image]:
 
 
 def remove_tag(region: places.Region, repository: str, tag: str) -> None:
-    """The registry's API only deletes whole images."""
+    """Deletes a tag in the storage, because the registry's API can only delete whole images."""
     shutil.rmtree(_storage(region, repository) / "_manifests" / "tags" / tag)
 
 
@@ -118,6 +119,6 @@ def remove_all(region: places.Region, repository: str) -> None:
 
 
 def matching(images: list[Image], wanted: dict[str, Any]) -> list[Image]:
-    """The images of an image id: by digest, by tag, or by both."""
+    """The images that an image id selects: by digest, by tag, or by both."""
     digest, tag = wanted.get("imageDigest"), wanted.get("imageTag")
     return [i for i in images if (not digest or i.image_digest == digest) and (not tag or tag in i.image_tags)]

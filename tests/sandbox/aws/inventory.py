@@ -1,4 +1,10 @@
-"""All that exists in the account, by service and region: what is left, when something should be gone."""
+"""Lists all resources in the account, by service and region. Tests use it to find leftovers.
+
+`everything` walks over all backends that moto has created so far and calls the service's lister, which yields (type, id,
+more attributes) for each resource. Invariants: a service without a lister is not listed, so a new service needs one;
+resources that AWS creates itself (default VPCs and what is in them, default parameter groups, keys of AWS) are left out; the
+account's initial content (`_initial`) is left out unless asked for; the result is sorted, so two lists can be compared.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +16,18 @@ from moto.s3.models import FakeDeleteMarker
 
 import places
 
-Thing = dict[str, Any]
+Resource = dict[str, Any]
 Lister = Callable[[Any], Iterator[tuple[str, str, dict[str, Any]]]]
 
-# What was there before anybody deployed: the hosted zone, the deployer.
-_given: set[tuple[str, str, str, str]] = set()
+# Keys of what exists before any deployment: the hosted zone and the IAM user `deployer`.
+_initial: set[tuple[str, str, str, str]] = set()
 
 
-def _tag_name(thing: Any) -> dict[str, Any]:
+def _tag_name(resource: Any) -> dict[str, Any]:
     try:
-        name = next((tag["value"] for tag in thing.get_tags() if tag["key"] == "Name"), None)
+        name = next((tag["value"] for tag in resource.get_tags() if tag["key"] == "Name"), None)
     except (AttributeError, KeyError, TypeError):
+        # Some of moto's EC2 classes have no tags. The name is optional.
         name = None
     return {"name": name} if name else {}
 
@@ -116,7 +123,7 @@ def _secrets(manager: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _kms(kms: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for key in kms.keys.values():
-        # AWS's own keys are told by their aliases
+        # Keys that AWS manages are recognised by their aliases.
         if any(alias.startswith("alias/aws/") for alias in key.aliases):
             continue
         yield "key", key.id, {"state": key.key_state}
@@ -153,11 +160,11 @@ def _route53(route53: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _of(kind: str, attribute: str, identity: str = "") -> Lister:
-    """A service whose things are one dictionary, by key or by an attribute."""
+    """A lister for a backend with one dictionary of resources. The id is the key, or the attribute `identity`."""
 
     def lister(backend: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        for key, thing in getattr(backend, attribute).items():
-            yield kind, getattr(thing, identity) if identity else key, {}
+        for key, resource in getattr(backend, attribute).items():
+            yield kind, getattr(resource, identity) if identity else key, {}
 
     return lister
 
@@ -186,26 +193,27 @@ LISTERS: dict[str, Lister] = {
 }
 
 
-def everything(*, new_only: bool = True) -> list[Thing]:
-    """All things as {service, region, type, id, ...}; `new_only` leaves out what the account was given."""
-    things = []
+def everything(*, new_only: bool = True) -> list[Resource]:
+    """All resources as {service, region, type, id, ...}. `new_only` leaves out the account's initial content."""
+    resources = []
+    # By identity, because moto registers some backends more than once.
     for backends in {id(known): known for known in list(BackendDict._instances)}.values():
         lister = LISTERS.get(backends.service_name)
         if not lister:
             continue
         for region, backend in list(dict.items(backends[places.ACCOUNT])):
             for kind, identity, more in lister(backend):
-                thing = {"service": backends.service_name, "region": region, "type": kind, "id": identity, **more}
-                if not new_only or _key(thing) not in _given:
-                    things.append(thing)
-    things.sort(key=_key)
-    return things
+                resource = {"service": backends.service_name, "region": region, "type": kind, "id": identity, **more}
+                if not new_only or _key(resource) not in _initial:
+                    resources.append(resource)
+    resources.sort(key=_key)
+    return resources
 
 
-def _key(thing: Thing) -> tuple[str, str, str, str]:
-    return thing["service"], thing["region"], thing["type"], thing["id"]
+def _key(resource: Resource) -> tuple[str, str, str, str]:
+    return resource["service"], resource["region"], resource["type"], resource["id"]
 
 
-def forget_present() -> None:
-    """Counts all that exists now as given."""
-    _given.update(_key(thing) for thing in everything(new_only=False))
+def mark_existing_as_initial() -> None:
+    """Adds everything that exists now to the account's initial content."""
+    _initial.update(_key(resource) for resource in everything(new_only=False))

@@ -1,4 +1,4 @@
-"""Which operation of a REST service a method and a path are, by the service's model in botocore."""
+"""Finds the operation that a method and a path of a REST service denote, from the service's model in botocore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import botocore.session
 
-# Signing names that are not botocore's names.
+# Signing names that differ from the names of botocore's models.
 MODELS = {
     "elasticloadbalancing": "elbv2",
     "monitoring": "cloudwatch",
@@ -21,10 +21,11 @@ MODELS = {
 
 @functools.cache
 def model(service: str) -> Any:
-    """The service's model, or None where botocore knows no such service."""
+    """The service's model, or None if botocore has none."""
     try:
         return botocore.session.get_session().get_service_model(MODELS.get(service, service))
     except Exception:
+        # The name comes from the request and may be anything; botocore raises several types for an invalid one.
         return None
 
 
@@ -36,7 +37,7 @@ def protocol(service: str) -> str:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation: its method and path, and the query keys and headers that it cannot do without."""
+    """One operation: its method and path, and the query keys and headers that it requires."""
 
     name: str
     method: str
@@ -77,7 +78,7 @@ def _route(operation: Any) -> Route:
 
 @functools.cache
 def _routes(service: str) -> list[Route]:
-    """The most demanding first, so that the first one that fits is the one that is meant."""
+    """The service's operations, those with the most requirements first, so that the first match is the right one."""
     found = model(service)
     if not found or not protocol(service).startswith("rest"):
         return []
@@ -87,7 +88,7 @@ def _routes(service: str) -> list[Route]:
 
 
 def named(service: str, method: str, path: str, query: set[str], environ: dict[str, Any]) -> str:
-    """The operation's name, or nothing where the model has none."""
+    """The operation's name, or an empty string if no operation matches."""
     for route in _routes(service):
         if (
             route.method == method

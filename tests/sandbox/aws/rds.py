@@ -1,4 +1,4 @@
-"""RDS and RDS Proxy: their states, endpoints and secrets, with the region's PostgreSQL and pgbouncer behind them."""
+"""RDS and RDS Proxy: states, endpoints and secrets, backed by the region's PostgreSQL and pgbouncer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import places
 from . import background, database, wiring
 from .settings import current
 
-# RDS leaves out of its passwords only what some clients cannot take at all. Among the rest are characters that break
-# a connection URL which does not escape them.
+# Like RDS, excludes only characters that some clients cannot handle at all. The others include characters that break a
+# connection URL unless it escapes them.
 PASSWORD = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
 
 
 class InvalidState(ServiceException):
-    """The thing is in a state, or in a use, that does not allow the call."""
+    """The resource's state, or its use by another one, does not allow the call."""
 
 
 def new_password() -> str:
@@ -42,7 +42,7 @@ class MasterSecret(MasterUserSecret):
         return json.loads(self.secret.versions[self.secret.default_version_id]["secret_string"])["password"]
 
     def rotate_secret(self) -> None:
-        """A new version, and the server told of it, in one step."""
+        """Writes a new version of the secret and changes the password in the server."""
         value = self._generate_secret_string()
         self.secretsmanager.put_secret_value(
             secret_id=self.secret.arn,
@@ -57,7 +57,7 @@ class MasterSecret(MasterUserSecret):
 
 
 class Instance(DBInstance):
-    """Keeps what moto forgets, and is reached under the account's own host name."""
+    """Keeps attributes that moto drops, and has the account's host name."""
 
     def __init__(self, backend: RDSBackend, **options: Any):
         super().__init__(backend, **options)
@@ -79,7 +79,7 @@ class Instance(DBInstance):
 
 
 class Proxy(DBProxy):
-    """moto's, under a host name that the region's certificate covers."""
+    """moto's proxy, with a host name that the region's certificate covers."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -88,14 +88,14 @@ class Proxy(DBProxy):
 
 
 def _real(instance: Any) -> places.Region | None:
-    """The region whose PostgreSQL stands behind an instance: the first PostgreSQL instance of the region has it."""
+    """The region whose PostgreSQL server backs an instance, or None. Only the first PostgreSQL instance is backed."""
     region = current.region_with("databases", instance.region)
     first = next((one for one in instance.backend.databases.values() if one.engine == "postgres"), instance)
     return region if region and instance.engine == "postgres" and first is instance else None
 
 
 class Backend(RDSBackend):
-    """moto's, with RDS's states and refusals."""
+    """moto's backend, with RDS's states and refusals."""
 
     def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
         instance = super().create_db_instance(db_kwargs)
@@ -136,20 +136,20 @@ class Backend(RDSBackend):
                 "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
             )
         region = _real(instance) if instance else None
-        gone = super().delete_db_instance(
+        deleted = super().delete_db_instance(
             db_instance_identifier, final_db_snapshot_identifier, skip_final_snapshot, delete_automated_backups
         )
-        # It stays to be seen while it goes.
-        self.databases[db_instance_identifier] = gone
+        # moto removes it immediately; in RDS it is visible as `deleting` until it is deleted.
+        self.databases[db_instance_identifier] = deleted
 
         def done(failure: str | None) -> None:
             if failure:
-                _failed(gone, failure)
+                _failed(deleted, failure)
             else:
                 self.databases.pop(db_instance_identifier, None)
 
         background.start((lambda: database.close_instance(region)) if region else None, done)
-        return gone
+        return deleted
 
     def delete_subnet_group(self, subnet_name: str) -> Any:
         if any(
@@ -171,7 +171,7 @@ class Backend(RDSBackend):
         return super().delete_db_parameter_group(db_parameter_group_name)
 
     def modify_db_parameter_group(self, db_parameter_group_name: str, db_parameter_group_parameters: Any) -> Any:
-        # What somebody set is told from defaults by its source; Terraform reads only those.
+        # Terraform reads only parameters with the source `user`, which distinguishes them from defaults. moto sets none.
         marked = [{**parameter, "Source": "user"} for parameter in db_parameter_group_parameters]
         return super().modify_db_parameter_group(db_parameter_group_name, marked)
 
@@ -238,7 +238,7 @@ def _failed(instance: DBInstance, failure: str) -> None:
 
 
 def _overlap(*ends: Any) -> int:
-    """moto takes a window that begins where another ends for an overlap."""
+    """Replaces moto's check, which counts a window that starts where another ends (overlap 0) as an overlap."""
     return _moto_overlap(*ends) or -1
 
 
@@ -247,7 +247,7 @@ _moto_overlap = utils.get_overlap_between_two_date_ranges
 
 def install() -> None:
     utils.get_overlap_between_two_date_ranges = _overlap
-    # moto's backend makes its parts by these names.
+    # moto's backend instantiates its classes by these module-level names.
     models.DBInstance, models.DBProxy, models.MasterUserSecret = Instance, Proxy, MasterSecret  # type: ignore[misc]
-    wiring.back(rds_backends, Backend, urls)
+    wiring.use_backend(rds_backends, Backend, urls)
     wiring.route(urls, RDSResponse)

@@ -1,4 +1,4 @@
-"""Which AWS regions the account may use: those of the sandbox, and those that need no opting in."""
+"""The AWS regions that are enabled in the account: those of the sandbox, and those that need no opt-in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NOT_ENABLED = "not-opted-in"
 
 
 def enabled(region: str) -> bool:
-    """Whether requests to the region are answered; a name that no region has is for moto to refuse."""
+    """Whether the region is enabled. True for unknown names, which moto then refuses."""
     return next((r.opt_in_status != NOT_ENABLED for r in RegionsAndZonesBackend.regions if r.name == region), True)
 
 
 class Account(AccountResponse):
-    """Adds what says which regions are enabled."""
+    """Adds the operations that tell which regions are enabled."""
 
     def get_region_opt_status(self) -> ActionResult:
         name = self._get_param("RegionName")

@@ -1,4 +1,4 @@
-"""Route 53: the account's one hosted zone, given at the start; a record can be made once while it is there."""
+"""Route 53: the account's initial hosted zone, and CREATE that fails only while the record exists."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ def _key(record: dict[str, Any]) -> tuple[str, str, str | None]:
 
 
 class Backend(Route53Backend):
-    """moto judges by the changes of the past, so that a record that was deleted cannot be made again."""
+    """moto checks CREATE against all past changes, so a deleted record could not be created again. This checks against the
+    existing records, and passes valid changes to moto as UPSERT."""
 
     def change_resource_record_sets(self, zoneid: str, change_list: list[dict[str, Any]]) -> None:
         zone = self.get_hosted_zone(zoneid)
-        there = {(one.name.rstrip("."), one.type, one.set_identifier) for one in zone.rrsets}
+        existing = {(one.name.rstrip("."), one.type, one.set_identifier) for one in zone.rrsets}
         for change in change_list:
             key = _key(change["ResourceRecordSet"])
-            if change["Action"] == "CREATE" and key in there:
+            if change["Action"] == "CREATE" and key in existing:
                 raise ResourceRecordAlreadyExists(name=f"{key[0]}.", _type=key[1])
             if change["Action"] == "DELETE":
-                there.discard(key)
+                existing.discard(key)
             else:
-                there.add(key)
+                existing.add(key)
                 change["Action"] = "UPSERT"
         super().change_resource_record_sets(zoneid, change_list)
 
 
-def make_zone(name: str = places.HOSTED_ZONE) -> str:
-    """Makes the public zone that a company has before it deploys anything; its id."""
+def create_zone(name: str = places.HOSTED_ZONE) -> str:
+    """Creates the public zone that a company has before it deploys anything. Returns its id."""
     zone = route53_backends[places.ACCOUNT]["aws"].create_hosted_zone(
         name=f"{name}.",
         private_zone=False,
@@ -50,4 +51,4 @@ def make_zone(name: str = places.HOSTED_ZONE) -> str:
 
 
 def install() -> None:
-    wiring.back(route53_backends, Backend, urls)
+    wiring.use_backend(route53_backends, Backend, urls)

@@ -1,5 +1,8 @@
-"""S3: the names of the answers' root elements, which strict clients (AWS's SDK for Rust) check and moto makes up;
-bucket policies about plain text, whose conditions moto does not read."""
+"""S3: two corrections of moto.
+
+The root elements of responses get S3's names. Strict clients (the AWS SDK for Rust) check them, and moto invents some.
+Statements of bucket policies about unencrypted requests are ignored, because moto does not evaluate their conditions.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from moto.core.serialize import S3Serializer
 from moto.iam.access_control import IAMPolicy
 from moto.s3.models import FakeBucket
 
-# Our HTTP stands for AWS's TLS: what a policy says of requests without TLS is about nobody here.
+# The condition of statements that deny requests without TLS. Plain HTTP stands for TLS here, so they apply to no request.
 PLAIN_TEXT = {"Bool": {"aws:SecureTransport": "false"}}
 
-# As in the responses' syntax of S3's API reference. Answers that moto makes from templates have theirs already.
+# From the response syntax in S3's API reference. Responses that moto renders from templates already have the right ones.
 ROOTS = {
     "CopyObject": "CopyObjectResult",
     "CreateMultipartUpload": "InitiateMultipartUploadResult",

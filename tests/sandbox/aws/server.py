@@ -1,4 +1,4 @@
-"""The process: services installed, listeners opened."""
+"""The server process: installs the services' overrides and opens the listeners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-# Read by moto when it is imported.
+# moto reads these when it is imported, so they must be set before the imports below. The caller's AWS settings are removed:
+# boto3 inside moto must never reach a real account.
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 os.environ.setdefault("MOTO_ACM_VALIDATION_WAIT", "1")
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"):
@@ -29,7 +30,7 @@ SERVICES = (acm, cloudtrail, ec2, ecr, eks, elbv2, rds, regions, route53, s3, st
 
 
 class Handler(WSGIRequestHandler):
-    """Leaves the log to the front, which knows what a request was about."""
+    """Does not log: `front` logs each request together with its service and action."""
 
     def log_request(self, *_: Any) -> None:
         pass
@@ -46,16 +47,16 @@ def listen(app: Front, host: str, port: int, certificate: tuple[Path, Path] | No
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
-        # The handshake belongs into the connection's thread: in `accept` one silent client would stop all others.
+        # The handshake takes place in the connection's thread. In `accept`, one silent client would block all others.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         server.ssl_context = context
     return server
 
 
 def serve(servers: list[BaseWSGIServer]) -> None:
-    """Serves until the process is told to end."""
+    """Serves until the process is terminated."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # Threads hang on open connections; none of them has anything to save.
+    # Daemon threads: threads of open connections must not delay the exit, and have nothing to save.
     for server in servers:
         server.daemon_threads = True  # type: ignore[attr-defined]
     for server in servers[1:]:

@@ -1,4 +1,7 @@
-"""Signature Version 4, recomputed: for signed headers and for presigned queries."""
+"""Verifies AWS Signature Version 4, of signed headers and of presigned queries, by computing it again.
+
+The steps are those of AWS's documentation: canonical request, string to sign, signing key, signature.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SAFE = "-_.~"
 
 
 class Refused(Exception):
-    """A signature that does not hold, with what AWS says about it."""
+    """The signature is invalid. The message is AWS's."""
 
 
 def _hmac(key: bytes, text: str) -> bytes:
@@ -40,9 +43,9 @@ def signature(
     headers: list[tuple[str, str]],
     payload: str,
 ) -> str:
-    """The signature that `secret` gives: `scope` is date/region/service/aws4_request, `headers` the signed ones in order."""
+    """Computes a signature. `scope` is date/region/service/aws4_request, `headers` are the signed headers in order."""
     day, region, service, _ = scope.split("/")
-    # Every service but S3 encodes the path once more than the request does.
+    # All services except S3 encode the request's path a second time.
     uri = path if service == "s3" else quote(path, safe="/" + SAFE)
     listed = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in headers)
     request = "\n".join(
@@ -54,7 +57,7 @@ def signature(
 
 
 def age(date: str) -> float:
-    """Seconds since a request's `X-Amz-Date`; negative if it lies ahead."""
+    """Seconds since a request's `X-Amz-Date`. Negative if it is in the future."""
     try:
         signed = datetime.datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
     except ValueError:
@@ -68,8 +71,8 @@ def _header(environ: dict[str, Any], name: str) -> str:
     return environ.get("HTTP_" + name.upper().replace("-", "_"), "")
 
 
-def _given(environ: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """The signature's parts, from the header or the query, and the query's values."""
+def _parts(environ: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The parts of the signature, from the header or the query, and the values of the query."""
     header, query = environ.get("HTTP_AUTHORIZATION", ""), environ.get("QUERY_STRING", "")
     values = {unquote(k): unquote(v) for k, _, v in (pair.partition("=") for pair in query.split("&"))}
     parts = dict(re.findall(r"(Credential|SignedHeaders|Signature)=([^,\s]+)", header))
@@ -79,22 +82,25 @@ def _given(environ: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def check(environ: dict[str, Any], path: str, body: bytes | None, secret: str, *, window: float = 900) -> None:
-    """Raises Refused unless the request is in its time and was signed with `secret`."""
-    _, values = _given(environ)
+    """Raises Refused unless the request was signed with `secret` and has not expired.
+
+    `window` is the accepted clock difference in seconds, AWS's fifteen minutes by default.
+    """
+    _, values = _parts(environ)
     date = environ.get("HTTP_X_AMZ_DATE") or values.get("X-Amz-Date", "")
     late = age(date)
-    # STS takes the 0 that some signers write for no limit of their own.
+    # Some signers write X-Amz-Expires=0. STS treats it as no limit, so the window applies.
     if not -window < late < (float(values.get("X-Amz-Expires") or 0) or window):
         raise Refused(f"Signature expired: {date} is {late:.0f} s ago")
     verify(environ, path, body, secret)
 
 
 def verify(environ: dict[str, Any], path: str, body: bytes | None, secret: str) -> None:
-    """Raises Refused unless the request was signed with `secret`, whenever.
+    """Raises Refused unless the request was signed with `secret`, at any time.
 
-    `body` is hashed where the request does not say its payload's hash itself.
+    `body` is hashed unless the request contains the hash of its payload.
     """
-    given, values = _given(environ)
+    given, values = _parts(environ)
     payload = environ.get("HTTP_X_AMZ_CONTENT_SHA256")
     if payload is None:
         payload = "UNSIGNED-PAYLOAD" if "/s3/" in given["Credential"] else hashlib.sha256(body or b"").hexdigest()

@@ -1,4 +1,4 @@
-"""STS: who may assume which role, by the role's trust policy."""
+"""STS: enforces the trust policy of a role when it is assumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import identity, trust, webidentity, wiring
 
 
 class AccessDenied(ServiceException):
-    """Also said of a role that does not exist, as AWS does."""
+    """Like AWS, also returned for a role that does not exist."""
 
     code = "AccessDenied"
 
@@ -25,7 +25,7 @@ def _role(arn: str) -> Role | None:
 
 
 class Sts(TokenResponse):
-    """Adds the judgement to moto's sessions."""
+    """moto's sessions, issued only if the role's trust policy allows it."""
 
     def assume_role(self) -> ActionResult:
         arn, caller = self._get_param("RoleArn"), identity.of(self.access_key)

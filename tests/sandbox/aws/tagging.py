@@ -1,4 +1,4 @@
-"""Resource Groups Tagging: what is tagged, in the sandbox's regions as well, clusters and repositories included."""
+"""Resource Groups Tagging API: adds EKS clusters, node groups and ECR repositories, and works in every region."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _fits(tags: dict[str, str], filters: list[dict[str, Any]]) -> bool:
 
 
 class Backend(ResourceGroupsTaggingAPIBackend):
-    """moto's, which trips over services that a region does not have and leaves two of ours out."""
+    """moto's backend, which fails in regions without SES v2 and leaves out EKS and ECR."""
 
     @property
     def sesv2_backend(self) -> Any:
@@ -51,5 +51,5 @@ class Backend(ResourceGroupsTaggingAPIBackend):
 
 
 def install() -> None:
-    wiring.back(resourcegroupstaggingapi_backends, Backend, urls)
+    wiring.use_backend(resourcegroupstaggingapi_backends, Backend, urls)
     wiring.route(urls, ResourceGroupsTaggingAPIResponse)

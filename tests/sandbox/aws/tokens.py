@@ -1,7 +1,7 @@
-"""The token webhook of EKS: from a presigned GetCallerIdentity to a Kubernetes user.
+"""The EKS token webhook: translates a presigned GetCallerIdentity URL into a Kubernetes user.
 
-The steps and limits are those of aws-iam-authenticator, which EKS runs: the URL may name STS only, must sign the
-cluster's name, and counts for fifteen minutes whatever it says itself.
+The steps and limits are those of aws-iam-authenticator, which EKS runs. The URL must name STS, must sign the cluster's name,
+and is valid for fifteen minutes whatever its own expiry.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from . import access, identity, sigv4
 from .settings import current
 
 PREFIX = "k8s-aws-v1."
+# Seconds: aws-iam-authenticator accepts a token for fifteen minutes.
 LIFETIME = 900
 PARAMETERS = {
     "action",
@@ -38,11 +39,11 @@ STS_HOST = re.compile(r"sts(-fips)?(\.(?P<region>[a-z0-9-]+))?\.amazonaws\.com")
 
 
 class Denied(Exception):
-    """Why a token is nobody's."""
+    """The token is rejected. The message is the reason."""
 
 
 def review(aws_region: str, cluster: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Answers a TokenReview; the reason of a refusal goes to the log as well, never the token."""
+    """Answers a TokenReview. The reason of a rejection is also logged, but never the token."""
     try:
         status = {"authenticated": True, "user": _user(aws_region, cluster, request["spec"]["token"])}
     except (Denied, sigv4.Refused) as why:
@@ -75,12 +76,12 @@ def _user(aws_region: str, cluster: str, token: str) -> dict[str, Any]:
 
 def _url(token: str) -> str:
     if not token.startswith(PREFIX):
-        raise Denied(f"the token does not begin with `{PREFIX}`")
+        raise Denied(f"the token does not start with `{PREFIX}`")
     raw = token.removeprefix(PREFIX)
     try:
         return base64.b64decode(raw + "=" * (-len(raw) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
-        raise Denied("the token is not base64url") from None
+        raise Denied("the token is not valid base64url") from None
 
 
 def _caller(token: str, cluster: str) -> tuple[identity.Identity, str]:
@@ -88,15 +89,15 @@ def _caller(token: str, cluster: str) -> tuple[identity.Identity, str]:
     pairs = parse_qsl(url.query, keep_blank_values=True)
     query = {key.lower(): value for key, value in pairs}
     if len(query) != len(pairs):
-        raise Denied("a query parameter is there twice")
+        raise Denied("duplicate query parameter")
     if set(query) - PARAMETERS:
         raise Denied(f"unexpected query parameters {sorted(set(query) - PARAMETERS)}")
     scope = query.get("x-amz-credential", "").split("/")
     if len(scope) != 5 or scope[3] != "sts":
-        raise Denied("the credential's scope is not STS's")
+        raise Denied("the credential's scope is not for STS")
     host = STS_HOST.fullmatch(url.netloc)
     if not host and url.netloc not in current.endpoints:
-        raise Denied(f"`{url.netloc}` is no STS endpoint")
+        raise Denied(f"`{url.netloc}` is not an STS endpoint")
     if host and scope[2] != (host["region"] or "us-east-1"):
         raise Denied(f"signed for {scope[2]}, sent to `{url.netloc}`")
     if url.path not in ("", "/") or query.get("action") != "GetCallerIdentity":
@@ -105,21 +106,22 @@ def _caller(token: str, cluster: str) -> tuple[identity.Identity, str]:
         raise Denied("the header x-k8s-aws-id is not signed")
     expires = query.get("x-amz-expires", "")
     if not expires.isdigit() or int(expires) > LIFETIME:
-        raise Denied(f"X-Amz-Expires is `{expires}`, not 0 to {LIFETIME}")
+        raise Denied(f"X-Amz-Expires is `{expires}`, expected 0 to {LIFETIME}")
+    # Five minutes of tolerance for a client whose clock is fast.
     if not -300 < sigv4.age(query.get("x-amz-date", "")) < LIFETIME:
-        raise Denied("the token is older than 15 minutes, or of the future")
+        raise Denied("the token is older than 15 minutes or dated in the future")
     try:
         caller = identity.of(scope[0], query.get("x-amz-security-token", ""))
     except identity.Unknown:
         raise Denied("STS does not know the access key (InvalidClientTokenId)") from None
     except identity.Expired:
-        raise Denied("the session has ended (ExpiredToken)") from None
+        raise Denied("the session has expired (ExpiredToken)") from None
     signed = {
         "REQUEST_METHOD": "GET",
         "QUERY_STRING": url.query,
         "HTTP_HOST": url.netloc,
         "HTTP_X_K8S_AWS_ID": cluster,
     }
-    # The age was looked at above: an X-Amz-Expires of 60 s does not shorten what EKS accepts.
+    # `verify`, not `check`: the age was checked above, and an X-Amz-Expires of 60 s does not shorten what EKS accepts.
     sigv4.verify(signed, url.path or "/", b"", caller.secret)
     return caller, scope[0]

@@ -1,4 +1,11 @@
-"""Trust policies of IAM roles, as far as the sandbox judges them: who is named, for which action, on which condition."""
+"""Evaluates trust policies of IAM roles: principal, action and condition.
+
+1. Collect the statements that match the action, name the principal, and whose conditions all hold.
+2. The policy allows the action if one of them is an Allow and none is a Deny.
+
+Invariants: an unknown condition operator, or a condition key without a value, never holds; such an Allow has no effect. The
+same is true of such a Deny, so trust policies with other operators than OPERATORS are not evaluated correctly.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +42,7 @@ OPERATORS: dict[str, Callable[[str, str], bool]] = {
 
 
 def _holds(statement: dict[str, Any], facts: dict[str, list[str]]) -> bool:
-    """Whether a statement's conditions hold; a key without a value here, or an unknown operator, holds for nobody."""
+    """Whether all conditions of a statement hold. Keys without a value, and unknown operators, do not."""
     lowered = {key.lower(): values for key, values in facts.items()}
     for operator, keys in statement.get("Condition", {}).items():
         compare = OPERATORS.get(operator)
@@ -47,7 +54,10 @@ def _holds(statement: dict[str, Any], facts: dict[str, list[str]]) -> bool:
 
 
 def allows(role: Any, action: str, kind: str, named: Callable[[str], bool], facts: dict[str, list[str]]) -> bool:
-    """Whether a role's trust policy lets the principal that `named` recognises do `action`."""
+    """Whether a role's trust policy allows `action` to a principal of type `kind` for which `named` is true.
+
+    `facts` are the values of the condition keys.
+    """
     matching = [
         statement["Effect"]
         for statement in statements(role)
@@ -59,13 +69,13 @@ def allows(role: Any, action: str, kind: str, named: Callable[[str], bool], fact
 
 
 def allows_service(role: Any, service: str, source: str = "") -> bool:
-    """Whether a service of AWS may take the role, for its own thing with the ARN `source`."""
+    """Whether an AWS service may assume the role on behalf of the resource with the ARN `source`."""
     facts = {"aws:SourceAccount": [role.account_id], "aws:SourceArn": [source]}
     return allows(role, "sts:AssumeRole", "Service", lambda given: given == service, facts)
 
 
 def allows_caller(role: Any, caller: Any) -> bool:
-    """A principal by its ARN, its role's ARN, or its whole account."""
+    """Whether the caller may assume the role. The policy may name its ARN, its role's ARN, or its account."""
     account = (caller.account, f"arn:aws:iam::{caller.account}:root")
     facts = {"aws:PrincipalArn": [caller.principal], "aws:PrincipalAccount": [caller.account]}
     return allows(role, "sts:AssumeRole", "AWS", lambda given: given in (caller.arn, caller.principal, *account), facts)

@@ -1,4 +1,12 @@
-"""Tokens of Kubernetes service accounts, as STS takes them for a role (IRSA)."""
+"""Verifies the service account tokens with which pods assume a role (IRSA).
+
+1. Parse the token; its issuer must be an OIDC provider of the account, and one of its audiences the provider's client id.
+2. Verify the signature with the signing key of the cluster whose issuer it is, then the expiry.
+3. `allowed` evaluates the role's trust policy, with the token's `sub` and `aud` as condition keys.
+
+Invariants: no claim is used for a decision before the signature is verified, except issuer and audience, which select the
+key; the key's type determines the algorithm, so a token cannot choose a weaker one.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +29,13 @@ from .settings import current
 
 
 class InvalidIdentityToken(ServiceException):
-    """The token is not one that a provider of this account signed."""
+    """The token is malformed, or was not signed by an OIDC provider of this account."""
 
     code = "InvalidIdentityToken"
 
 
 class ExpiredToken(ServiceException):
-    """The token's time is over."""
+    """The token has expired."""
 
     code = "ExpiredTokenException"
 
@@ -37,10 +45,8 @@ def _decode(part: str) -> bytes:
 
 
 def verified(token: str, account: str) -> dict[str, Any]:
-    """The claims of a token whose issuer is an OIDC provider of the account, signed by that issuer's cluster and not expired.
-
-    Adds `provider` (its ARN) and `audience`, the one that the provider lists.
-    """
+    """The claims of a valid token, plus `provider` (the ARN of its OIDC provider) and `audience` (the one that the provider
+    lists). Raises InvalidIdentityToken or ExpiredToken."""
     try:
         head, body, signature = token.split(".")
         header, claims = json.loads(_decode(head)), json.loads(_decode(body))
@@ -62,7 +68,7 @@ def verified(token: str, account: str) -> dict[str, Any]:
 
 
 def _key(issuer: str, account: str) -> Any:
-    """The key that the issuer's cluster signs service account tokens with."""
+    """The public key of the cluster with this issuer, read from the cluster's files instead of the issuer's URL."""
     for aws_region, backend in list(eks_backends[account].items()):
         for cluster in backend.clusters.values():
             region = current.region_with("clusters", aws_region)
@@ -87,7 +93,7 @@ def _verify(algorithm: str, signed: bytes, signature: bytes, key: Any) -> None:
 
 
 def allowed(role: Any, claims: dict[str, Any]) -> bool:
-    """Whether the role's trust policy names the token's provider, and its conditions hold for `sub` and `aud`."""
+    """Whether the role's trust policy allows the token's provider, with its conditions on `sub` and `aud`."""
     host = claims["provider"].split("oidc-provider/", 1)[1]
     facts = {f"{host}:sub": [claims["sub"]], f"{host}:aud": [claims["audience"]]}
     return trust.allows(
