@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Manage the sandbox: two AWS regions with Kubernetes clusters, registries and databases, and a Git repository, on this machine.
+"""Manage the sandbox: two AWS regions with Kubernetes clusters, registries and databases, and a Git repository.
 
 Exit status: 0 success, or the sandbox is up; 1 failure, or the sandbox is broken; 2 usage error; 3 the sandbox is not up;
 130 interrupted.

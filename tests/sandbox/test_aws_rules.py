@@ -93,7 +93,7 @@ class Faults(unittest.TestCase):
     def test_a_settling_time_lasts(self):
         faults.add([{"service": "ec2", "action": "CreateVpc", "settle": 9}])
         self.assertEqual(self.hits(3), [True, True, True])
-        faults.begin(faults.on(call.Call("ec2", "x", "CreateVpc", "")))
+        faults.set_settling(faults.on(call.Call("ec2", "x", "CreateVpc", "")))
         self.assertEqual(faults.settling(), 9)
 
     def test_a_mistyped_rule_is_refused_whole(self):

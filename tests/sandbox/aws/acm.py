@@ -1,4 +1,4 @@
-"""ACM: a certificate is issued once its validation records are in the zone, and cannot be deleted while a listener uses it."""
+"""ACM: certificates are issued once their validation records are in the zone, and are protected while a listener uses them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ The keys of a rule:
   only its answer is replaced.
 - settle: seconds for which the resource that the call creates, changes or deletes stays in its transitional state.
 
-How a call is processed (`front`): `on` counts the call in every matching rule and returns those that hit it; `begin` stores
-their longest settling time for this thread; the longest delay passes; the first rule with a status decides the error.
+How `front` processes a call:
+1. `on` counts the call in every matching rule and returns the rules that hit it.
+2. `set_settling` stores their longest settling time for this thread.
+3. The longest delay passes; then the first rule with a status, if any, decides the error.
 
 Invariants: a call is counted once per rule, under the lock, so concurrent calls never hit a rule more than `count` times;
 rules are added all or none; the settling time is a context variable, so it never leaks into another request's thread.
@@ -91,7 +93,7 @@ def on(call: Call) -> list[Rule]:
         return [rule for rule in _rules if rule.hit(call)]
 
 
-def begin(rules: list[Rule]) -> None:
+def set_settling(rules: list[Rule]) -> None:
     """Sets the settling time of the call that this thread serves: the longest of the given rules'."""
     _settle.set(max((rule.settle for rule in rules), default=0.0))
 

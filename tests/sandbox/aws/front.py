@@ -59,7 +59,7 @@ class Front:
         if refusal:
             return _whole(environ, refusal.render(call.service))
         rules = faults.on(call)
-        faults.begin(rules)
+        faults.set_settling(rules)
         time.sleep(max((rule.delay for rule in rules), default=0))
         failing = next((rule for rule in rules if rule.status), None)
         if failing and not failing.after:
