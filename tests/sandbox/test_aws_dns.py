@@ -1,4 +1,4 @@
-"""The stand-in's DNS: it leads to the zone that was given."""
+"""The simulated public DNS answers for the delegated zone only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Answers(unittest.TestCase):
         question = dns.message.make_query(name, kind)
         return dns.message.from_wire(world.answer(question.to_wire(), DELEGATED))
 
-    def test_a_delegated_zone_has_its_name_servers(self):
+    def test_a_delegated_zone_returns_its_name_servers(self):
         reply = self.ask("Payments.example.", "NS")
         self.assertEqual({str(server) for server in reply.answer[0]}, set(DELEGATED["payments.example"]))
 
-    def test_a_delegated_zone_has_nothing_else_here(self):
+    def test_a_delegated_zone_has_no_other_records(self):
         reply = self.ask("payments.example.", "A")
         self.assertEqual((reply.rcode(), reply.answer), (dns.rcode.NOERROR, []))
 
@@ -29,7 +29,7 @@ class Answers(unittest.TestCase):
         for name in ("elsewhere.example.", "api-es.payments.example.", "example."):
             self.assertEqual(self.ask(name, "NS").rcode(), dns.rcode.NXDOMAIN)
 
-    def test_a_zone_that_its_servers_do_not_know_cannot_be_resolved(self):
+    def test_a_lame_delegation_fails_to_resolve(self):
         self.assertEqual(self.ask("lame.example.", "NS").rcode(), dns.rcode.SERVFAIL)
 
 

@@ -1,4 +1,4 @@
-"""A record can be made once while it is there, and again when it was deleted."""
+"""CREATE fails only while the record exists."""
 
 import copy
 import unittest
@@ -21,14 +21,14 @@ class Records(unittest.TestCase):
             zone.id, copy.deepcopy([one for some in changes for one in some])
         )
 
-    def test_a_record_that_is_there_is_not_made_again(self):
+    def test_creating_an_existing_record_fails(self):
         self.change(change("CREATE"))
         for value in ("192.0.2.1", "192.0.2.2"):
             with self.assertRaises(ResourceRecordAlreadyExists):
                 self.change(change("CREATE", value))
         self.assertEqual(self.names(), ["api.payments.example."])
 
-    def test_a_record_that_was_deleted_is_made_again(self):
+    def test_a_deleted_record_can_be_created_again(self):
         for _ in range(2):
             self.change(change("CREATE"))
             self.change(change("DELETE"))
