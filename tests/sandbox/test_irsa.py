@@ -35,7 +35,7 @@ class Patch(unittest.TestCase):
     def test_a_service_account_without_a_role_changes_nothing(self):
         self.assertEqual(irsa.patch(pod({"name": "app"}), {"metadata": {}}, "eu-south-2"), [])
 
-    def test_what_the_pod_sets_itself_stays(self):
+    def test_variables_set_by_the_pod_are_kept(self):
         own = {"name": "app", "env": [{"name": "AWS_REGION", "value": "us-west-1"}, {"name": "AWS_ROLE_ARN", "value": "mine"}]}
         self.assertEqual(variables(patched(pod(own))["/spec/containers"][0]), {
             "AWS_REGION": "us-west-1", "AWS_ROLE_ARN": "mine", "AWS_STS_REGIONAL_ENDPOINTS": "regional"})
@@ -46,14 +46,14 @@ class Patch(unittest.TestCase):
         first["spec"] |= {"containers": given["/spec/containers"], "volumes": given["/spec/volumes"]}
         self.assertEqual(irsa.patch(first, ACCOUNT, "eu-south-2"), [])
 
-    def test_other_volumes_stay(self):
+    def test_other_volumes_are_kept(self):
         self.assertIn("/spec/volumes/0", patched(pod({"name": "app"}, volumes=[{"name": "data"}])))
 
-    def test_a_skipped_container_stays_as_it_is(self):
+    def test_a_skipped_container_is_unchanged(self):
         given = patched(pod({"name": "app"}, {"name": "side"}, annotations={"eks.amazonaws.com/skip-containers": "side"}))
         self.assertEqual(given["/spec/containers"][1], {"name": "side"})
 
-    def test_the_tokens_lifetime_is_the_pods_and_at_least_an_hour(self):
+    def test_the_pod_sets_the_tokens_lifetime_to_at_least_an_hour(self):
         for annotated, seconds in (("7200", 7200), ("60", 3600), ("soon", 86400)):
             given = patched(pod({"name": "app"}, annotations={"eks.amazonaws.com/token-expiration": annotated}))
             self.assertEqual(given["/spec/volumes"][0]["projected"]["sources"][0]["serviceAccountToken"]["expirationSeconds"], seconds)

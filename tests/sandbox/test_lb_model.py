@@ -1,4 +1,4 @@
-"""What the load balancer controller's stand-in makes of an Ingress."""
+"""How the load balancer controller's stand-in translates an Ingress."""
 import argparse
 import copy
 import unittest
@@ -40,8 +40,9 @@ def model(**annotations: str) -> dict:
 
 
 class Model(unittest.TestCase):
-    def test_names_are_the_real_controllers(self):
-        # the first ten digits of sha256 over cluster, group and scheme; over cluster and group; over the cluster
+    def test_names_equal_those_of_the_real_controller(self):
+        # The suffix is the first ten digits of a SHA-256: of cluster, group and scheme for the load balancer, of cluster and
+        # group for the frontend security group, of the cluster for the backend security group.
         self.assertEqual(model()["name"], "k8s-paymenta-paymentl-e4c4876fd8")
         self.assertEqual(model(scheme="internal")["name"], "k8s-paymenta-paymentl-6c20952583")
         self.assertEqual(model()["frontend"], "k8s-paymenta-paymentl-6b24ffae19")
@@ -53,14 +54,14 @@ class Model(unittest.TestCase):
         self.assertEqual([rule["paths"] for rule in listeners["443"]["rules"]], [["/health"], ["/api", "/api/*"]])
         self.assertEqual(listeners["443"]["default"], {"status": "404"})
 
-    def test_only_ready_pods_are_targets_at_the_services_port(self):
+    def test_only_ready_pods_become_targets(self):
         (group,) = model()["target_groups"].values()
         self.assertEqual(group["targets"], [["10.91.2.7", 8080]])
         self.assertEqual(group["health"]["HealthCheckPath"], "/readyz")
         self.assertEqual(group["attributes"], {"deregistration_delay.timeout_seconds": "15"})
         self.assertEqual(group["resource"], "payment-api/payment-latency-api-payment-latency-api:http")
 
-    def test_what_cannot_be_understood_is_said(self):
+    def test_an_invalid_annotation_is_reported(self):
         for annotations, text in (
             ({"scheme": "public"}, "unknown scheme: public"),
             ({"listen_ports": '[{"HTTP":80}'}, "failed to parse listen-ports configuration"),
@@ -74,7 +75,7 @@ class Model(unittest.TestCase):
             with self.subTest(text), self.assertRaisesRegex(lb_model.ModelError, text):
                 model(**annotations)
 
-    def test_a_missing_service_is_named(self):
+    def test_a_missing_service_is_reported(self):
         with self.assertRaisesRegex(lb_model.ModelError, 'Service "payment-latency-api" not found'):
             lb_model.build_model(OPTIONS, INGRESS, {}, SLICES)
 

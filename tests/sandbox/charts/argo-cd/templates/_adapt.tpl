@@ -1,4 +1,4 @@
-{{/* The values of the component that an object belongs to, or nothing. */}}
+{{/* The key in values.yaml of the component that an object belongs to, or an empty string. */}}
 {{- define "argo-cd.component" -}}
 {{- $keys := dict
   "application-controller" "controller"
@@ -13,7 +13,7 @@
 {{- get $keys (get $labels "app.kubernetes.io/component") -}}
 {{- end -}}
 
-{{/* Whether the values ask for an object. */}}
+{{/* Whether the values enable an object. */}}
 {{- define "argo-cd.wanted" -}}
 {{- $component := include "argo-cd.component" . -}}
 {{- $values := .root.Values -}}
@@ -26,7 +26,7 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* Changes an object in place to what the values say; prints nothing. */}}
+{{/* Applies the values to an object, in place. Prints nothing. */}}
 {{- define "argo-cd.adapt" -}}
 {{- $root := .root -}}
 {{- $object := .object -}}
@@ -60,7 +60,7 @@ true
 {{- end -}}
 {{- end -}}
 
-{{/* The same for a pod's template. */}}
+{{/* Applies the values to a pod template, in place. Prints nothing. */}}
 {{- define "argo-cd.pod" -}}
 {{- $root := .root -}}
 {{- $global := $root.Values.global -}}

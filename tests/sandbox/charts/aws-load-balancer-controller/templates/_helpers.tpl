@@ -19,7 +19,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "controller.webhook.service" -}}aws-load-balancer-webhook-service{{- end -}}
 {{- define "controller.webhook.secret" -}}aws-load-balancer-tls{{- end -}}
 
-{{/* ca, certificate and key of the webhook, base64: the ones in the cluster if they are to be kept, else new ones. */}}
+{{/* The webhook's CA, certificate and key in base64: those in the cluster if keepTLSSecret is set, otherwise new ones. */}}
 {{- define "controller.webhook.certificate" -}}
 {{- $secret := lookup "v1" "Secret" .Release.Namespace (include "controller.webhook.secret" .) -}}
 {{- if and .Values.keepTLSSecret $secret -}}
@@ -36,7 +36,7 @@ key: {{ b64enc $served.Key }}
 {{- end -}}
 {{- end -}}
 
-{{/* How the API server reaches one path of the webhook: a dict of root, tls and path. */}}
+{{/* The webhook settings for one path. Takes a dict of root, tls and path. */}}
 {{- define "controller.webhook.client" -}}
 clientConfig:
   caBundle: {{ .tls.ca }}
