@@ -26,7 +26,6 @@ from . import access, background, trust
 from .settings import current
 
 CLUSTER_TOOL = places.SANDBOX / "cluster.py"
-EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
 class ResourceLimitExceededException(EKSError):
@@ -290,7 +289,7 @@ def _node(region: places.Region, group: Nodegroup) -> list[str]:
         "--labels",
         ",".join(f"{key}={value}" for key, value in labels.items()),
     ]
-    taints = [f"{taint['key']}={taint.get('value', '')}:{EFFECTS[taint['effect']]}" for taint in group.taints]
+    taints = [f"{taint['key']}={taint.get('value', '')}:{taint['effect']}" for taint in group.taints]
     return [*words, "--taints", ",".join(taints)] if taints else words
 
 
