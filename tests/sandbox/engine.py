@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import ca
 import places
 import processes
+from namespace import LONGEST_SOCKET_PATH
 from waiting import Failure
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -91,8 +92,7 @@ def _trust() -> None:
 
 def _start_own() -> None:
     socket_file = folder() / "docker.sock"
-    # The kernel's limit for the path of a Unix socket is 108 bytes with the final zero.
-    if len(os.fsencode(socket_file)) > 107:
+    if len(os.fsencode(socket_file)) > LONGEST_SOCKET_PATH:
         raise Failure(f"`{socket_file}` is too long for a Unix socket; fix: set PAYDEPLOY_SANDBOX to a shorter path")
     address = f"unix://{socket_file}"
     configuration = folder() / "daemon.json"
