@@ -18,6 +18,7 @@ use crate::{
     report::{self, Links, Output, Report},
     state::{self, Journal, Lock, LockError, Store, Unfinished},
     step::{Action, Cancel, Event, Events, Message, Phase, RegionName, RunId, StepId, World},
+    task::retry,
     tool::Tools,
 };
 
@@ -25,9 +26,11 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// A look answers soon, or says that it cannot.
 const LOOK: Budget = Budget {
-    attempts: 3,
-    first_delay: Duration::from_millis(200),
-    longest_delay: Duration::from_secs(1),
+    retries: retry::Policy {
+        attempts: 3,
+        first_delay: Duration::from_millis(200),
+        longest_delay: Duration::from_secs(1),
+    },
     deadline: Duration::from_secs(60),
 };
 /// The look for what is no longer configured.

@@ -1,30 +1,52 @@
-//! One step, from start to verdict: look, compare, make, look again; again after transient failures.
+//! Takes one step from its start to its verdict.
+//!
+//! What an attempt does depends on the action:
+//!
+//! - `Read`: `read`, and the verdict says what it found.
+//! - `Check`: `check`, then `read` for the fact that later steps take; nothing is changed.
+//! - `Up`: `check`; `apply` if that found a change; then `read`, which gives the fact and proves that the change is
+//!   visible.
+//! - `Destroy`: `destroy`, which finds out by itself what exists.
+//!
+//! Invariants:
+//!
+//! - An effect starts only after `EffectStarted` is in the journal on disk, and `EffectEnded` follows however the
+//!   effect ends. A journal without the second record therefore names the steps to look at after a crash.
+//! - Each attempt starts over with `check`: an attempt that failed may have done part of its work.
+//! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
+//! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does
+//!   not drop a running effect: `apply` and `destroy` see the token and end at their next safe point. The read after
+//!   an effect is not dropped either, so that what was created is also reported. Only a hard cancel drops everything.
 
 use std::{any::Any, future::Future, sync::Arc, time::Duration};
 
-use backon::BackoffBuilder;
 use tokio::time::Instant;
 
 use super::graph::{Checked, Facts, Found, Node};
-use crate::step::{Action, Class, Context, Error, Event, Result, State, Verdict};
+use crate::{
+    step::{Action, Context, Error, Event, Result, State, Verdict},
+    task::{Class, retry},
+};
 
-/// How often and how long a step is tried.
+/// How often and how long a step is attempted.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Tries of one step after transient failures, the first included.
-    pub attempts: u32,
-    pub first_delay: Duration,
-    pub longest_delay: Duration,
-    /// A step that takes longer has failed.
+    pub retries: retry::Policy,
+    /// A step that takes longer than this has failed, pauses included.
     pub deadline: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            attempts: 6,
-            first_delay: Duration::from_secs(1),
-            longest_delay: Duration::from_secs(30),
+            // Up to 31 s of pauses: IAM and Route 53 become consistent within that time, and the AWS SDK has
+            // already retried each call on its own.
+            retries: retry::Policy {
+                attempts: 6,
+                first_delay: Duration::from_secs(1),
+                longest_delay: Duration::from_secs(30),
+            },
+            // Creating a cluster or a database takes 10 to 15 minutes, and upgrading one can take an hour.
             deadline: Duration::from_secs(90 * 60),
         }
     }
@@ -51,48 +73,44 @@ pub(super) async fn run(
     budget: Budget,
 ) -> Ended {
     let end = Instant::now() + budget.deadline;
-    let mut delays = backon::ExponentialBuilder::default()
-        .with_min_delay(budget.first_delay)
-        .with_max_delay(budget.longest_delay)
-        .with_max_times(budget.attempts.saturating_sub(1) as usize)
-        .build();
-    let mut attempt = 1;
+    let mut attempts = budget.retries.start();
     loop {
-        let tried = tokio::select! {
-            tried = tokio::time::timeout_at(end, once(node, action, cx, facts)) => tried,
+        let result = tokio::select! {
+            result = tokio::time::timeout_at(end, once(node, action, cx, facts)) => result,
             () = cx.cancel.hard.cancelled() => return Verdict::Cancelled.into(),
         };
-        let error = match tried {
+        let error = match result {
             Ok(Ok(ended)) => return ended,
             Ok(Err(error)) => error,
-            Err(_) => {
-                Error::permanent(format!("took longer than {} minutes", budget.deadline.as_secs() / 60))
-            }
+            Err(_) => Error::permanent(format!("timed out after {} minutes", budget.deadline.as_secs() / 60)),
         };
         if error.class == Class::Cancelled {
             return Verdict::Cancelled.into();
         }
-        let delay = (error.class == Class::Transient).then(|| delays.next()).flatten();
-        let Some(longest) = delay else {
-            let Error { class, hint, .. } = &error;
-            let (class, hint) = (*class, hint.clone());
-            return Verdict::Failed { class, chain: error.chain(), hint, attempts: attempt }.into();
+        let failed_attempt = attempts.number();
+        let Some(delay) = attempts.delay_after(&error) else {
+            let chain = error.chain();
+            let Error { class, hint, .. } = error;
+            return Verdict::Failed { class, chain, hint, attempts: failed_attempt }.into();
         };
-        // full jitter: any time up to the backoff, so that many who failed together do not return together
-        let delay = longest.mul_f64(rand::random());
-        attempt += 1;
-        let (step, error) = (cx.step.clone(), error.to_string());
-        cx.emit(Event::StepRetry { step, attempt, of: budget.attempts, delay, error });
-        let pause = or_cancelled(cx, async {
+        cx.emit(Event::StepRetry {
+            step: cx.step.clone(),
+            attempt: attempts.number(),
+            of: budget.retries.attempts,
+            delay,
+            error: error.to_string(),
+        });
+        let pause = async {
             tokio::time::sleep(delay).await;
             Ok(())
-        });
-        if pause.await.is_err() {
+        };
+        if or_cancelled(cx, pause).await.is_err() {
             return Verdict::Cancelled.into();
         }
     }
 }
 
+/// Drops `work` at a soft cancel: for what changes nothing.
 async fn or_cancelled<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
@@ -136,6 +154,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     let clean = match node.check(cx, facts).await? {
         Checked::Clean(why) => Some(why),
         Checked::Change { change, .. } => {
+            // The cancel may have come while `check` ran, and `apply` must not start after it.
             if cx.cancel.soft.is_cancelled() {
                 return Err(Error::cancelled());
             }
@@ -148,7 +167,8 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     };
     let found = node.read(cx, facts).await?;
     let Some(fact) = found.fact else {
-        return Err(Error::transient(format!("made, but not there when looked at again: {}", found.detail)));
+        // Transient: some AWS APIs list a new resource only seconds after they created it.
+        return Err(Error::transient(format!("applied, but missing on re-check: {}", found.detail)));
     };
     let verdict = match clean {
         Some(summary) => Verdict::Unchanged { summary },
@@ -159,11 +179,11 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
 
 async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
-    let gone = node.destroy(cx, facts).await;
+    let deleted = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
-    Ok(match gone? {
+    Ok(match deleted? {
         Some(summary) => Verdict::Deleted { summary },
-        None => Verdict::Unchanged { summary: "nothing there".to_owned() },
+        None => Verdict::Unchanged { summary: "nothing to delete".to_owned() },
     }
     .into())
 }

@@ -4,6 +4,7 @@
 mod error;
 mod event;
 mod id;
+pub mod retry;
 #[cfg(test)]
 pub mod testing;
 

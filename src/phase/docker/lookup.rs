@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use futures::future::join_all;
 
 use super::short;
 use crate::{
     aws::{Aws, registry::Registry},
     fact::ImageDigest,
-    step::{Class, Error, Result},
+    step::{Error, Result},
+    task::retry,
+};
+
+/// A lookup answers within seconds or counts as unanswered; the AWS SDK has retried each call before.
+const LOOKUP: retry::Policy = retry::Policy {
+    attempts: 4,
+    first_delay: Duration::from_millis(500),
+    longest_delay: Duration::from_secs(4),
 };
 
 /// An image in a region's registry.
@@ -40,10 +47,8 @@ pub(super) async fn everywhere(
     let said = aws_regions.iter().map(|aws_region| async move {
         let registry = Registry::new(aws, aws_region);
         // a region is taken for silent only when it is: what it has decides what all regions get
-        let said = (|| registry.digest(repository, tag))
-            .retry(ExponentialBuilder::default().with_min_delay(Duration::from_millis(500)).with_max_times(3))
-            .when(|error: &Error| error.class == Class::Transient);
-        (aws_region.clone(), said.await)
+        let said = LOOKUP.run(|| registry.digest(repository, tag)).await;
+        (aws_region.clone(), said)
     });
     settle(&format!("{repository}:{tag}"), join_all(said).await)
 }
