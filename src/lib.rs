@@ -1,4 +1,4 @@
-//! The parts of `paydeploy`; the binary only parses and dispatches. `docs/architecture.md` says what each is for.
+//! The modules of `paydeploy`, which `docs/architecture.md` describes. The binary only calls [`commands::main`].
 
 pub mod aws;
 pub mod commands;
@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod phase;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod state;
 pub mod step;
 pub mod task;

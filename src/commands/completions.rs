@@ -3,9 +3,10 @@ use clap_complete::Shell;
 
 use super::Exit;
 
-/// Print completions for a shell
+/// Print a shell completion script
 #[derive(Debug, Args)]
 pub struct Completions {
+    /// Shell to print the script for
     shell: Shell,
 }
 

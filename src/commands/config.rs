@@ -3,23 +3,23 @@ use clap::{Args, Subcommand};
 use super::{Exit, Failure};
 use crate::config;
 
-/// About `paydeploy.toml`
+/// Work with the configuration file
 #[derive(Debug, Args)]
 pub struct Config {
     #[command(subcommand)]
-    about: About,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum About {
-    /// Print its JSON schema, for editors
+enum Command {
+    /// Print the JSON Schema of `paydeploy.toml`, for editors
     Schema,
 }
 
 impl Config {
     pub fn run(self) -> Result<Exit, Failure> {
-        match self.about {
-            About::Schema => println!("{}", serde_json::to_string_pretty(&config::schema())?),
+        match self.command {
+            Command::Schema => println!("{}", serde_json::to_string_pretty(&config::schema())?),
         }
         Ok(Exit::Ok)
     }

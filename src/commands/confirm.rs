@@ -1,43 +1,48 @@
-//! A question before something is destroyed.
+//! The question before anything is deleted.
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     thread,
 };
 
+use futures::StreamExt as _;
 use tokio::sync::oneshot;
 
-use super::{Exit, Failure, signals::Signals};
+use super::{Exit, Failure};
+use crate::run::Signals;
 
-/// Asks for a name to be typed.
+/// Asks the operator to type a name.
 ///
 /// # Errors
-/// When something else is typed, nobody is there to type, or the answer is a signal.
+/// When another text is typed, stdin is not a terminal, or a signal arrives.
 pub async fn by_name(name: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        let message = "nobody is there to confirm: standard input is no terminal";
-        return Err(Failure::new(Exit::Usage, message).hint("add `--yes` where that is meant"));
+        let message = "cannot ask for confirmation: stdin is not a terminal";
+        return Err(Failure::new(Exit::Usage, message).fix("add `--yes` to delete without confirmation"));
     }
     let mut signals = Signals::listen()?;
-    eprint!("type `{name}` to take all of this down: ");
+    eprint!("Type `{name}` to delete all of this: ");
     io::stderr().flush()?;
-    let (tell, told) = oneshot::channel();
-    // a thread of its own: nothing ends its read, and nothing has to wait for it
+    let (send, typed) = oneshot::channel();
+    // A thread of its own, because a blocking read of a terminal cannot be cancelled: tokio's blocking pool would
+    // wait for it at shutdown, while a plain thread ends with the process.
     thread::spawn(move || {
-        let mut typed = String::new();
-        let read = io::stdin().lock().read_line(&mut typed);
-        drop(tell.send(read.map(|_| typed)));
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        drop(send.send(read.map(|_| line)));
     });
     let typed = tokio::select! {
         _ = signals.next() => {
+            // The shell's prompt belongs on a line of its own.
             eprintln!();
-            return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was done"));
+            return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was deleted"));
         }
-        typed = told => typed.unwrap_or_else(|_| Ok(String::new()))?,
+        // A thread that panicked has read nothing, which confirms nothing.
+        typed = typed => typed.unwrap_or_else(|_| Ok(String::new()))?,
     };
     if typed.trim() == name {
         Ok(())
     } else {
-        Err(Failure::new(Exit::Usage, "not confirmed: nothing was done"))
+        Err(Failure::new(Exit::Usage, "not confirmed: nothing was deleted"))
     }
 }

@@ -5,38 +5,42 @@ use std::{
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, session};
+use super::{ConfigFile, Exit, Failure};
 use crate::{
     phase::terraform,
     report,
+    run::configuration,
     state::{self, Store},
     step::{Event, RunId},
 };
 
-/// Show what a run did, or a step's log
+/// Show the steps of a run, or the log of one step
 #[derive(Debug, Args)]
 pub struct Logs {
     #[command(flatten)]
-    common: Common,
-    /// The run, or the beginning of its name; the newest if not given
+    file: ConfigFile,
+    /// Run id or a unique prefix of it (default: the newest run)
     run: Option<String>,
-    /// A step, as in `terraform/spain/cluster`: its log
+    /// Step whose log to print, for instance `terraform/spain/cluster`
     step: Option<String>,
 }
 
 impl Logs {
     pub fn run(self) -> Result<Exit, Failure> {
-        let config = session::configuration(&self.common)?;
+        let config = configuration(self.file.config.as_deref())?;
         let store = Store::open(&config.root)?;
         let runs = store.runs()?;
-        let wanted = self.run.as_deref().unwrap_or_default();
-        let matching: Vec<&RunId> = runs.iter().filter(|run| run.as_str().starts_with(wanted)).collect();
+        let prefix = self.run.as_deref().unwrap_or_default();
+        let matching: Vec<&RunId> = runs.iter().filter(|run| run.as_str().starts_with(prefix)).collect();
         let run = match (matching.as_slice(), self.run.is_some()) {
-            ([], _) => {
-                return Err(Failure::new(Exit::Usage, "there is no such run").hint("ls .paydeploy/runs"));
+            ([], false) => return Err(Failure::new(Exit::Usage, "no runs yet")),
+            ([], true) => {
+                return Err(Failure::new(Exit::Usage, format!("no run starts with `{prefix}`"))
+                    .fix(format!("list the runs: ls {}", store.path().join("runs").display())));
             }
             ([_, _, ..], true) => {
-                return Err(Failure::new(Exit::Usage, format!("`{wanted}` begins {} runs", matching.len())));
+                let message = format!("{} runs start with `{prefix}`", matching.len());
+                return Err(Failure::new(Exit::Usage, message).fix("give more characters of the run id"));
             }
             ([run, ..], _) => *run,
         };
@@ -59,7 +63,7 @@ impl Logs {
     }
 }
 
-/// A log as a person reads it: of terraform's JSON the words alone.
+/// Prints a log for people: of Terraform's JSON lines only the messages.
 fn show(log: impl BufRead, mut out: impl Write) -> io::Result<()> {
     for line in log.split(b'\n') {
         let line = line?;
@@ -73,7 +77,7 @@ mod tests {
     use super::show;
 
     #[test]
-    fn of_terraforms_json_only_the_words_are_shown() {
+    fn of_terraforms_json_only_the_messages_are_shown() {
         let log = "$ terraform apply\n{\"@level\":\"info\",\"@message\":\"aws_vpc.this: Creating...\"}\nhelm says so\n";
         let mut shown = Vec::new();
         show(log.as_bytes(), &mut shown).unwrap();

@@ -1,32 +1,29 @@
-//! The command line: one file a command, its arguments and its run.
+//! The command line: one file per command, with its flags and what it does.
 
+mod args;
 mod completions;
 mod config;
 mod confirm;
 mod down;
-mod exit;
 mod kubeconfig;
 mod logs;
-mod orphans;
 mod phase;
 mod plan;
+pub mod reference;
 mod rollout;
-mod session;
-mod signals;
 mod status;
 mod table;
 mod token;
 mod up;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use args::{AllowReplace, Common, ConfigFile, Regions};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use exit::Exit;
+use crate::run::{Exit, Failure};
 
-use crate::{report::Output, step::RegionName};
-
-/// Takes a payment API from an empty AWS account to running in several regions with one command.
+/// Deploy a payment API to several AWS regions, from an empty account to a healthy release
 #[derive(Debug, Parser)]
 #[command(name = "paydeploy", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
@@ -36,11 +33,15 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  done, or nothing to do           4  preflight failed, or an earlier phase is missing
-  1  a step failed                    5  another run holds the lock
-  2  wrong use or configuration       6  refused: would destroy
-  3  not as configured (status, plan) 7  unreachable, so unknown
-                                    130  interrupted; run the same command again";
+    0  success, or nothing to do
+    1  a step failed
+    2  wrong usage or configuration
+    3  not in the configured state (status, plan --detailed-exitcode)
+    4  preflight failed, or an earlier phase is missing
+    5  another run holds the lock
+    6  refused: it would destroy protected resources
+    7  unknown: AWS or a cluster did not answer
+  130  interrupted; run the same command again to continue";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -55,66 +56,23 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// What every command that looks at the world takes.
-#[derive(Debug, Clone, Args)]
-struct Common {
-    /// The configuration; the closest `paydeploy.toml` here or above if not given
-    #[arg(long, value_name = "FILE", env = "PAYDEPLOY_CONFIG")]
-    config: Option<PathBuf>,
-    /// Only this region; may be given again
-    #[arg(long, value_name = "REGION")]
-    region: Vec<RegionName>,
-    /// How progress is shown; a tree on a terminal and lines elsewhere if not given
-    #[arg(long, value_enum, value_name = "FORM")]
-    output: Option<Output>,
-}
-
-/// Why a command ended without its work done.
-#[derive(Debug)]
-struct Failure {
-    exit: Exit,
-    error: anyhow::Error,
-    hint: Option<String>,
-}
-
-impl Failure {
-    fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Usage, error: error.into(), hint: None }
-    }
-
-    fn new(exit: Exit, message: impl std::fmt::Display) -> Self {
-        Self { exit, error: anyhow::anyhow!("{message}"), hint: None }
-    }
-
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self { exit: Exit::Failed, error: error.into(), hint: None }
-    }
-}
-
-/// Runs the command that the arguments name, and says how the process should end.
+/// Runs the command that the arguments name, and returns the exit code of the process.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // clap's own exit codes: 0 for help, 2 for wrong use, as ours
+            // clap's exit codes are also ours: 0 for help, 2 for wrong usage. If the terminal is gone, no one reads it.
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
     match dispatch(cli.command) {
         Ok(exit) => exit.into(),
-        Err(Failure { exit, error, hint }) => {
+        Err(Failure { exit, error, fix }) => {
             let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
             eprintln!("error: {}", chain.join("\n  because "));
-            if let Some(hint) = hint {
-                eprintln!("fix: {hint}");
+            if let Some(fix) = fix {
+                eprintln!("fix: {fix}");
             }
             exit.into()
         }
@@ -123,7 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
-        // these need no runtime, and answer at once
+        // These need no runtime.
         Command::Config(command) => return command.run(),
         Command::Completions(command) => return Ok(command.run(&mut Cli::command())),
         Command::Logs(command) => return command.run(),

@@ -2,41 +2,48 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, kubeconfig::Merge, rollout, session::Session};
+use super::{AllowReplace, Common, Exit, Failure, kubeconfig::Merge, rollout};
 use crate::{
     engine::Facts,
     plan,
     report::{self, Output},
+    run::exit,
     step::{self, Action, Phase as Name, StepId, Verdict},
 };
 
-/// Run single phases, for CI: what they build on is looked at, not made
+/// Run single phases, for CI: the phases that they depend on are only read
 ///
-/// Needs no local state: a fresh clone can run any phase after the earlier ones have run elsewhere.
+/// Needs no local state: any phase can run in a fresh clone once the earlier phases have run elsewhere. If an
+/// earlier phase is missing, nothing is changed and the exit code is 4.
 #[derive(Debug, Args)]
 pub struct Phase {
     #[command(flatten)]
     common: Common,
-    /// The phases, in any order
+    /// Phases to run, in any order
     #[arg(required = true, value_name = "NAME", value_enum)]
     names: Vec<step::Phase>,
-    /// Let Terraform replace or delete what lives at this address; may be given again
-    #[arg(long, value_name = "ADDRESS")]
-    allow_replace: Vec<String>,
+    #[command(flatten)]
+    allow: AllowReplace,
     #[command(flatten)]
     merge: Merge,
 }
 
+/// The phases for which preflight checks the account, the tools and the commit.
+fn checked(names: &[Name]) -> &[Name] {
+    // Preflight alone is a question about the whole deployment; beside other phases it is only their gate.
+    if names.iter().all(|name| *name == Name::Preflight) { &Name::ALL } else { names }
+}
+
 impl Phase {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, &self.names, self.allow_replace).await?;
+        let session = self.common.open(checked(&self.names), self.allow.allow_replace).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let named = |step: &StepId| self.names.contains(&step.phase) && session.is_chosen(step);
         let wanted: Vec<StepId> = plan.graph.ids().filter(|step| named(step)).cloned().collect();
         let with_ancestors = plan.graph.with_ancestors(wanted);
         let action = |step: &StepId| {
-            // the account and the tools are checked before any effect, whatever the phase
+            // The account and the tools are checked before any effect, whatever the phase.
             if named(step) || step.phase == Name::Preflight { Action::Up } else { Action::Read }
         };
         let actions: BTreeMap<StepId, Action> =
@@ -44,8 +51,8 @@ impl Phase {
         let orders = session.orders(actions);
         let command =
             format!("phase {}", self.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
-        let began = std::time::Instant::now();
-        let outcome = session.run(&command, &plan.graph, &orders, Facts::default()).await?;
+        let started = std::time::Instant::now();
+        let outcome = session.execute(&command, &plan.graph, &orders, Facts::default()).await?;
         eprint!("{}", session.failures(&command, &outcome));
         for (step, verdict) in &outcome.verdicts {
             if matches!(verdict, Verdict::Missing { .. }) && orders.actions[step] == Action::Read {
@@ -56,7 +63,7 @@ impl Phase {
             }
         }
         if session.output != Output::Json {
-            println!("{}", report::summary(&outcome.verdicts, began.elapsed()));
+            println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
         }
         let exit = exit::of_changes(outcome.verdicts.iter());
         if exit == Exit::Ok {

@@ -1,44 +1,43 @@
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, rollout, session::Session};
+use super::{Common, Exit, Failure, rollout};
 use crate::{
     engine::{Facts, Outcome},
     plan,
-    report::Output,
-    step::{Action, Phase, StepId, Verdict},
+    report::{self, Output},
+    run::{Session, exit},
+    step::{Action, Event, Phase, StepId, Verdict},
 };
 
-/// Show the graph and what each step would do; change nothing
+/// Show the graph and what each step would change, without changing anything
 #[derive(Debug, Args)]
 pub struct Plan {
     #[command(flatten)]
     common: Common,
-    /// End with 3 where something would change
+    /// Exit with 3 if anything would change
     #[arg(long)]
     detailed_exitcode: bool,
 }
 
 impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
+        let session = self.common.open(&Phase::ALL, Vec::new()).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));
-        let outcome = session.run("plan", &plan.graph, &orders, Facts::default()).await?;
+        let outcome = session.execute("plan", &plan.graph, &orders, Facts::default()).await?;
         eprint!("{}", session.failures("plan", &outcome));
         if session.output != Output::Json {
             print!("{}", text(&session, &plan, &outcome));
         }
         for orphan in session.orphans().await? {
             match session.output {
-                Output::Json => {
-                    println!("{}", serde_json::json!({ "event": "orphan-found", "orphan": orphan }));
-                }
+                Output::Json => println!("{}", report::json_line(Event::OrphanFound { orphan })?),
                 _ => println!("! orphan {}", orphan.line()),
             }
         }
         let chosen = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step));
-        Ok(match exit::of_look(chosen) {
+        Ok(match exit::of_read(chosen) {
             Exit::Differs if !self.detailed_exitcode => Exit::Ok,
             Exit::Unknown => exit::of_changes(outcome.verdicts.iter()),
             other => other,
@@ -57,7 +56,7 @@ fn text(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
             Verdict::Differs { changes, .. } => ("~", changes.clone()),
             Verdict::Skipped { because } => ("?", vec![format!("unknown until {because} has run")]),
             Verdict::Failed { chain, .. } => ("✗", vec![chain.join(": ")]),
-            Verdict::Cancelled => ("-", vec!["interrupted".to_owned()]),
+            Verdict::Cancelled => ("-", vec!["cancelled".to_owned()]),
         };
         let after: Vec<String> = plan.graph.needs(step).iter().map(StepId::to_string).collect();
         let after = if after.is_empty() { String::new() } else { format!("   after {}", after.join(", ")) };

@@ -1,15 +1,16 @@
-//! Whether a release goes to all regions at once or to one after the other.
+//! Whether a release reaches all regions at once or one after the other.
 
-use super::{Failure, session::Session};
+use super::Failure;
 use crate::{
     kubernetes,
     phase::apps,
     plan::{self, Shape},
+    run::Session,
     step::Verdict,
 };
 
-/// In order as soon as any region has had a healthy release, for then somebody is served. Where the hub's
-/// history cannot be read, in order too: that is the careful way, and the run tells what is wrong.
+/// One region after the other if any region has had a healthy release, because it may be serving payments. If the
+/// hub's history cannot be read, also one after the other: that is the safe choice, and the run itself reports why.
 ///
 /// # Errors
 /// When interrupted.
@@ -17,7 +18,7 @@ pub async fn shape(session: &Session) -> Result<Shape, Failure> {
     let at_once = Shape::default();
     let plan = plan::build(session.config(), &at_once);
     let access = &plan.accesses[&session.config().hub().name];
-    let seen = session.look_for(&plan.graph, [access.id().clone()]).await?;
+    let seen = session.probe_steps(&plan.graph, [access.id().clone()]).await?;
     let served = match seen.facts.get(access) {
         Some(hub) => match kubernetes::connect(&session.world.aws, &hub).await {
             Ok(client) => apps::any_healthy(&client).await.unwrap_or(true),

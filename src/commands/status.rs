@@ -1,69 +1,88 @@
 use clap::Args;
 
-use super::{Common, Exit, Failure, exit, session::Session, table};
+use super::{ConfigFile, Exit, Failure, Regions, table};
 use crate::{
     engine::Facts,
     plan::{self, Shape},
     report::Output,
+    run::{Request, Session, exit},
     step::{Action, Phase},
 };
 
-/// Look at what is there, live
+/// Compare the deployment with the configuration
 ///
-/// Cheap look-ups only; `--drift` also plans with Terraform and compares every add-on, and takes as long.
-/// Ends with 3 where something is not as configured, with 7 where something does not answer.
+/// Reads AWS and the clusters without changing anything, usually within seconds. `--drift` also runs
+/// `terraform plan` and compares every add-on, which takes minutes. Exits with 3 if anything is not in the
+/// configured state, and with 7 if AWS or a cluster does not answer.
 #[derive(Debug, Args)]
 pub struct Status {
     #[command(flatten)]
-    common: Common,
-    /// Also look for changes made by hand
+    file: ConfigFile,
+    #[command(flatten)]
+    regions: Regions,
+    /// Result format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Format,
+    /// Also detect manual changes
     #[arg(long)]
     drift: bool,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Phases as rows, regions as columns
+    #[default]
+    Table,
+    /// One JSON document on standard output
+    Json,
+}
+
 impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let mut session = Session::open(&self.common, &Phase::ALL, Vec::new()).await?;
-        // one document, not a line an event
-        let output = session.output;
-        if output == Output::Json {
-            session.output = Output::Lines;
-        }
+        let session = Session::open(Request {
+            config: self.file.config.as_deref(),
+            regions: &self.regions.region,
+            // The progress of `--drift`, on standard error: standard output is for the result.
+            output: Output::here((self.output == Format::Json).then_some(Output::Lines)),
+            phases: &Phase::ALL,
+            allow_replace: Vec::new(),
+        })
+        .await?;
         let plan = plan::build(session.config(), &Shape::default());
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
             let mut actions = session.actions(&plan.graph, Action::Check);
-            // what it compares is a file of this clone, not of the account
+            // Its check compares a file of this clone, which is no drift of the account.
             for (_, action) in actions.iter_mut().filter(|(step, _)| step.phase == Phase::Kubeconfig) {
                 *action = Action::Read;
             }
             let orders = session.orders(actions);
-            let outcome = session.run("status --drift", &plan.graph, &orders, Facts::default()).await?;
+            let outcome = session.execute("status --drift", &plan.graph, &orders, Facts::default()).await?;
             let failures = session.failures("status --drift", &outcome);
             (outcome, failures)
         } else {
-            let outcome = session.look(&plan.graph).await?;
-            let failures = session.look_failures("status", &outcome);
+            let outcome = session.probe(&plan.graph).await?;
+            let failures = session.probe_failures("status", &outcome);
             (outcome, failures)
         };
         eprint!("{failures}");
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
-        // an account that cannot be looked at has been told of already
+        // The search would fail for the reason that preflight has already reported.
         let orphans = if exit::preflight_failed(chosen.iter().copied()) {
             Vec::new()
         } else {
             session.orphans().await?
         };
-        let exit = match exit::of_look(chosen.iter().copied()) {
+        let exit = match exit::of_read(chosen.iter().copied()) {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,
         };
-        match output {
-            Output::Json => println!("{}", table::json(&chosen, &orphans)?),
-            _ => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
+        match self.output {
+            Format::Json => println!("{}", table::json(&chosen, &orphans)?),
+            Format::Table => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
         }
         if exit == Exit::Differs {
-            eprintln!("not as configured (exit 3); paydeploy up makes it so");
+            eprintln!("not in the configured state (exit 3)\nfix: paydeploy up");
         }
         Ok(exit)
     }

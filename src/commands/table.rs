@@ -1,24 +1,55 @@
-//! Verdicts of a look as a table, phases down and regions across; and as JSON.
+//! The result of `status`: a table with phases as rows and regions as columns, or a JSON document.
 
 use std::fmt::Write as _;
 
 use comfy_table::{Cell, Table, presets};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::orphans::Orphan;
-use crate::step::{Phase, RegionName, StepId, Verdict};
+use crate::{
+    report::SCHEMA,
+    step::{Phase, RegionName, StepId, Verdict},
+    task::Orphan,
+};
 
 type Seen<'a> = [(&'a StepId, &'a Verdict)];
 
-/// How bad a verdict is, and the word for it.
-fn rank(verdict: &Verdict) -> (u8, &'static str) {
-    match verdict {
-        Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => (0, "ok"),
-        Verdict::Missing { .. } => (2, "missing"),
-        Verdict::Differs { .. } => (3, "differs"),
-        Verdict::Skipped { .. } => (1, "waiting"),
-        Verdict::Cancelled => (4, "interrupted"),
-        Verdict::Failed { .. } => (5, "unknown"),
+/// How a step compares with the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    // In the order in which a cell of several steps shows them: the last is the worst.
+    Ok,
+    /// A step that it depends on is not ok.
+    Waiting,
+    Missing,
+    Differs,
+    Cancelled,
+    /// Reading failed.
+    Unknown,
+}
+
+impl State {
+    fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => Self::Ok,
+            Verdict::Skipped { .. } => Self::Waiting,
+            Verdict::Missing { .. } => Self::Missing,
+            Verdict::Differs { .. } => Self::Differs,
+            Verdict::Cancelled => Self::Cancelled,
+            Verdict::Failed { .. } => Self::Unknown,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Waiting => "waiting",
+            Self::Missing => "missing",
+            Self::Differs => "differs",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
     }
 }
 
@@ -43,19 +74,21 @@ fn detail(step: &StepId, verdict: &Verdict) -> String {
     }
 }
 
-/// One cell: the worst of its steps, and what is worth saying.
+/// One cell: the worst state of its steps, and the reason.
 fn cell(seen: &Seen<'_>, phase: Phase, region: Option<&RegionName>) -> String {
     let steps: Vec<_> =
         seen.iter().filter(|(step, _)| step.phase == phase && step.region.as_ref() == region).collect();
-    let Some(worst) = steps.iter().map(|(_, verdict)| rank(verdict)).max() else { return String::new() };
-    let mut out = worst.1.to_owned();
-    // where all is well a line for the phase is enough; otherwise a line for each that is not
-    if worst.0 == 0 && steps.len() > 1 {
+    let Some(worst) = steps.iter().map(|(_, verdict)| State::of(verdict)).max() else {
+        return String::new();
+    };
+    let mut out = worst.as_str().to_owned();
+    // If every step is ok, their number is enough; otherwise each step that is not ok gets a line.
+    if worst == State::Ok && steps.len() > 1 {
         let _ = write!(out, "  {} of {}", steps.len(), steps.len());
         return out;
     }
-    // what all of them wait for is said once
-    if worst.0 == 1
+    // If all steps wait for the same step, it is named once.
+    if worst == State::Waiting
         && let [(_, Verdict::Skipped { because }), rest @ ..] = steps.as_slice()
         && rest
             .iter()
@@ -64,7 +97,8 @@ fn cell(seen: &Seen<'_>, phase: Phase, region: Option<&RegionName>) -> String {
         let _ = write!(out, "  for {because}");
         return out;
     }
-    for (step, verdict) in steps.iter().filter(|(_, verdict)| rank(verdict).0 > 0 || steps.len() == 1) {
+    let shown = |verdict: &Verdict| State::of(verdict) != State::Ok || steps.len() == 1;
+    for (step, verdict) in steps.iter().filter(|(_, verdict)| shown(verdict)) {
         let _ = write!(out, "{}{}", if steps.len() == 1 { "  " } else { "\n" }, detail(step, verdict));
     }
     out
@@ -96,22 +130,42 @@ pub fn text(seen: &Seen<'_>, regions: &[RegionName], orphans: &[Orphan]) -> Stri
         .collect()
 }
 
-/// The same with reasons and names, as one JSON object.
+/// The document of `status --output json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatusDocument {
+    /// The version of this document's schema.
+    schema: u32,
+    steps: Vec<StepStatus>,
+    /// Regions that are deployed and no longer configured.
+    orphans: Vec<Orphan>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StepStatus {
+    /// The step's name, for instance `terraform/spain/cluster`.
+    step: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    phase: Phase,
+    region: Option<RegionName>,
+    part: Option<String>,
+    state: State,
+    verdict: Verdict,
+}
+
+/// The result as a JSON document, with all reasons.
 pub fn json(seen: &Seen<'_>, orphans: &[Orphan]) -> serde_json::Result<String> {
-    let steps: Vec<_> = seen
-        .iter()
-        .map(|(step, verdict)| {
-            json!({
-                "step": step.to_string(),
-                "phase": step.phase,
-                "region": step.region,
-                "part": step.part,
-                "state": rank(verdict).1,
-                "verdict": verdict,
-            })
-        })
-        .collect();
-    serde_json::to_string_pretty(&json!({ "format": 1, "steps": steps, "orphans": orphans }))
+    let steps = seen.iter().map(|(step, verdict)| StepStatus {
+        step: step.to_string(),
+        service: step.service.clone(),
+        phase: step.phase,
+        region: step.region.clone(),
+        part: step.part.as_deref().map(str::to_owned),
+        state: State::of(verdict),
+        verdict: (*verdict).clone(),
+    });
+    let document = StatusDocument { schema: SCHEMA, steps: steps.collect(), orphans: orphans.to_vec() };
+    serde_json::to_string_pretty(&document)
 }
 
 #[cfg(test)]

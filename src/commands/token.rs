@@ -5,15 +5,16 @@ use clap::Args;
 use super::{Exit, Failure};
 use crate::aws::{self, Aws};
 
-/// Print a token for an EKS cluster, as kubectl asks for it
+/// Print a token for an EKS cluster, for kubectl
 ///
-/// What the kubeconfig that paydeploy writes runs; interchangeable with `aws eks get-token`.
+/// The kubeconfig that paydeploy writes runs this command. Its output is interchangeable with that of
+/// `aws eks get-token`.
 #[derive(Debug, Args)]
 pub struct Token {
-    /// The EKS cluster's name
+    /// Name of the EKS cluster
     #[arg(long)]
     cluster: String,
-    /// The AWS region of the cluster
+    /// AWS region of the cluster
     #[arg(long)]
     aws_region: String,
 }
@@ -23,7 +24,7 @@ impl Token {
         let aws = Aws::from_env().await.in_region(&self.aws_region);
         let token = aws::token::token(&aws, &self.cluster, SystemTime::now())
             .await
-            .map_err(|error| Failure { exit: Exit::Preflight, error: error.source, hint: error.hint })?;
+            .map_err(|error| Failure::of_step(Exit::Preflight, error))?;
         println!("{}", token.exec_credential());
         Ok(Exit::Ok)
     }

@@ -1,49 +1,47 @@
 use clap::Args;
 
-use super::{
-    Common, Exit, Failure, exit,
-    kubeconfig::Merge,
-    rollout,
-    session::{self, Session},
-};
+use super::{AllowReplace, Common, Exit, Failure, kubeconfig::Merge, rollout};
 use crate::{
     engine::{Facts, Outcome},
     plan,
     report::{self, Output},
+    run::{Session, exit},
     step::{Action, Phase},
 };
 
-/// Make every region as configured, at the commit that is checked out
+/// Folders of older runs are deleted: a run's logs are small, but an hourly `up` in CI would fill a disk in time.
+const KEPT_RUNS: usize = 100;
+
+/// Bring every region to the configured state, at the checked-out commit
 ///
-/// Looks at what is there and does what is missing or different, all regions at once. Interrupted or failed,
-/// the same command goes on.
+/// Checks every step and applies what is missing or different, in all regions at once. After a failure or an
+/// interruption, run the same command again: it continues where the last run stopped.
 #[derive(Debug, Args)]
 pub struct Up {
     #[command(flatten)]
     common: Common,
-    /// After the first failure start nothing new, in any region
+    /// After the first failure, start no further step in any region
     #[arg(long)]
     fail_fast: bool,
-    /// Let Terraform replace or delete what lives at this address; may be given again
-    #[arg(long, value_name = "ADDRESS")]
-    allow_replace: Vec<String>,
+    #[command(flatten)]
+    allow: AllowReplace,
     #[command(flatten)]
     merge: Merge,
 }
 
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = Session::open(&self.common, &Phase::ALL, self.allow_replace).await?;
+        let session = self.common.open(&Phase::ALL, self.allow.allow_replace).await?;
         let _lock = session.lock().await?;
-        session::forget_old_runs(&session.store);
+        session.store.prune(KEPT_RUNS);
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let mut orders = session.orders(session.actions(&plan.graph, Action::Up));
         orders.fail_fast = self.fail_fast;
-        let began = std::time::Instant::now();
-        let outcome = session.run("up", &plan.graph, &orders, Facts::default()).await?;
+        let started = std::time::Instant::now();
+        let outcome = session.execute("up", &plan.graph, &orders, Facts::default()).await?;
         eprint!("{}", session.failures("up", &outcome));
         if session.output != Output::Json {
-            println!("{}", report::summary(&outcome.verdicts, began.elapsed()));
+            println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
             print!("{}", regions(&session, &plan, &outcome));
             println!("next: paydeploy status · paydeploy logs {}", session.run);
         }
@@ -55,7 +53,7 @@ impl Up {
     }
 }
 
-/// A line a region: where it answers, and what it runs.
+/// One line per region: its address and its release.
 fn regions(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
     let mut out = String::new();
     for (name, handle) in plan.releases.iter().filter(|(name, _)| session.chosen.contains(name)) {

@@ -91,7 +91,7 @@ pub(super) async fn run(
         let Some(delay) = attempts.delay_after(&error) else {
             let chain = error.chain();
             let Error { class, hint, .. } = error;
-            return Verdict::Failed { class, chain, hint, attempts: failed_attempt }.into();
+            return Verdict::Failed { class, chain, fix: hint, attempts: failed_attempt }.into();
         };
         cx.emit(Event::StepRetry {
             step: cx.step.clone(),

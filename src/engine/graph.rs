@@ -1,4 +1,5 @@
-//! The graph: steps whose types are known only to each other, joined by the facts that flow between them.
+//! The graph of steps. A step's types are checked when it is added and erased behind [`Node`], so that steps with
+//! different inputs and facts fit into one graph.
 
 use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -6,7 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::step::{Check, Context, Resource, Result, Seen, State, Step, StepId};
 
-/// A promise of a step's fact; what `add` takes as another step's input.
+/// Refers to a step's future fact; `add` takes handles as another step's input.
 #[derive(Debug)]
 pub struct Handle<F> {
     id: StepId,
@@ -25,7 +26,7 @@ impl<F> Clone for Handle<F> {
     }
 }
 
-/// The facts that a run has so far. Kept by its owner; a step is handed a copy of its own inputs only.
+/// The facts that a run has so far.
 #[derive(Debug, Clone, Default)]
 pub struct Facts(BTreeMap<StepId, Arc<dyn Any + Send + Sync>>);
 
@@ -34,7 +35,7 @@ impl Facts {
         self.0.insert(step, fact);
     }
 
-    /// The fact behind a handle, if its step has given one.
+    /// The fact behind a handle, if its step has produced one.
     pub fn get<F: Clone + 'static>(&self, handle: &Handle<F>) -> Option<F> {
         self.0.get(&handle.id)?.downcast_ref::<F>().cloned()
     }
@@ -47,7 +48,7 @@ pub trait Needs: Clone + Send + Sync + 'static {
     /// The steps that must have succeeded.
     fn ids(&self, into: &mut Vec<StepId>);
 
-    /// The steps that must have ended, however.
+    /// The steps that must have ended, with any verdict.
     fn soft(&self, _into: &mut Vec<StepId>) {}
 
     fn take(&self, facts: &Facts) -> Option<Self::Input>;
@@ -128,7 +129,7 @@ tuple_needs!(A, B, C, D, E, F);
 tuple_needs!(A, B, C, D, E, F, G);
 tuple_needs!(A, B, C, D, E, F, G, H);
 
-/// The facts of those steps that gave one, at least one: a step that takes these outlives the failure of some.
+/// The facts of those steps that produced one, at least one: a step that takes these runs even if some of them fail.
 #[derive(Debug, Clone)]
 pub struct AnyOf<F>(pub Vec<Handle<F>>);
 
@@ -142,12 +143,12 @@ impl<F: Clone + Send + Sync + 'static> Needs for AnyOf<F> {
     }
 
     fn take(&self, facts: &Facts) -> Option<Vec<F>> {
-        let there: Vec<F> = self.0.iter().filter_map(|handle| facts.get(handle)).collect();
-        (!there.is_empty()).then_some(there)
+        let facts: Vec<F> = self.0.iter().filter_map(|handle| facts.get(handle)).collect();
+        (!facts.is_empty()).then_some(facts)
     }
 }
 
-/// Order without facts: the step waits for these, and takes nothing from them.
+/// Order without facts: the step waits for these steps and takes nothing from them.
 #[derive(Debug, Clone, Default)]
 pub struct After(Vec<StepId>);
 
@@ -170,24 +171,24 @@ impl Needs for After {
     }
 }
 
-/// What a look found, its type forgotten.
+/// What `read` found, with the fact's type erased.
 pub(super) struct Found {
     pub fact: Option<Arc<dyn Any + Send + Sync>>,
     pub state: State,
     pub detail: String,
 }
 
-/// What `check` found, its type forgotten; `apply` gets it back.
+/// What `check` found, with the change's type erased; it goes back to the `apply` of the same step.
 pub(super) enum Checked {
     Clean(String),
     Change { lines: Vec<String>, change: Box<dyn Any + Send> },
 }
 
-/// A step, its types forgotten.
+/// A step with its types erased.
 pub(super) trait Node: Send + Sync {
     fn resource(&self) -> Resource;
     fn estimate(&self) -> Duration;
-    /// Whether all inputs are there.
+    /// Whether all inputs exist.
     fn ready(&self, facts: &Facts) -> bool;
     fn read<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Found>>;
     fn check<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Checked>>;
@@ -211,7 +212,7 @@ where
     N: Needs<Input = S::Input>,
 {
     fn input(&self, facts: &Facts) -> S::Input {
-        self.needs.take(facts).expect("a step starts only when its inputs are there")
+        self.needs.take(facts).expect("a step starts only when its inputs exist")
     }
 }
 
@@ -257,7 +258,7 @@ where
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let change =
-                *change.downcast::<S::Change>().expect("a change goes back to the step that made it");
+                *change.downcast::<S::Change>().expect("a change goes back to the step that found it");
             self.step.apply(cx, &self.input(facts), change).await
         })
     }
@@ -269,13 +270,13 @@ where
 
 pub(super) struct Entry {
     pub node: Arc<dyn Node>,
-    /// All that it waits for.
+    /// All steps that it waits for.
     pub needs: Vec<StepId>,
-    /// Those among them whose failure it outlives.
+    /// Those among them that may fail without affecting it.
     pub soft: Vec<StepId>,
 }
 
-/// Steps and what each needs. Free of cycles by construction: a step can only need what was added before.
+/// Steps and what each needs. It has no cycles by construction: a step can need only steps that were added before.
 #[derive(Default)]
 pub struct Graph {
     pub(super) entries: BTreeMap<StepId, Entry>,
@@ -285,7 +286,7 @@ impl Graph {
     /// Adds a step.
     ///
     /// # Panics
-    /// When a step of that name is there already: a plan that does so is wrong.
+    /// When a step of that name already exists, which is a bug in the plan.
     pub fn add<S, N>(&mut self, step: S, needs: N) -> Handle<S::Fact>
     where
         S: Step,
@@ -300,12 +301,12 @@ impl Graph {
         ids.sort();
         ids.dedup();
         let entry = Entry { node: Arc::new(Joined { step, needs }), needs: ids, soft };
-        let twin = self.entries.insert(id.clone(), entry);
-        assert!(twin.is_none(), "two steps are named `{id}`");
+        let duplicate = self.entries.insert(id.clone(), entry);
+        assert!(duplicate.is_none(), "two steps are named `{id}`");
         Handle { id, fact: PhantomData }
     }
 
-    /// All steps' names.
+    /// The names of all steps.
     pub fn ids(&self) -> impl Iterator<Item = &StepId> {
         self.entries.keys()
     }
@@ -315,7 +316,7 @@ impl Graph {
         self.entries.get(step).map_or(&[], |entry| &entry.needs)
     }
 
-    /// The steps given and all that they depend on.
+    /// The given steps and everything they depend on.
     pub fn with_ancestors(
         &self,
         steps: impl IntoIterator<Item = StepId>,
@@ -329,8 +330,8 @@ impl Graph {
         found
     }
 
-    /// The longest time from a step's start to the end of all that follows it: the order in which ready
-    /// steps start.
+    /// The longest estimated time from a step's start to the end of everything that depends on it. Iterative, because
+    /// a chain of 64 regions in rollout order would be a deep recursion.
     pub(super) fn remaining(&self) -> BTreeMap<StepId, Duration> {
         let mut followers: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
         for (step, entry) in &self.entries {

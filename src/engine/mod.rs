@@ -1,4 +1,4 @@
-//! Runs a graph of steps. Knows what a step is, and no phase.
+//! Runs a graph of steps. It knows the step trait, but no phase.
 
 mod attempt;
 mod graph;

@@ -1,4 +1,23 @@
-//! The scheduler: one loop that owns the run. It waits for a step's end or a cancel, and starts what is ready.
+//! The scheduler: one loop that takes every step of a run to exactly one verdict.
+//!
+//! Each turn of the loop:
+//!
+//! 1. `settle` gives a verdict to every waiting step that can no longer run: `skipped` if a step that it needs did
+//!    not succeed, `cancelled` after a cancel. It repeats until nothing changes, because a skipped step dooms others.
+//! 2. `start_ready` starts every step whose needs have ended, up to the limits, longest remaining path first.
+//! 3. If nothing runs, the run is over. Otherwise the loop waits for a step to end, or for the first cancel.
+//!
+//! Invariants (a property test checks them over random graphs, failures and interruptions):
+//!
+//! - Every step of the orders is in exactly one of `waiting`, `names` (running) and `outcome.verdicts`.
+//! - A step starts only when everything that it needs has a verdict, and all but its soft needs have succeeded.
+//! - A failure affects only its dependents: independent branches, such as other regions, continue.
+//! - After a soft cancel nothing starts. What runs ends by itself, so the loop always waits for `running` to empty.
+//! - If nothing runs after step 2, nothing waits: a graph has no cycles, so the first waiting step in order is either
+//!   ready or doomed, and every limit admits at least one step.
+//!
+//! Facts are kept by this loop alone. A step gets a copy of them when it starts, so no step sees another's half-done
+//! work, and no lock is needed.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +37,7 @@ use crate::step::{
 /// What a run does with which steps, and within which limits.
 pub struct Orders {
     pub actions: BTreeMap<StepId, Action>,
-    /// After the first failure nothing new starts, in any region.
+    /// After the first failure no further step starts, in any region.
     pub fail_fast: bool,
     pub limits: BTreeMap<Resource, usize>,
     pub budget: Budget,
@@ -27,12 +46,12 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// No steps yet, the usual limits.
+    /// No steps yet, with the default limits.
     pub fn new(logs: PathBuf) -> Self {
         Self { actions: BTreeMap::new(), fail_fast: false, limits: limits(), budget: Budget::default(), logs }
     }
 
-    /// The run's steps in words.
+    /// The run's steps for `run-started`.
     pub fn planned(&self, graph: &Graph) -> Vec<PlannedStep> {
         let named = |(step, action): (&StepId, &Action)| PlannedStep {
             step: step.clone(),
@@ -43,13 +62,13 @@ impl Orders {
     }
 }
 
-/// As many busy steps as there are processors; terraform processes at about 600 MB each.
+/// As many busy steps as there are processors; as many terraform processes as fit into free memory.
 fn limits() -> BTreeMap<Resource, usize> {
     let cpus = std::thread::available_parallelism().map_or(1, Into::into);
     BTreeMap::from([(Resource::Cpu, cpus), (Resource::Terraform, crate::tool::terraform_slots())])
 }
 
-/// What a run ends with.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub verdicts: BTreeMap<StepId, Verdict>,
@@ -57,7 +76,7 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
-/// A step waits for its needs on the way up, and for its dependents on the way down.
+/// A step waits for its needs, except in a teardown, where it waits for its dependents.
 fn waits_for(graph: &Graph, actions: &BTreeMap<StepId, Action>, step: &StepId) -> Vec<StepId> {
     if actions[step] == Action::Destroy {
         let dependent =
@@ -73,18 +92,22 @@ struct Loop<'a> {
     world: Arc<World>,
     events: Events,
     cancel: Cancel,
+    /// Steps without a verdict that do not run yet, and what each waits for.
     waiting: BTreeMap<StepId, Vec<StepId>>,
+    /// The longest path from each step to the end of the run: the order in which ready steps start.
     remaining: BTreeMap<StepId, Duration>,
     running: JoinSet<Ended>,
+    /// The running steps by task id: a task that panicked returns nothing but its id.
     names: BTreeMap<Id, (StepId, Instant)>,
     in_use: BTreeMap<Resource, usize>,
+    /// The first step that failed, for `fail_fast`.
     failed: Option<StepId>,
     outcome: Outcome,
 }
 
 /// Runs the steps that the orders name, each as soon as what it needs has succeeded.
 ///
-/// `facts` are those of an earlier look (a teardown starts with one). Every step gets exactly one verdict.
+/// `facts` are those of an earlier probe (a teardown starts with one).
 pub async fn run(
     graph: &Graph,
     orders: &Orders,
@@ -119,12 +142,14 @@ impl Loop<'_> {
             self.settle();
             self.start_ready();
             if self.running.is_empty() {
-                debug_assert!(self.waiting.is_empty(), "nothing runs and something waits");
+                debug_assert!(self.waiting.is_empty(), "no step runs, but some wait");
                 return;
             }
             let cancelled = self.cancel.soft.is_cancelled();
+            // Not `biased`: either branch only leads to the next turn, which handles both. The second branch is
+            // needed once, to settle waiting steps early; without the condition it would spin afterwards.
             tokio::select! {
-                ended = self.running.join_next_with_id() => self.ended(ended.expect("something runs")),
+                ended = self.running.join_next_with_id() => self.ended(ended.expect("a step runs")),
                 () = self.cancel.soft.cancelled(), if !cancelled => {}
             }
         }
@@ -148,6 +173,8 @@ impl Loop<'_> {
         }
     }
 
+    /// The verdict of a waiting step that can no longer run. A failed need comes before a cancel: it is the reason
+    /// that the operator has to fix.
     fn final_verdict(&self, step: &StepId, needs: &[StepId]) -> Option<Verdict> {
         let outlived = &self.graph.entries[step].soft;
         if let Some(because) = needs.iter().filter(|need| !outlived.contains(need)).find(|need| {
@@ -156,6 +183,7 @@ impl Loop<'_> {
                 .get(need)
                 .is_some_and(|verdict| !verdict.succeeded() && *verdict != Verdict::Cancelled)
         }) {
+            // Name the step that failed, not a chain of skipped ones.
             let because = match &self.outcome.verdicts[because] {
                 Verdict::Skipped { because } => because.clone(),
                 _ => because.clone(),
@@ -170,7 +198,7 @@ impl Loop<'_> {
         stopped.then_some(Verdict::Cancelled)
     }
 
-    /// Starts what is ready, the longest remaining path first.
+    /// Starts the ready steps, longest remaining path first, so that the critical path never waits for a slot.
     fn start_ready(&mut self) {
         let done = |need: &StepId| self.outcome.verdicts.contains_key(need);
         let mut ready: Vec<StepId> = self
@@ -183,7 +211,8 @@ impl Loop<'_> {
         for step in ready {
             let resource = self.graph.entries[&step].node.resource();
             let used = self.in_use.entry(resource).or_default();
-            if self.orders.limits.get(&resource).is_some_and(|limit| used >= &mut limit.max(&1).to_owned()) {
+            // A limit below one would block the run permanently.
+            if self.orders.limits.get(&resource).is_some_and(|limit| *used >= (*limit).max(1)) {
                 continue;
             }
             *used += 1;
@@ -205,8 +234,10 @@ impl Loop<'_> {
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
         self.events.send(Event::StepStarted { step: step.clone() });
         let task = self.running.spawn(async move {
+            // A need may have ended with `differs` and no fact. A teardown runs without inputs: it finds resources
+            // by name or tag.
             if action != Action::Destroy && !node.ready(&facts) {
-                let summary = "what it is made from is not there yet".to_owned();
+                let summary = "its inputs do not exist yet".to_owned();
                 return Ended { verdict: Verdict::Missing { summary }, fact: None };
             }
             attempt::run(node.as_ref(), action, &cx, &facts, budget).await
@@ -218,17 +249,17 @@ impl Loop<'_> {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, ended),
             Err(error) => {
-                let panic = Error::permanent(format!("a defect in paydeploy: {error}"));
+                let panic = Error::permanent(format!("a bug in paydeploy: {error}"));
                 let failed = Verdict::Failed {
                     class: panic.class,
                     chain: panic.chain(),
-                    hint: Some("please report it with the step's log".to_owned()),
+                    fix: Some("report it with the step's log".to_owned()),
                     attempts: 1,
                 };
                 (error.id(), failed.into())
             }
         };
-        let (step, started) = self.names.remove(&id).expect("every task has a name");
+        let (step, started) = self.names.remove(&id).expect("every running task has a name");
         let resource = self.graph.entries[&step].node.resource();
         *self.in_use.entry(resource).or_insert(1) -= 1;
         if let Some(fact) = ended.fact {

@@ -1,4 +1,4 @@
-//! The scheduler on simulated steps, in paused time.
+//! The scheduler with simulated steps and paused time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,12 +20,12 @@ use crate::step::{
 enum Act {
     Works,
     Fails,
-    /// Fails so many times in a passing way, then works.
+    /// Fails this many times with a transient error, then works.
     Flaky(u32),
     Panics,
-    /// Works, and the user interrupts meanwhile.
+    /// Works, but the operator interrupts meanwhile.
     Interrupted,
-    /// Works, and the user interrupts twice meanwhile.
+    /// Works, but the operator interrupts twice meanwhile.
     Killed,
 }
 
@@ -35,7 +35,7 @@ struct Simulated {
     act: Act,
     takes: Duration,
     log: Arc<Mutex<Vec<String>>>,
-    there: Arc<Mutex<bool>>,
+    exists: Arc<Mutex<bool>>,
     tries: Arc<Mutex<u32>>,
     resource: Resource,
 }
@@ -47,7 +47,7 @@ impl Simulated {
             act,
             takes: Duration::from_secs(60),
             log: log.clone(),
-            there: Arc::default(),
+            exists: Arc::default(),
             tries: Arc::default(),
             resource: Resource::Waiting,
         }
@@ -68,14 +68,14 @@ impl Step for Simulated {
     }
 
     async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<String>> {
-        let there = *self.there.lock().unwrap();
-        Ok(if there { Seen::ok(self.id.to_string(), "there") } else { Seen::missing("not there") })
+        let exists = *self.exists.lock().unwrap();
+        Ok(if exists { Seen::ok(self.id.to_string(), "exists") } else { Seen::missing("missing") })
     }
 
     async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
-        let there = *self.there.lock().unwrap();
-        Ok(if there {
-            Check::Clean("there".into())
+        let exists = *self.exists.lock().unwrap();
+        Ok(if exists {
+            Check::Clean("exists".into())
         } else {
             Check::Change { lines: vec!["+".into()], change: () }
         })
@@ -97,19 +97,19 @@ impl Step for Simulated {
             }
             Act::Works | Act::Flaky(_) => {}
         }
-        *self.there.lock().unwrap() = true;
+        *self.exists.lock().unwrap() = true;
         self.log.lock().unwrap().push(format!("end {}", self.id));
         Ok(())
     }
 
     async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
         self.log.lock().unwrap().push(format!("destroy {}", self.id));
-        let was = std::mem::take(&mut *self.there.lock().unwrap());
-        Ok(was.then(|| "gone".to_owned()))
+        let was = std::mem::take(&mut *self.exists.lock().unwrap());
+        Ok(was.then(|| "deleted".to_owned()))
     }
 }
 
-/// Takes nothing, waits for all.
+/// Waits for all of them and takes no facts.
 fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
     handles.into_iter().fold(After::default(), After::step)
 }
@@ -121,7 +121,7 @@ async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> 
     orders.actions = graph.ids().map(|step| (step.clone(), action)).collect();
     change(&mut orders);
     let (events, mut inbox) = Events::channel();
-    // the run's owner: acknowledges what must be on disk
+    // In place of the run's owner: acknowledges every event that must be on disk.
     tokio::spawn(async move {
         while let Some(message) = inbox.recv().await {
             if let Some(recorded) = message.recorded {
@@ -137,15 +137,15 @@ fn verdict<'a>(outcome: &'a Outcome, name: &str) -> &'a Verdict {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_that_do_not_need_each_other_run_at_once() {
+async fn independent_steps_run_in_parallel() {
     let log = Arc::default();
     let mut graph = Graph::default();
     for name in ["a", "b", "c"] {
         graph.add(Simulated::new(name, Act::Works, &log), ());
     }
-    let began = Instant::now();
+    let started_at = Instant::now();
     go(&graph, Action::Up, |_| {}).await;
-    assert_eq!(began.elapsed(), Duration::from_secs(60));
+    assert_eq!(started_at.elapsed(), Duration::from_secs(60));
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,15 +158,15 @@ async fn sixty_four_regions_take_as_long_as_two() {
             let first = graph.add(Simulated::new(&format!("first-{region}"), Act::Works, &log), ());
             graph.add(Simulated::new(&format!("second-{region}"), Act::Works, &log), after([&first]));
         }
-        let began = Instant::now();
+        let started_at = Instant::now();
         go(&graph, Action::Up, |_| {}).await;
-        times.push(began.elapsed());
+        times.push(started_at.elapsed());
     }
     assert_eq!(times[0], times[1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_stays_where_it_is_and_its_dependents_are_skipped_by_name() {
+async fn a_failure_skips_only_its_dependents_and_they_name_it() {
     let log = Arc::default();
     let mut graph = Graph::default();
     let bad = graph.add(Simulated::new("bad", Act::Fails, &log), ());
@@ -197,7 +197,7 @@ async fn with_fail_fast_nothing_new_starts_after_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_passing_failures_are_tried_again_and_only_so_often() {
+async fn only_transient_failures_are_retried_up_to_the_limit() {
     let log = Arc::default();
     let mut graph = Graph::default();
     graph.add(Simulated::new("twice", Act::Flaky(2), &log), ());
@@ -221,7 +221,7 @@ async fn a_panic_is_a_failed_step_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_interruption_what_runs_ends_and_nothing_new_begins() {
+async fn after_an_interruption_running_steps_end_and_no_step_starts() {
     let log = Arc::default();
     let mut graph = Graph::default();
     let first = graph.add(Simulated::new("first", Act::Interrupted, &log), ());
@@ -232,7 +232,7 @@ async fn after_an_interruption_what_runs_ends_and_nothing_new_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_run_finds_everything_as_it_should_be() {
+async fn a_second_run_changes_nothing() {
     let log: Arc<Mutex<Vec<String>>> = Arc::default();
     let mut graph = Graph::default();
     let first = graph.add(Simulated::new("first", Act::Works, &log), ());
@@ -244,7 +244,7 @@ async fn a_second_run_finds_everything_as_it_should_be() {
     assert!(outcome.verdicts.values().all(|verdict| matches!(verdict, Verdict::Unchanged { .. })));
 }
 
-/// Takes what there is and counts it.
+/// Counts the inputs that it gets.
 struct Counts(Arc<Mutex<Vec<usize>>>);
 impl Step for Counts {
     type Input = Vec<String>;
@@ -274,7 +274,7 @@ impl Step for Counts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_of_which_any_input_will_do_outlives_the_failure_of_one() {
+async fn a_step_that_needs_any_of_several_runs_although_one_failed() {
     let log = Arc::default();
     let mut graph = Graph::default();
     let good = graph.add(Simulated::new("good", Act::Works, &log), ());
@@ -291,7 +291,7 @@ async fn a_step_of_which_any_input_will_do_outlives_the_failure_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_made_last_is_destroyed_first() {
+async fn dependents_are_deleted_first() {
     let log: Arc<Mutex<Vec<String>>> = Arc::default();
     let mut graph = Graph::default();
     let first = graph.add(Simulated::new("a-first", Act::Works, &log), ());
@@ -306,7 +306,7 @@ async fn what_was_made_last_is_destroyed_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_busy_steps_run_at_once_than_the_limit_says() {
+async fn busy_steps_respect_the_limit() {
     let log = Arc::default();
     let mut graph = Graph::default();
     for name in ["a", "b", "c", "d"] {
@@ -314,9 +314,9 @@ async fn no_more_busy_steps_run_at_once_than_the_limit_says() {
         step.resource = Resource::Cpu;
         graph.add(step, ());
     }
-    let began = Instant::now();
+    let started_at = Instant::now();
     go(&graph, Action::Up, |orders| orders.limits = BTreeMap::from([(Resource::Cpu, 2)])).await;
-    assert_eq!(began.elapsed(), Duration::from_secs(120));
+    assert_eq!(started_at.elapsed(), Duration::from_secs(120));
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -333,8 +333,8 @@ fn acts() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Any graph, any failures, any interruption: every step ends in exactly one verdict, dependents of what
-    /// did not succeed never run, and nothing starts before what it needs has ended.
+    /// For any graph, failures and interruption: every step gets exactly one verdict, dependents of a step that did
+    /// not succeed never run, and no step starts before its needs have ended.
     #[test]
     fn every_step_ends_once_and_dependents_of_a_failure_never_run(
         steps in prop::collection::vec((acts(), prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0..100_u64), 1..24),

@@ -1,4 +1,4 @@
-//! A line an event, and one every 30 seconds while nothing happens: a CI system kills what is silent.
+//! One line per event, and a heartbeat every 30 seconds while nothing happens: CI systems kill silent jobs.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -7,31 +7,34 @@ use jiff::Timestamp;
 use super::{Report, text};
 use crate::task::{Event, StepId, Verdict};
 
+/// Well below the shortest silence after which a common CI system ends a job (10 minutes), and short enough for a
+/// person who watches.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// A step that makes a hundred things a minute does not get a hundred lines.
-const BETWEEN: Duration = Duration::from_secs(10);
+/// The shortest time between two progress lines of a step: Terraform can report a hundred resources in a minute.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 struct Running {
     since: Timestamp,
-    /// What it did last, said or not.
+    /// Its latest progress, printed or not.
     text: String,
-    said: Option<Timestamp>,
+    printed: Option<Timestamp>,
 }
 
 pub struct Lines<W> {
     out: W,
     running: BTreeMap<StepId, Running>,
-    said: Timestamp,
+    /// When the last line was printed.
+    printed: Timestamp,
 }
 
 impl<W: Write + Send> Lines<W> {
     pub fn new(out: W) -> Self {
-        Self { out, running: BTreeMap::new(), said: Timestamp::now() }
+        Self { out, running: BTreeMap::new(), printed: Timestamp::now() }
     }
 
     fn say(&mut self, at: Timestamp, line: &str) {
-        self.said = at;
-        // a reader that went away must not stop the run
+        self.printed = at;
+        // A reader that closed the pipe must not stop the run.
         drop(writeln!(self.out, "{} {line}", at.strftime("%H:%M:%S")));
     }
 }
@@ -43,30 +46,31 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.say(at, &format!("{headline} · run {run} · {} steps", steps.len()));
             }
             Event::StepStarted { step } => {
-                self.running.insert(step.clone(), Running { since: at, text: String::new(), said: None });
+                self.running.insert(step.clone(), Running { since: at, text: String::new(), printed: None });
             }
             Event::StepProgress { step, text, done, total } => {
                 let Some(running) = self.running.get_mut(step) else { return };
                 let of =
                     done.zip(*total).map_or_else(String::new, |(done, total)| format!("{done}/{total} "));
                 let text = format!("{of}{text}");
-                let lately =
-                    running.said.is_some_and(|said| at.duration_since(said).unsigned_abs() < BETWEEN);
-                let news = running.text != text;
+                let recently = running
+                    .printed
+                    .is_some_and(|printed| at.duration_since(printed).unsigned_abs() < PROGRESS_INTERVAL);
+                let changed = running.text != text;
                 running.text.clone_from(&text);
-                if news && !lately {
-                    running.said = Some(at);
+                if changed && !recently {
+                    running.printed = Some(at);
                     self.say(at, &format!("{step}  {text}"));
                 }
             }
             Event::StepRetry { step, attempt, of, delay, error } => {
                 let delay = text::duration(*delay);
-                self.say(at, &format!("{step}  {error}; attempt {attempt} of {of} in {delay}"));
+                self.say(at, &format!("{step}  {error}; retrying in {delay} (attempt {attempt} of {of})"));
             }
             Event::StepWarned { step, warning, fix } => {
                 self.say(at, &format!("! {step}  warning: {warning}; fix: {fix}"));
             }
-            // those that are skipped are told at the end, beside what they were skipped for
+            // Skipped steps are listed at the end, beside the failure that they were skipped for.
             Event::StepFinished { step, verdict, elapsed } if !matches!(verdict, Verdict::Skipped { .. }) => {
                 self.running.remove(step);
                 let (mark, words, took) =
@@ -74,10 +78,11 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.say(at, &format!("{mark} {step}  {words}  {took}"));
             }
             Event::Interrupted { forced: false } => {
-                self.say(at, "interrupted: what runs comes to a safe stop; once more to stop at once");
+                self.say(at, text::INTERRUPTED);
             }
-            Event::Interrupted { forced: true } => self.say(at, "interrupted again: stopping at once"),
+            Event::Interrupted { forced: true } => self.say(at, text::FORCED),
             Event::StepFinished { .. }
+            | Event::OrphanFound { .. }
             | Event::EffectStarted { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
@@ -87,7 +92,7 @@ impl<W: Write + Send> Report for Lines<W> {
     }
 
     fn tick(&mut self, at: Timestamp) {
-        if self.running.is_empty() || at.duration_since(self.said).unsigned_abs() < HEARTBEAT {
+        if self.running.is_empty() || at.duration_since(self.printed).unsigned_abs() < HEARTBEAT {
             return;
         }
         let named: Vec<String> = self
@@ -108,10 +113,10 @@ mod tests {
     use crate::task::Phase;
 
     #[test]
-    fn a_long_silence_is_broken_by_a_heartbeat_that_names_what_runs() {
+    fn a_heartbeat_names_the_running_steps_after_a_long_silence() {
         let mut lines = Lines::new(Vec::new());
         let start = Timestamp::UNIX_EPOCH;
-        lines.said = start;
+        lines.printed = start;
         lines.event(start, &Event::StepStarted { step: StepId::global(Phase::Docker, "build") });
         let later = |seconds| start + jiff::SignedDuration::from_secs(seconds);
         lines.tick(later(29));
@@ -122,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_step_does_not_flood_the_log_and_the_heartbeat_tells_its_latest() {
+    fn a_busy_step_does_not_flood_the_log_and_the_heartbeat_has_its_latest_progress() {
         let mut lines = Lines::new(Vec::new());
-        lines.said = Timestamp::UNIX_EPOCH;
+        lines.printed = Timestamp::UNIX_EPOCH;
         let step = StepId::global(Phase::Docker, "build");
         let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
         lines.event(at(0), &Event::StepStarted { step: step.clone() });

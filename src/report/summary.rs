@@ -1,19 +1,19 @@
-//! The end of a run in words: failures with their fix, what is there now, how long it took.
+//! The end of a run: its failures with their fixes, and one line that counts the steps.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::text;
 use crate::task::{StepId, Verdict};
 
-/// What a failure points to.
+/// Where a failure leads the operator.
 pub struct Links<'a> {
-    /// The run's folder, as the user would type it.
+    /// The run's folder, as the operator would type it.
     pub logs: &'a str,
-    /// The command that goes on from here.
+    /// The command that continues the run.
     pub again: &'a str,
 }
 
-/// Every failure: what, where, why, what to do.
+/// Every failure: the step, its causes, what was skipped, the fix, the log, the next command.
 pub fn failures(
     verdicts: &BTreeMap<StepId, Verdict>,
     elapsed: &BTreeMap<StepId, Duration>,
@@ -21,7 +21,7 @@ pub fn failures(
 ) -> String {
     let mut out = String::new();
     for (step, verdict) in verdicts {
-        let Verdict::Failed { chain, hint, attempts, .. } = verdict else { continue };
+        let Verdict::Failed { chain, fix, attempts, .. } = verdict else { continue };
         let took = text::duration(elapsed.get(step).copied().unwrap_or_default());
         let tries = if *attempts > 1 { format!("after {attempts} attempts, ") } else { String::new() };
         let _ = writeln!(out, "✗ {step}   {tries}{took}");
@@ -37,34 +37,34 @@ pub fn failures(
         if !skipped.is_empty() {
             let _ = writeln!(out, "  skipped: {}", skipped.join(", "));
         }
-        if let Some(hint) = hint {
-            let _ = writeln!(out, "  fix: {hint}");
+        if let Some(fix) = fix {
+            let _ = writeln!(out, "  fix: {fix}");
         }
         let _ = writeln!(out, "  log: {}/{}", links.logs, step.log_name());
-        let _ = writeln!(out, "  then: {}     (finished steps are looked at, not repeated)", links.again);
+        let _ = writeln!(out, "  then: {}     (finished steps are checked, not repeated)", links.again);
     }
     out
 }
 
-/// One line: how many steps ended how, and how long it took.
+/// One line, for instance `38 steps: 35 changed, 3 unchanged in 3m 24s`.
 pub fn summary(verdicts: &BTreeMap<StepId, Verdict>, elapsed: Duration) -> String {
     let count = |wanted: fn(&Verdict) -> bool| verdicts.values().filter(|verdict| wanted(verdict)).count();
     let kinds: [(&str, usize); 8] = [
         ("changed", count(|verdict| matches!(verdict, Verdict::Changed { .. }))),
         ("deleted", count(|verdict| matches!(verdict, Verdict::Deleted { .. }))),
         ("unchanged", count(|verdict| matches!(verdict, Verdict::Unchanged { .. }))),
-        ("different", count(|verdict| matches!(verdict, Verdict::Differs { .. }))),
+        ("differs", count(|verdict| matches!(verdict, Verdict::Differs { .. }))),
         ("missing", count(|verdict| matches!(verdict, Verdict::Missing { .. }))),
         ("failed", count(|verdict| matches!(verdict, Verdict::Failed { .. }))),
         ("skipped", count(|verdict| matches!(verdict, Verdict::Skipped { .. }))),
-        ("interrupted", count(|verdict| matches!(verdict, Verdict::Cancelled))),
+        ("cancelled", count(|verdict| matches!(verdict, Verdict::Cancelled))),
     ];
-    let told: Vec<String> = kinds
+    let counted: Vec<String> = kinds
         .iter()
         .filter(|(_, number)| *number > 0)
         .map(|(name, number)| format!("{number} {name}"))
         .collect();
-    format!("{} steps: {} · {}", verdicts.len(), told.join(", "), text::duration(elapsed))
+    format!("{} steps: {} in {}", verdicts.len(), counted.join(", "), text::duration(elapsed))
 }
 
 #[cfg(test)]
@@ -73,13 +73,13 @@ mod tests {
     use crate::task::{Class, Phase};
 
     #[test]
-    fn a_failure_says_what_why_what_was_skipped_and_what_to_do() {
+    fn a_failure_has_its_causes_what_was_skipped_and_a_fix() {
         let build = StepId::global(Phase::Docker, "build");
         let region = "spain".parse().unwrap();
         let failed = Verdict::Failed {
             class: Class::Permanent,
             chain: vec!["failed to build the image".into(), "no engine answers".into()],
-            hint: Some("start it".into()),
+            fix: Some("start it".into()),
             attempts: 1,
         };
         let verdicts = BTreeMap::from([
@@ -95,8 +95,8 @@ mod tests {
           skipped: docker/spain
           fix: start it
           log: .paydeploy/runs/1/docker.build.log
-          then: paydeploy up     (finished steps are looked at, not repeated)
+          then: paydeploy up     (finished steps are checked, not repeated)
         ");
-        assert_eq!(summary(&verdicts, Duration::from_secs(61)), "2 steps: 1 failed, 1 skipped · 1m 01s");
+        assert_eq!(summary(&verdicts, Duration::from_secs(61)), "2 steps: 1 failed, 1 skipped in 1m 01s");
     }
 }

@@ -1,8 +1,14 @@
-//! Small pieces of text that all reports share.
+//! Text that several reports share.
 
 use std::time::Duration;
 
 use crate::task::{StepId, Verdict};
+
+/// Printed at the first signal.
+pub const INTERRUPTED: &str =
+    "interrupted: waiting for running steps to reach a safe point; press Ctrl-C again to stop immediately";
+/// Printed when a second signal of the same kind arrives.
+pub const FORCED: &str = "interrupted again: stopping immediately";
 
 /// `48s`, `2m 41s`, `1h 02m`.
 pub fn duration(time: Duration) -> String {
@@ -14,7 +20,7 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// The sign in front of a finished step. Words say the same beside it: colour and signs never stand alone.
+/// The sign of a finished step. It is never the only information: words beside it say the same.
 pub fn mark(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => "✓",
@@ -24,7 +30,7 @@ pub fn mark(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// What a verdict says, in a few words.
+/// A verdict in a few words.
 pub fn words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Changed { summary } | Verdict::Deleted { summary } | Verdict::Unchanged { summary } => {
@@ -37,7 +43,7 @@ pub fn words(verdict: &Verdict) -> String {
             format!("failed{tries}: {}", chain.first().map(String::as_str).unwrap_or_default())
         }
         Verdict::Skipped { because } => format!("skipped: {because} did not succeed"),
-        Verdict::Cancelled => "interrupted".to_owned(),
+        Verdict::Cancelled => "cancelled".to_owned(),
     }
 }
 
@@ -53,8 +59,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_a_person_would_say_them() {
-        let said = [0, 48, 161, 3720].map(|seconds| duration(Duration::from_secs(seconds)));
-        assert_eq!(said, ["0s", "48s", "2m 41s", "1h 02m"]);
+    fn durations_have_at_most_two_units() {
+        let texts = [0, 48, 161, 3720].map(|seconds| duration(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["0s", "48s", "2m 41s", "1h 02m"]);
     }
 }

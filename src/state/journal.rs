@@ -1,4 +1,4 @@
-//! A run's journal: one JSON object a line, appended, on disk before an effect begins and after it ends.
+//! A run's journal: one JSON object per line, appended; on disk before an effect starts and after it ends.
 
 use std::{
     collections::BTreeMap,
@@ -12,20 +12,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::task::{Event, RunId, StepId};
 
-/// What this program writes; a newer journal is refused, not guessed at.
-const FORMAT: u32 = 1;
+/// The version that this program writes. A newer journal is refused, because guessing at what a run left behind could
+/// start a second Terraform on one state.
+const SCHEMA: u32 = 1;
 
 /// The first line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {
-    pub format: u32,
+    pub schema: u32,
     pub run: RunId,
     pub command: String,
     pub host: String,
-    /// Tells one boot of a machine from the next: process ids mean nothing across them.
+    /// The machine's boot id: process ids mean nothing after a reboot.
     pub boot: String,
     pub pid: u32,
-    /// Of our own process, in clock ticks since boot.
+    /// Start time of the run's process, in clock ticks since boot.
     pub start: u64,
     pub at: Timestamp,
 }
@@ -45,14 +46,14 @@ pub enum JournalError {
     #[error("failed to read the journal `{0}`")]
     Read(PathBuf, #[source] io::Error),
     #[error(
-        "the journal `{path}` has format {found}, this paydeploy knows {FORMAT}: use the newer paydeploy that wrote it"
+        "the journal `{path}` has schema {found}, but this paydeploy reads up to {SCHEMA}: use the newer paydeploy that wrote it"
     )]
     Newer { path: PathBuf, found: u32 },
-    #[error("the journal `{0}` has no header: move its folder away if it is of no use")]
+    #[error("the journal `{0}` has no header: delete its folder if you do not need its logs")]
     NoHeader(PathBuf),
 }
 
-/// Open for one run, by its owner.
+/// The open journal of the current run.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -60,17 +61,17 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a run's journal in its folder.
+    /// Creates a run's journal in its folder.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// When it cannot be written.
     pub fn create(folder: &Path, run: &RunId, command: &str) -> Result<Self, JournalError> {
         let path = folder.join("journal.ndjson");
         let failed = |error| JournalError::Write(path.clone(), error);
         fs::create_dir_all(folder).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
         let header = Header {
-            format: FORMAT,
+            schema: SCHEMA,
             run: run.clone(),
             command: command.to_owned(),
             host: read_trimmed("/proc/sys/kernel/hostname"),
@@ -82,30 +83,19 @@ impl Journal {
         let mut journal = Self { path: path.clone(), file };
         journal.line(&header)?;
         journal.file.sync_all().map_err(failed)?;
-        // the file's name must survive a crash as well
+        // The folder is synced too, so that the file's name survives a crash.
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(journal)
     }
 
-    /// Goes on with the journal of this process's own run.
+    /// Appends an event. All but starts and progress are on disk when this returns.
     ///
     /// # Errors
-    /// When the file cannot be opened.
-    pub fn reopen(folder: &Path) -> Result<Self, JournalError> {
-        let path = folder.join("journal.ndjson");
-        let file = OpenOptions::new().append(true).open(&path);
-        let file = file.map_err(|error| JournalError::Write(path.clone(), error))?;
-        Ok(Self { path, file })
-    }
-
-    /// Appends an event; those that tell of effects are on disk when this returns.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
+    /// When it cannot be written.
     pub fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), JournalError> {
         self.line(&Record { at, event: event.clone() })?;
-        let passing = matches!(event, Event::StepProgress { .. } | Event::StepStarted { .. });
-        if passing {
+        // These two are frequent, and no decision after a crash depends on them: a sync costs milliseconds.
+        if matches!(event, Event::StepProgress { .. } | Event::StepStarted { .. }) {
             return Ok(());
         }
         self.file.sync_data().map_err(|error| JournalError::Write(self.path.clone(), error))
@@ -119,7 +109,7 @@ impl Journal {
     }
 }
 
-/// Reads a journal. A last line that was cut off by a crash is left out.
+/// Reads a journal up to the first line that a crash truncated.
 ///
 /// # Errors
 /// When it cannot be read, or a newer paydeploy wrote it.
@@ -128,11 +118,12 @@ pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
     let failed = |error| JournalError::Read(path.clone(), error);
     let mut lines = BufReader::new(File::open(&path).map_err(failed)?).lines();
     let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
-    let format =
-        serde_json::from_str::<serde_json::Value>(&first).ok().and_then(|header| header["format"].as_u64());
-    let format = format.ok_or_else(|| JournalError::NoHeader(path.clone()))?;
-    if format > u64::from(FORMAT) {
-        return Err(JournalError::Newer { path, found: u32::try_from(format).unwrap_or(u32::MAX) });
+    // Only the version is read first: a newer header may have other fields.
+    let schema =
+        serde_json::from_str::<serde_json::Value>(&first).ok().and_then(|header| header["schema"].as_u64());
+    let schema = schema.ok_or_else(|| JournalError::NoHeader(path.clone()))?;
+    if schema > u64::from(SCHEMA) {
+        return Err(JournalError::Newer { path, found: u32::try_from(schema).unwrap_or(u32::MAX) });
     }
     let header = serde_json::from_str(&first).map_err(|_| JournalError::NoHeader(path.clone()))?;
     let mut records = Vec::new();
@@ -143,17 +134,17 @@ pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
     Ok((header, records))
 }
 
-/// What a run that did not end left under way.
+/// What a run that did not end left unfinished.
 #[derive(Debug, Default)]
 pub struct Unfinished {
-    /// Steps that had begun an effect and not ended it.
+    /// Steps that had started an effect and not ended it.
     pub effects: Vec<StepId>,
     /// Child processes that had started and not ended: process id, start time, command.
     pub children: BTreeMap<StepId, (u32, u64, String)>,
 }
 
 impl Unfinished {
-    /// What the records leave open; empty for a run that ended.
+    /// What the records leave open; nothing for a run that ended.
     pub fn of(records: &[Record]) -> Self {
         let mut open = Self::default();
         for Record { event, .. } in records {
@@ -172,7 +163,7 @@ impl Unfinished {
     }
 }
 
-/// Whether the very process that a journal names is still there.
+/// Whether the process that a journal names still runs.
 pub fn is_alive(header: &Header, pid: u32, start: u64) -> bool {
     header.boot == boot_id() && start_of(pid) == Some(start)
 }
@@ -188,7 +179,7 @@ fn read_trimmed(path: &str) -> String {
 /// A process's start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
 fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the second field, the program's name, may hold spaces and parentheses
+    // The second field, the program's name, may contain spaces and parentheses.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -206,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_under_way_when_the_run_died_can_be_read() {
+    fn an_effect_that_a_dead_run_left_open_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = journal(folder.path());
         journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
@@ -218,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cut_off_by_a_crash_is_left_out() {
+    fn a_truncated_last_line_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = journal(folder.path());
         journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
@@ -227,15 +218,15 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_with_its_remedy() {
+    fn a_newer_schema_is_refused_with_its_fix() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("journal.ndjson"), "{\"format\":2,\"new\":true}\n").unwrap();
-        let told = read(folder.path()).unwrap_err().to_string();
-        assert!(told.contains("format 2") && told.contains("newer paydeploy"), "{told}");
+        fs::write(folder.path().join("journal.ndjson"), "{\"schema\":2,\"new\":true}\n").unwrap();
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("schema 2") && error.contains("newer paydeploy"), "{error}");
     }
 
     #[test]
-    fn our_own_process_is_alive_and_another_start_time_is_not() {
+    fn a_process_is_alive_only_with_its_start_time() {
         let folder = tempfile::tempdir().unwrap();
         drop(journal(folder.path()));
         let (header, _) = read(folder.path()).unwrap();

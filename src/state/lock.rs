@@ -1,4 +1,4 @@
-//! One run at a time on this machine, for one configuration.
+//! One run at a time per configuration, on one machine. Terraform's own state lock works across machines.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -10,20 +10,20 @@ use crate::task::RunId;
 
 /// Held until dropped; the kernel releases it if the process dies.
 #[derive(Debug)]
-pub struct Lock {
+pub struct RunLock {
     _file: File,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another run is under way here: {owner}")]
+    #[error("another run holds the lock: {owner}")]
     Held { owner: String },
     #[error("failed to lock `{0}`")]
     Io(PathBuf, #[source] io::Error),
 }
 
-impl Lock {
-    /// Takes the lock, or tells who holds it.
+impl RunLock {
+    /// Takes the lock, or names the run that holds it.
     ///
     /// # Errors
     /// When another process holds it, or the file cannot be written.
@@ -42,6 +42,7 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        // The owner is for people only; what counts is the kernel's lock on the open file.
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "run {run}, process {}, since {}", std::process::id(), jiff::Timestamp::now())
@@ -55,12 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_run_is_told_who_holds_the_lock() {
+    fn the_lock_names_the_run_that_holds_it() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Lock::take(folder.path(), &RunId::named("first")).unwrap();
-        let told = Lock::take(folder.path(), &RunId::named("second")).unwrap_err().to_string();
-        assert!(told.contains("run first"), "{told}");
+        let first = RunLock::take(folder.path(), &RunId::named("first")).unwrap();
+        let error = RunLock::take(folder.path(), &RunId::named("second")).unwrap_err().to_string();
+        assert!(error.contains("run first"), "{error}");
         drop(first);
-        Lock::take(folder.path(), &RunId::named("third")).unwrap();
+        RunLock::take(folder.path(), &RunId::named("third")).unwrap();
     }
 }

@@ -1,6 +1,6 @@
-//! `.paydeploy/` beside the configuration: runs, their journals and logs, and the lock of this machine.
+//! `.paydeploy/` beside the configuration: runs with their journals and logs, and the machine-wide lock.
 //!
-//! It tells what was under way, how long things take and what happened; never what is true.
+//! It records what was running and what happened. What exists is always read from AWS and the clusters.
 
 mod journal;
 mod lock;
@@ -11,7 +11,7 @@ use std::{
 };
 
 pub use journal::{Header, Journal, JournalError, Record, Unfinished, is_alive, read};
-pub use lock::{Lock, LockError};
+pub use lock::{LockError, RunLock};
 
 use crate::task::RunId;
 
@@ -22,7 +22,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store beside a configuration, made if it is not there.
+    /// The store beside a configuration, created if it is missing.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -30,9 +30,9 @@ impl Store {
         let root = beside.join(".paydeploy");
         fs::create_dir_all(root.join("runs"))?;
         let ignore = root.join(".gitignore");
-        // a full disk may have left it empty
+        // Also rewritten when it is empty: a full disk may have left it so.
         if ignore.metadata().map_or(0, |file| file.len()) == 0 {
-            // nothing in here belongs into a commit
+            // Nothing in this folder belongs in a commit.
             fs::write(ignore, "*\n")?;
         }
         Ok(Self { root })
@@ -42,12 +42,12 @@ impl Store {
         &self.root
     }
 
-    /// A run's folder: its journal and a log file a step.
+    /// A run's folder: its journal and one log file per step.
     pub fn run(&self, run: &RunId) -> PathBuf {
         self.root.join("runs").join(run.as_str())
     }
 
-    /// All runs that began, the newest first: names sort by time.
+    /// All runs that have a journal, newest first: ids sort by time.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -59,5 +59,30 @@ impl Store {
         runs.sort();
         runs.reverse();
         Ok(runs)
+    }
+
+    /// Deletes the folders of all but the newest runs.
+    pub fn prune(&self, keep: usize) {
+        for run in self.runs().unwrap_or_default().into_iter().skip(keep) {
+            // Errors are ignored: old logs are no reason to fail, and the next run tries again.
+            drop(fs::remove_dir_all(self.run(&run)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_runs_survive_pruning() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for run in ["1", "2", "3"] {
+            fs::create_dir(store.run(&RunId::named(run))).unwrap();
+            fs::write(store.run(&RunId::named(run)).join("journal.ndjson"), "").unwrap();
+        }
+        store.prune(2);
+        assert_eq!(store.runs().unwrap(), ["3", "2"].map(RunId::named));
     }
 }

@@ -1,4 +1,4 @@
-//! What a step has at hand while it runs.
+//! What a step can use while it runs.
 
 use std::{collections::BTreeSet, ops::Deref, path::PathBuf, sync::Arc};
 
@@ -10,27 +10,27 @@ use crate::{
     tool::Tools,
 };
 
-/// What all steps of a run share: the configuration, the clients of the outer world, the tools found.
+/// What all steps of a run share: configuration, AWS, tools.
 pub struct World {
     pub config: Config,
     pub aws: Aws,
     pub tools: Tools,
     /// `.paydeploy/` beside the configuration.
     pub state: PathBuf,
-    /// What the run is for: the preflight asks for no more than these need.
+    /// What the run is for: preflight checks only what these phases need.
     pub phases: BTreeSet<Phase>,
-    /// Addresses whose deletion or replacement the user has allowed.
+    /// Resource addresses that Terraform may replace or delete.
     pub allow_replace: Vec<String>,
 }
 
 impl World {
-    /// The helm to run, and where it leaves its files.
+    /// The helm program, and the folders that it works in.
     pub fn helm(&self) -> helm::Place<'_> {
         helm::Place { program: &self.tools.helm, state: &self.state, root: &self.config.root }
     }
 }
 
-/// A step's task, and the world that it is about.
+/// A step's task and the shared world.
 #[derive(Clone)]
 pub struct Context {
     pub task: Task,

@@ -1,4 +1,4 @@
-//! What a step is.
+//! The step trait: one unit of work of a run.
 
 mod context;
 #[cfg(test)]
@@ -13,17 +13,17 @@ pub use crate::task::{
     RegionName, Result, RunId, StepId, Task, Verdict,
 };
 
-/// How a thing is, compared with what is configured.
+/// How a resource compares with the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Missing,
-    /// There and, as far as a look can tell, as wanted.
+    /// It exists and, as far as `read` can tell, is in the configured state.
     Ok,
-    /// There, but not as wanted: behind, unhealthy, half-made.
+    /// It exists, but is outdated, unhealthy or incomplete.
     Differs,
 }
 
-/// What a look found: the fact for other steps, and a few words for the user.
+/// What `read` found: the fact for other steps, and a few words for the operator.
 #[derive(Debug, Clone)]
 pub struct Seen<F> {
     pub fact: Option<F>,
@@ -49,16 +49,16 @@ impl<F> Seen<F> {
 /// What `apply` would do.
 #[derive(Debug)]
 pub enum Check<C> {
-    /// Nothing; why, in a few words.
+    /// Nothing, and the reason in a few words.
     Clean(String),
-    /// This, a line each; and what `apply` needs to do just that.
+    /// One line per change, and what `apply` needs to do exactly that.
     Change { lines: Vec<String>, change: C },
 }
 
-/// What a step needs while it runs, apart from its inputs.
+/// The resource that limits how many steps like this run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
-    /// It waits for the network: costs nothing.
+    /// It waits for the network: no limit.
     Waiting,
     /// It keeps a processor busy.
     Cpu,
@@ -66,11 +66,12 @@ pub enum Resource {
     Terraform,
 }
 
-/// One unit of work: look, compare, make, take down. Each function may be called again at any time.
+/// One unit of work: read, compare, apply, delete. Each function may be called again at any time, also after a call
+/// that was interrupted half-way.
 pub trait Step: Send + Sync + 'static {
     /// The facts of other steps that this one needs.
     type Input: Clone + Send + Sync + 'static;
-    /// What other steps may take from this one. Holds no secret.
+    /// What other steps may take from this one. It contains no secret, because facts are logged.
     type Fact: Clone + fmt::Debug + Send + Sync + 'static;
     /// What `check` found and `apply` does.
     type Change: Send + 'static;
@@ -81,12 +82,12 @@ pub trait Step: Send + Sync + 'static {
         Resource::Waiting
     }
 
-    /// How long the step takes on AWS when all is to be made, to start the longest path first.
+    /// How long the step takes on AWS in an empty account; used to start the longest path first.
     fn estimate(&self) -> Duration {
         Duration::from_secs(10)
     }
 
-    /// What is there? Cheap, without a child process, and changes nothing.
+    /// What exists? Cheap, without a child process, and changes nothing.
     fn read(
         &self,
         cx: &Context,
@@ -100,7 +101,7 @@ pub trait Step: Send + Sync + 'static {
         input: &Self::Input,
     ) -> impl Future<Output = Result<Check<Self::Change>>> + Send;
 
-    /// Does what `check` found, and waits until it is so.
+    /// Applies what `check` found, and waits until it is in effect.
     fn apply(
         &self,
         cx: &Context,
@@ -108,8 +109,8 @@ pub trait Step: Send + Sync + 'static {
         change: Self::Change,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Takes down what is there, and says what it did (`None`: there was nothing). Without input, what the
-    /// step depends on is gone or was never made: look by other means, by tag or by name.
+    /// Deletes what exists, and returns what it deleted (`None`: nothing existed). Without input, the steps that it
+    /// depends on are deleted or never existed: find the resources by tag or by name.
     fn destroy(
         &self,
         cx: &Context,

@@ -1,24 +1,24 @@
-//! A step's failure: what went wrong, of which class, and what to do about it.
+//! A step's failure: its causes, its class and its fix.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a failure means for the run. Only [`Class::Transient`] is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a failure means for the run. Only transient failures are retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// Throttling, time-outs, 5xx, connections, eventual consistency: the same call may succeed later.
+    /// Throttling, timeouts, 5xx, connection errors, eventual consistency: the same call may succeed later.
     Transient,
-    /// Somebody else made or holds it: adopt it or wait for it.
+    /// Something else created or holds the resource: adopt it or wait for it.
     Conflict,
-    /// The same call fails again.
+    /// The same call would fail again.
     Permanent,
-    /// It would delete or replace what must not go without a word from the user.
+    /// It would delete or replace a protected resource without explicit permission.
     Refused,
     /// An earlier phase has not run.
     Prerequisite,
-    /// The user asked to stop.
+    /// The operator asked to stop.
     Cancelled,
 }
 
@@ -56,7 +56,7 @@ impl Class {
 pub struct Error {
     pub class: Class,
     pub source: anyhow::Error,
-    /// What the user should do, in one line.
+    /// What the operator should do, in one line; printed as `fix:`.
     pub hint: Option<String>,
 }
 
@@ -93,7 +93,7 @@ impl Error {
         let mut chain: Vec<String> = Vec::new();
         for cause in self.source.chain() {
             let text = cause.to_string();
-            // some libraries repeat their source in their own text
+            // Some libraries repeat their source in their own message.
             if !chain.iter().any(|said| said.ends_with(&text)) {
                 chain.push(text);
             }
@@ -114,12 +114,12 @@ impl<E: Into<anyhow::Error>> From<E> for Error {
     }
 }
 
-/// Words added to a failed result on its way up.
+/// Context for a failed result on its way up.
 pub trait ErrorExt<T> {
     fn class(self, class: Class) -> Result<T>;
-    /// What the user should do, unless what is nearer to the cause has said so.
+    /// What the operator should do, unless code nearer to the cause has said so.
     fn hint(self, hint: impl Into<String>) -> Result<T>;
-    /// What was being done, to be read after "failed to".
+    /// What failed, as a verb phrase that follows "failed to".
     fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T>;
 }
 

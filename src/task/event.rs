@@ -1,27 +1,28 @@
-//! What happens in a run, in order: the one stream that the terminal, the NDJSON output and the journal show.
+//! The events of a run: the one stream that the terminal, the NDJSON output and the journal show.
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Class, RunId, StepId};
 
 /// What a run does with a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Look only.
+    /// Read what exists.
     Read,
-    /// Look at what would change.
+    /// Find out what would change.
     Check,
-    /// Make it as configured.
+    /// Bring it to the configured state.
     Up,
-    /// Take it down.
+    /// Delete it.
     Destroy,
 }
 
 /// How a step ended. Every step of a run gets exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Verdict {
     /// Created or updated.
@@ -31,15 +32,15 @@ pub enum Verdict {
     Deleted {
         summary: String,
     },
-    /// Nothing was to be done, or it was only read and is as configured.
+    /// Already in the configured state, or nothing to delete.
     Unchanged {
         summary: String,
     },
-    /// It is not there (read), or an earlier step must run before anything can be said.
+    /// It does not exist, or its inputs do not exist yet.
     Missing {
         summary: String,
     },
-    /// It is there, but not as configured: behind, degraded or drifted.
+    /// It exists, but not in the configured state: behind, degraded or drifted.
     Differs {
         summary: String,
         changes: Vec<String>,
@@ -47,10 +48,11 @@ pub enum Verdict {
     Failed {
         class: Class,
         chain: Vec<String>,
-        hint: Option<String>,
+        /// What the operator should do.
+        fix: Option<String>,
         attempts: u32,
     },
-    /// Not run, because this step did not succeed.
+    /// Not run, because the named step did not succeed.
     Skipped {
         because: StepId,
     },
@@ -67,15 +69,33 @@ impl Verdict {
     }
 }
 
-/// A step as a run's plan names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A step of a run that starts, and the steps that it waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedStep {
     pub step: StepId,
     pub action: Action,
     pub needs: Vec<StepId>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A region that is deployed and no longer configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Orphan {
+    pub region: String,
+    pub aws_region: String,
+    /// How many resources its Terraform states list.
+    pub resources: usize,
+}
+
+impl Orphan {
+    /// A line for the operator.
+    pub fn line(&self) -> String {
+        let Self { region, aws_region, resources } = self;
+        format!("{region}: {resources} resources in {aws_region}, no longer configured")
+    }
+}
+
+/// What happens in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
 pub enum Event {
     RunStarted {
@@ -87,22 +107,22 @@ pub enum Event {
     StepStarted {
         step: StepId,
     },
-    /// What is under way now; `done` of `total` where it can be counted.
+    /// What the step is doing; `done` of `total` where it can be counted.
     StepProgress {
         step: StepId,
         text: String,
         done: Option<u32>,
         total: Option<u32>,
     },
-    /// An effect begins: what is done from here on may be half done if the run dies.
+    /// The step starts to change something. If the run dies before `effect-ended`, the change may be half done.
     EffectStarted {
         step: StepId,
     },
     EffectEnded {
         step: StepId,
     },
-    /// A child process runs for the step (process id and start time in clock ticks since boot, so that it
-    /// can be told from a later process of the same id).
+    /// The step started a child process. Its start time, in clock ticks since boot, tells it from a later process
+    /// with the same id.
     ChildStarted {
         step: StepId,
         pid: u32,
@@ -113,14 +133,16 @@ pub enum Event {
         step: StepId,
         pid: u32,
     },
+    /// An attempt failed; the next one starts after `delay`.
     StepRetry {
         step: StepId,
+        /// The next attempt.
         attempt: u32,
         of: u32,
         delay: Duration,
         error: String,
     },
-    /// What does not stop this run and may stop what comes after it; told once.
+    /// Something that does not stop this run but may stop a later one; sent once.
     StepWarned {
         step: StepId,
         warning: String,
@@ -131,6 +153,11 @@ pub enum Event {
         verdict: Verdict,
         elapsed: Duration,
     },
+    /// `plan` found a region that is deployed and no longer configured.
+    OrphanFound {
+        orphan: Orphan,
+    },
+    /// A signal arrived; `forced` if it was a second one of the same kind.
     Interrupted {
         forced: bool,
     },

@@ -2,11 +2,23 @@
 
 use std::{borrow::Cow, fmt, ops::RangeInclusive, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One of the seven, in the user's order, after the look at the world that comes before them all.
+/// One of the seven phases in the operator's order, or the preflight that comes before them.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -21,7 +33,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The phases that a user can name.
+    /// The seven phases, without preflight.
     pub const ALL: [Self; 7] = [
         Self::Terraform,
         Self::Kubeconfig,
@@ -53,16 +65,18 @@ impl fmt::Display for Phase {
 }
 
 /// A region's name in `paydeploy.toml`, as in `[regions.spain]`: a lower-case DNS label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct RegionName(String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no region name: use 1 to 16 lower-case letters, digits and single hyphens, a letter first")]
+#[error(
+    "`{0}` is not a valid region name: use 1 to 16 lower-case letters, digits and single hyphens, a letter first"
+)]
 pub struct BadRegionName(String);
 
-/// Whether a text is a DNS label of such a length, a letter first and without double hyphens: what other names can be
-/// made of.
+/// Whether a text is a DNS label of an allowed length that starts with a letter and has no double hyphen, so that
+/// other names can be composed of it.
 pub fn is_name(text: &str, lengths: RangeInclusive<usize>) -> bool {
     lengths.contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -106,27 +120,30 @@ impl fmt::Display for RegionName {
 }
 
 /// A step's name: `terraform/spain/cluster`, `kubeconfig/mexico`, `docker/build`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct StepId {
+    /// The service, in a project that deploys several. Not set today; readers must expect it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     pub phase: Phase,
     pub region: Option<RegionName>,
     pub part: Option<Cow<'static, str>>,
 }
 
 impl StepId {
-    /// A step of no region.
+    /// A step without a region.
     pub fn global(phase: Phase, part: impl Into<Cow<'static, str>>) -> Self {
-        Self { phase, region: None, part: Some(part.into()) }
+        Self { service: None, phase, region: None, part: Some(part.into()) }
     }
 
     /// The only step of a phase in a region.
     pub fn of(phase: Phase, region: &RegionName) -> Self {
-        Self { phase, region: Some(region.clone()), part: None }
+        Self { service: None, phase, region: Some(region.clone()), part: None }
     }
 
     /// A part of a phase in a region.
     pub fn part(phase: Phase, region: &RegionName, part: impl Into<Cow<'static, str>>) -> Self {
-        Self { phase, region: Some(region.clone()), part: Some(part.into()) }
+        Self { service: None, phase, region: Some(region.clone()), part: Some(part.into()) }
     }
 
     /// The name of the step's log file in its run's folder.
@@ -137,7 +154,9 @@ impl StepId {
 
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut name = self.phase.as_str().to_owned();
+        // A colon separates the service, because a slash could also start a region.
+        let service = self.service.as_ref().map(|service| format!("{service}:")).unwrap_or_default();
+        let mut name = format!("{service}{}", self.phase);
         for piece in
             [self.region.as_ref().map(RegionName::as_str), self.part.as_deref()].into_iter().flatten()
         {
@@ -148,8 +167,8 @@ impl fmt::Display for StepId {
     }
 }
 
-/// A run's name: a UUIDv7 in lower-case hexadecimal, so that names sort by time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A run's id: a UUIDv7 in lower-case hexadecimal, so that ids sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct RunId(String);
 
 impl RunId {
@@ -157,7 +176,7 @@ impl RunId {
         Self(uuid::Uuid::now_v7().simple().to_string())
     }
 
-    /// A name that somebody typed or that was found on disk.
+    /// An id that the operator typed or that was found on disk.
     pub fn named(name: &str) -> Self {
         Self(name.to_owned())
     }
@@ -181,10 +200,27 @@ impl fmt::Display for RunId {
 
 #[cfg(test)]
 mod tests {
-    use super::is_name;
+    use super::{Phase, StepId, is_name};
 
     #[test]
-    fn names_fit_into_those_that_are_made_of_them() {
+    fn a_step_of_a_service_survives_a_round_trip() {
+        let step = StepId { service: Some("payouts".to_owned()), ..StepId::global(Phase::Docker, "build") };
+        assert_eq!(step.to_string(), "payouts:docker/build");
+        let json = serde_json::to_string(&step).unwrap();
+        assert_eq!(serde_json::from_str::<StepId>(&json).unwrap(), step);
+    }
+
+    #[test]
+    fn without_a_service_a_step_is_named_and_written_as_before() {
+        let step = StepId::global(Phase::Docker, "build");
+        assert_eq!((step.to_string(), step.log_name()), ("docker/build".into(), "docker.build.log".into()));
+        let json = serde_json::to_string(&step).unwrap();
+        assert_eq!(json, r#"{"phase":"docker","region":null,"part":"build"}"#);
+        assert_eq!(serde_json::from_str::<StepId>(&json).unwrap(), step);
+    }
+
+    #[test]
+    fn a_name_is_a_short_dns_label() {
         assert!(is_name("payment-latency-api", 3..=26));
         for bad in
             ["ab", "9lives", "a--b", "a-", "-a-b", "Payments", "pay_ments", "x2345678901234567890123456789"]

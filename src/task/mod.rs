@@ -1,5 +1,5 @@
-//! The words of a run, and what works for one step of it without knowing what the step is about: its id, its
-//! log, its events, how it fails, how it is stopped.
+//! The vocabulary of a run (ids, events, verdicts, error classes), and what every step needs whatever it does: its
+//! log, its events, waiting, retries and cancellation.
 
 mod error;
 mod event;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{Class, Error, ErrorExt, Result};
-pub use event::{Action, Event, PlannedStep, Verdict};
+pub use event::{Action, Event, Orphan, PlannedStep, Verdict};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
 /// Two stages of stopping: `soft` ends at the next safe point (a child gets one SIGINT), `hard` ends now.
@@ -24,13 +24,13 @@ pub struct Cancel {
     pub hard: CancellationToken,
 }
 
-/// An event on its way to the run's owner, and who waits until it is on disk.
+/// An event on its way to the run's owner, and the sender to acknowledge once it is on disk.
 pub struct Message {
     pub event: Event,
     pub recorded: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
-/// Where events go. The receiver is the run's owner: it alone writes the journal and the terminal.
+/// Where events go: to the run's owner, the only one that writes the journal and the terminal.
 #[derive(Debug, Clone)]
 pub struct Events(tokio::sync::mpsc::UnboundedSender<Message>);
 
@@ -40,22 +40,22 @@ impl Events {
         (Self(sender), receiver)
     }
 
-    /// Tells what happened.
+    /// Sends an event.
     pub fn send(&self, event: Event) {
-        // the owner outlives every step; when it is gone, so is whoever would read this
+        // The owner outlives every step. If it is gone, the process ends and no one reads the event.
         drop(self.0.send(Message { event, recorded: None }));
     }
 
-    /// Tells what is about to happen and waits until the journal holds it.
+    /// Sends an event and waits until it is on disk.
     ///
     /// # Errors
-    /// When the journal cannot be written: then nothing may be begun.
+    /// When the journal cannot be written: then the effect must not start.
     pub async fn record(&self, event: Event) -> Result<()> {
         let (recorded, done) = tokio::sync::oneshot::channel();
         drop(self.0.send(Message { event, recorded: Some(recorded) }));
         done.await.map_err(|_| {
-            Error::permanent("failed to write the run's journal, so nothing new is begun")
-                .with_hint("make room on the disk that holds `.paydeploy`, then run the same command again")
+            Error::permanent("failed to write the run's journal, so no new effect is started")
+                .with_hint("free space on the disk that holds `.paydeploy`, then run the same command again")
         })
     }
 }
@@ -70,15 +70,15 @@ pub struct Task {
     pub events: Events,
 }
 
-/// What a look at a condition found.
+/// The result of checking a condition.
 pub enum Poll<T> {
     Ready(T),
-    /// Not yet; what is missing.
+    /// Not yet, and what is missing.
     Pending(String),
 }
 
 impl Task {
-    /// Tells what is under way.
+    /// Reports what the step is doing.
     pub fn progress(&self, text: impl Into<String>) {
         self.emit(Event::StepProgress {
             step: self.step.clone(),
@@ -88,13 +88,13 @@ impl Task {
         });
     }
 
-    /// Tells what is under way and how far it is.
+    /// Reports what the step is doing and how far it is.
     pub fn count(&self, done: u32, total: u32, text: impl Into<String>) {
         let (done, total) = (Some(done), Some(total));
         self.emit(Event::StepProgress { step: self.step.clone(), text: text.into(), done, total });
     }
 
-    /// Tells what does not stop this run and may stop what comes after it.
+    /// Reports something that does not stop this run but may stop a later one.
     pub fn warn(&self, warning: impl Into<String>, fix: impl Into<String>) {
         let (warning, fix) = (warning.into(), fix.into());
         self.emit(Event::StepWarned { step: self.step.clone(), warning, fix });
@@ -104,48 +104,49 @@ impl Task {
         self.events.send(event);
     }
 
-    /// Asks `look` again and again until it is ready.
+    /// Calls `check` at an interval until it is ready.
     ///
-    /// Transient errors count as "not yet"; all others end the wait. What is missing is told when it changes.
+    /// Transient errors count as "not yet"; all others end the wait. What is missing is reported when it changes.
     ///
     /// # Errors
-    /// When `deadline` has passed, with what was waited for and what the last look missed; when cancelled.
+    /// When `deadline` has passed, with what was missing last; when cancelled.
     pub async fn wait<T, F, Fut>(
         &self,
         what: &str,
         every: Duration,
         deadline: Duration,
-        mut look: F,
+        mut check: F,
     ) -> Result<T>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<Poll<T>>>,
     {
         let end = Instant::now() + deadline;
-        let (mut missing, mut fix, mut told) = (String::new(), None, None);
+        let (mut missing, mut fix, mut reported) = (String::new(), None, None);
         loop {
-            let seen = tokio::select! {
-                seen = tokio::time::timeout_at(end, look()) => seen,
+            let result = tokio::select! {
+                result = tokio::time::timeout_at(end, check()) => result,
                 () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
             };
-            match seen {
+            match result {
                 Ok(Ok(Poll::Ready(value))) => return Ok(value),
                 Ok(Ok(Poll::Pending(why))) => (missing, fix) = (why, None),
                 Ok(Err(error)) if error.class == Class::Transient => {
                     (missing, fix) = (error.to_string(), error.hint);
                 }
                 Ok(Err(error)) => return Err(error),
+                // The deadline passed during the check: what was missing before is still the best description.
                 Err(_) => {}
             }
             if Instant::now() + every >= end {
                 let waited = jiff::SignedDuration::try_from(deadline).unwrap_or_default();
                 let missing = if missing.is_empty() { String::new() } else { format!(": {missing}") };
-                let gave_up = format!("gave up waiting for {what} after {waited:#}{missing}");
-                return Err(Error { hint: fix, ..Error::permanent(gave_up) });
+                let timeout = format!("timed out waiting for {what} after {waited:#}{missing}");
+                return Err(Error { hint: fix, ..Error::permanent(timeout) });
             }
-            if told.as_ref() != Some(&missing) {
-                self.progress(format!("waits for {what}: {missing}"));
-                told = Some(missing.clone());
+            if reported.as_ref() != Some(&missing) {
+                self.progress(format!("waiting for {what}: {missing}"));
+                reported = Some(missing.clone());
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
@@ -162,7 +163,7 @@ mod tests {
     use super::{Class, Error, Event, Poll, testing};
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_tells_what_is_missing_when_that_changes() {
+    async fn a_wait_reports_what_is_missing_when_that_changes() {
         let dir = tempfile::tempdir().unwrap();
         let (task, mut told) = testing::task(dir.path());
         let mut answers = ["a", "a", "b", "b"].into_iter();
@@ -178,28 +179,28 @@ mod tests {
         while let Some(Event::StepProgress { text, .. }) = told.recv().await {
             texts.push(text);
         }
-        assert_eq!(texts, ["waits for pods: a", "waits for pods: b"]);
+        assert_eq!(texts, ["waiting for pods: a", "waiting for pods: b"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_in_vain_tells_what_was_missing_last() {
+    async fn a_wait_that_times_out_names_what_was_missing_last() {
         let dir = tempfile::tempdir().unwrap();
         let (task, _told) = testing::task(dir.path());
         let never = || async { Ok(Poll::<()>::Pending("two of three".to_owned())) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), never).await.unwrap_err();
-        assert_eq!(error.to_string(), "gave up waiting for pods after 1m 30s: two of three");
+        assert_eq!(error.to_string(), "timed out waiting for pods after 1m 30s: two of three");
         assert_eq!(error.hint, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_in_vain_keeps_the_remedy_of_what_went_wrong_last() {
+    async fn a_wait_that_times_out_keeps_the_fix_of_the_last_error() {
         let dir = tempfile::tempdir().unwrap();
         let (task, _told) = testing::task(dir.path());
         let refused = || async { Err::<Poll<()>, _>(Error::transient("refused").with_hint("be let in")) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), refused).await.unwrap_err();
-        assert_eq!(error.to_string(), "gave up waiting for pods after 1m 30s: refused");
+        assert_eq!(error.to_string(), "timed out waiting for pods after 1m 30s: refused");
         assert_eq!((error.class, error.hint.as_deref()), (Class::Permanent, Some("be let in")));
     }
 }

@@ -1,16 +1,11 @@
-//! The command line itself: help, schema, completions, wrong use.
+//! The command line itself: schema, completions, wrong usage. `reference` covers the help.
 
 use crate::support::{Workspace, paydeploy, stderr, stdout};
 
 #[test]
-fn help_is_as_it_was_reviewed() {
-    let mut all = String::new();
-    for command in ["", "up", "down", "status", "plan", "phase", "logs", "token", "config", "completions"] {
-        let mut run = paydeploy();
-        run.args((!command.is_empty()).then_some(command)).arg("--help");
-        all.push_str(&format!("$ paydeploy {command} --help\n{}\n", stdout(&run.assert().success())));
-    }
-    insta::assert_snapshot!(all);
+fn help_and_version_go_to_standard_output() {
+    assert!(stdout(&paydeploy().arg("--help").assert().success()).contains("Usage: paydeploy <COMMAND>"));
+    assert!(stdout(&paydeploy().arg("--version").assert().success()).starts_with("paydeploy "));
 }
 
 #[test]
@@ -19,7 +14,7 @@ fn the_configurations_schema_is_as_it_was_reviewed() {
 }
 
 #[test]
-fn completions_are_there_for_every_shell() {
+fn every_shell_has_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = stdout(&paydeploy().args(["completions", shell]).assert().success());
         assert!(script.contains("paydeploy"), "{shell}");
@@ -27,37 +22,55 @@ fn completions_are_there_for_every_shell() {
 }
 
 #[test]
-fn wrong_use_is_exit_code_two() {
+fn wrong_usage_ends_with_2() {
     paydeploy().arg("frobnicate").assert().code(2);
     paydeploy().args(["phase"]).assert().code(2);
 }
 
 #[test]
-fn without_a_configuration_the_remedy_is_told() {
+fn a_missing_configuration_has_a_fix() {
     let empty = tempfile::tempdir().unwrap();
-    let told = stderr(&paydeploy().current_dir(&empty).arg("status").assert().code(2));
-    assert!(told.contains("no `paydeploy.toml`") && told.contains("--config FILE"), "{told}");
+    let output = stderr(&paydeploy().current_dir(&empty).arg("status").assert().code(2));
+    assert!(output.contains("no `paydeploy.toml`") && output.contains("--config FILE"), "{output}");
 }
 
 #[test]
-fn a_region_that_is_not_configured_is_named_with_those_that_are() {
+fn an_unknown_region_is_refused_with_the_known_ones() {
     let workspace = Workspace::new();
-    let told = stderr(&workspace.paydeploy().args(["status", "--region", "peru"]).assert().code(2));
-    assert!(told.contains("there is no region `peru`; there are `mexico`, `spain`"), "{told}");
+    let output = stderr(&workspace.paydeploy().args(["status", "--region", "peru"]).assert().code(2));
+    assert!(output.contains("no region `peru` in the configuration; it has `mexico`, `spain`"), "{output}");
 }
 
 #[test]
-fn the_hub_is_not_taken_down_while_spokes_are_configured() {
+fn the_hub_is_not_deleted_before_its_spokes() {
     let workspace = Workspace::new();
-    let told = stderr(&workspace.paydeploy().args(["down", "--yes", "--region", "spain"]).assert().code(6));
-    assert!(told.contains("`spain` is the hub of `mexico`"), "{told}");
+    let output = stderr(&workspace.paydeploy().args(["down", "--yes", "--region", "spain"]).assert().code(6));
+    assert!(output.contains("`spain` is the hub of `mexico`: delete its spokes first"), "{output}");
 }
 
 #[test]
-fn an_aws_that_does_not_answer_is_unknown_and_not_absent() {
+fn an_aws_that_does_not_answer_is_unknown_and_not_missing() {
     let workspace = Workspace::new();
     workspace.commit();
     let assert = workspace.paydeploy().args(["status", "--region", "spain"]).assert().code(7);
-    let told = stderr(&assert) + &stdout(&assert);
-    assert!(!told.contains("a-secret-that-no-output-may-hold"), "{told}");
+    let output = stderr(&assert) + &stdout(&assert);
+    assert!(!output.contains("a-secret-that-no-output-may-hold"), "{output}");
+}
+
+#[test]
+fn a_command_refuses_flags_that_it_does_not_honour() {
+    for args in
+        [&["logs", "--output", "json"][..], &["logs", "--region", "spain"], &["status", "--output", "live"]]
+    {
+        paydeploy().args(args).assert().code(2);
+    }
+}
+
+#[test]
+fn logs_of_no_run_say_so() {
+    let workspace = Workspace::new();
+    let output = stderr(&workspace.paydeploy().arg("logs").assert().code(2));
+    assert!(output.contains("no runs yet"), "{output}");
+    let output = stderr(&workspace.paydeploy().args(["logs", "abc"]).assert().code(2));
+    assert!(output.contains("no run starts with `abc`") && output.contains("fix: list the runs"), "{output}");
 }

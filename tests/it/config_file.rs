@@ -1,15 +1,15 @@
-//! A wrong `paydeploy.toml` is refused with the place and the remedy of every problem, and nothing is touched.
+//! A wrong `paydeploy.toml` is refused with the place and the fix of every problem, and nothing is touched.
 
 use std::fs;
 
 use crate::support::{CONFIG, Workspace, stderr};
 
-/// What `status` says of a configuration; it must refuse it with exit code 2.
+/// What `status` prints about a configuration; it must refuse it with exit code 2.
 fn refused(config: &str) -> String {
     let workspace = Workspace::with(config);
-    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    let output = stderr(&workspace.paydeploy().arg("status").assert().code(2));
     assert!(!workspace.path().join(".paydeploy").exists(), "a refused configuration leaves nothing behind");
-    told.replace(&format!("{}/", workspace.path().display()), "")
+    output.replace(&format!("{}/", workspace.path().display()), "")
 }
 
 fn changed(from: &str, to: &str) -> String {
@@ -18,7 +18,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn all_problems_of_a_file_are_told_together_each_with_its_line() {
+fn all_problems_of_a_file_are_reported_together_each_with_its_line() {
     let config = CONFIG
         .replace("profile = \"staging\"", "profile = \"prod\"\ncolour = \"red\"")
         .replace("role = \"spoke\"", "role = 7");
@@ -31,7 +31,7 @@ fn all_problems_of_a_file_are_told_together_each_with_its_line() {
 }
 
 #[test]
-fn a_key_that_nobody_knows_hides_no_other_problem() {
+fn an_unknown_key_hides_no_other_problem() {
     let config = CONFIG
         .replace("stacks = \"stacks\"", "stacks = \"stacks\"\nparallelism = 7")
         .replace("role = \"spoke\"", "role = \"hub\"\ncolour = \"red\"")
@@ -46,20 +46,21 @@ fn a_key_that_nobody_knows_hides_no_other_problem() {
 }
 
 #[test]
-fn a_missing_key_is_told_with_what_it_is_for() {
-    let told = changed("repository = \"https://git.example/payments.git\"\n", "");
+fn a_missing_key_is_reported_with_its_meaning() {
+    let output = changed("repository = \"https://git.example/payments.git\"\n", "");
     assert!(
-        told.contains("`gitops.repository`: missing (The URL that Argo CD reads the chart from"),
-        "{told}"
+        output.contains("`gitops.repository`: missing (The URL that Argo CD reads the chart from"),
+        "{output}"
     );
 }
 
 #[test]
-fn a_registry_that_terraform_does_not_make_is_refused() {
-    let told = changed("repository = \"payments\"", "repository = \"payments-api\"");
+fn a_registry_that_terraform_does_not_create_is_refused() {
+    let output = changed("repository = \"payments\"", "repository = \"payments-api\"");
     assert!(
-        told.contains("`image.repository`: use `payments`: Terraform names the registries after the project"),
-        "{told}"
+        output
+            .contains("`image.repository`: use `payments`: Terraform names the registries after the project"),
+        "{output}"
     );
 }
 
@@ -75,8 +76,8 @@ fn there_is_exactly_one_hub() {
 fn networks_that_overlap_are_refused() {
     let workspace = Workspace::new();
     fs::write(workspace.path().join("mexico.tfvars"), "vpc_cidr = \"10.10.128.0/17\"\n").unwrap();
-    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
-    assert!(told.contains("10.10.0.0/16 of `spain` overlaps 10.10.128.0/17 of `mexico`"), "{told}");
+    let output = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    assert!(output.contains("10.10.0.0/16 of `spain` overlaps 10.10.128.0/17 of `mexico`"), "{output}");
 }
 
 #[test]
@@ -86,9 +87,9 @@ fn names_that_aws_or_kubernetes_would_refuse_are_refused_here() {
     let account = changed("123456789012", "1234");
     assert!(account.contains("line 2: `account`: an AWS account has 12 digits"), "{account}");
     let region = changed("[regions.mexico]", "[regions.MX]");
-    assert!(region.contains("`MX` is no region name"), "{region}");
+    assert!(region.contains("`MX` is not a valid region name"), "{region}");
     let region = changed("[regions.mexico]", "[regions.mexico--city]");
-    assert!(region.contains("`mexico--city` is no region name: use 1 to 16"), "{region}");
+    assert!(region.contains("`mexico--city` is not a valid region name: use 1 to 16"), "{region}");
     let aws_region = changed("us-east-1", "virginia");
     assert!(aws_region.contains("`regions.mexico.aws_region`"), "{aws_region}");
     let domain = changed("api-mx.payments.example", "API-MX.payments.example");
@@ -100,72 +101,72 @@ fn a_domain_lies_below_its_regions_hosted_zone() {
     let workspace = Workspace::new();
     let variables = "vpc_cidr = \"10.20.0.0/16\"\nhosted_zone_name = \"elsewhere.example\"\n";
     fs::write(workspace.path().join("mexico.tfvars"), variables).unwrap();
-    let told = stderr(&workspace.paydeploy().arg("status").assert().code(2));
-    assert!(told.contains("`api-mx.payments.example` is not below `elsewhere.example`"), "{told}");
+    let output = stderr(&workspace.paydeploy().arg("status").assert().code(2));
+    assert!(output.contains("`api-mx.payments.example` is not below `elsewhere.example`"), "{output}");
 }
 
 #[test]
 fn a_login_in_a_url_is_refused_and_not_repeated() {
     for login in ["ana:s3cret", "s3cret"] {
-        let told = changed("https://git.example", &format!("https://{login}@git.example"));
-        assert!(told.contains("`gitops.repository`: leave the login out"), "{told}");
-        assert!(!told.contains("s3cret"), "{told}");
+        let output = changed("https://git.example", &format!("https://{login}@git.example"));
+        assert!(output.contains("`gitops.repository`: leave the login out"), "{output}");
+        assert!(!output.contains("s3cret"), "{output}");
     }
 }
 
 #[test]
 fn an_add_on_stays_where_its_iam_role_trusts_it() {
-    let told = changed("version = \"0.20.4\"", "version = \"0.20.4\"\nnamespace = \"eso\"");
-    assert!(told.contains("`addons.external-secrets.namespace`: leave it out"), "{told}");
+    let output = changed("version = \"0.20.4\"", "version = \"0.20.4\"\nnamespace = \"eso\"");
+    assert!(output.contains("`addons.external-secrets.namespace`: leave it out"), "{output}");
 }
 
 #[test]
 fn a_rollout_names_every_region_once() {
-    let told = changed("order = [\"spain\", \"mexico\"]", "order = [\"spain\", \"spain\", \"peru\"]");
+    let output = changed("order = [\"spain\", \"mexico\"]", "order = [\"spain\", \"spain\", \"peru\"]");
     for problem in ["`spain` is named twice", "there is no `[regions.peru]`", "`mexico` is missing"] {
-        assert!(told.contains(problem), "{told}");
+        assert!(output.contains(problem), "{output}");
     }
 }
 
 #[test]
-fn files_that_are_not_there_are_named() {
+fn missing_files_are_named() {
     for (from, to) in [
         ("stacks = \"stacks\"", "stacks = \"nowhere\""),
         ("dockerfile = \"Dockerfile\"", "dockerfile = \"nowhere\""),
         ("chart = \"chart\"", "chart = \"nowhere\""),
         ("var_file = \"spain.tfvars\"", "var_file = \"nowhere\""),
     ] {
-        let told = changed(from, to);
-        assert!(told.contains("nowhere`") && told.contains("there is no"), "{told}");
+        let output = changed(from, to);
+        assert!(output.contains("nowhere`") && output.contains("there is no"), "{output}");
     }
 }
 
 #[test]
 fn an_add_on_without_a_pinned_version_is_refused() {
     for version in ["latest", "0.20", "0.x.4"] {
-        let told = changed("version = \"0.20.4\"", &format!("version = \"{version}\""));
-        assert!(told.contains("`addons.external-secrets.version`: give an exact version"), "{told}");
+        let output = changed("version = \"0.20.4\"", &format!("version = \"{version}\""));
+        assert!(output.contains("`addons.external-secrets.version`: give an exact version"), "{output}");
     }
 }
 
 #[test]
-fn whom_the_preflight_asks_must_be_somebody() {
+fn the_addresses_that_preflight_asks_must_be_valid() {
     let asks =
         "[preflight]\negress = \"checkip\"\nname_servers = [\"1.1.1.1\", \"[::1]:5353\", \"dns.example\"]\n";
-    let told = changed("[rollout]", &format!("{asks}\n[rollout]"));
-    assert!(told.contains("2 problems"), "{told}");
-    assert!(told.contains("`preflight.egress`: give a page's `https://` address, or `off`"), "{told}");
-    assert!(told.contains("`preflight.name_servers`: `dns.example` is no IP address"), "{told}");
+    let output = changed("[rollout]", &format!("{asks}\n[rollout]"));
+    assert!(output.contains("2 problems"), "{output}");
+    assert!(output.contains("`preflight.egress`: give a page's `https://` address, or `off`"), "{output}");
+    assert!(output.contains("`preflight.name_servers`: `dns.example` is no IP address"), "{output}");
 }
 
 #[test]
-fn broken_toml_is_told_with_its_line() {
-    let told = changed("account = ", "account ");
-    assert!(told.contains("line 2:"), "{told}");
+fn broken_toml_is_reported_with_its_line() {
+    let output = changed("account = ", "account ");
+    assert!(output.contains("line 2:"), "{output}");
 }
 
 #[test]
-fn the_example_of_this_repository_is_a_good_configuration() {
+fn the_example_of_this_repository_is_valid() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml");
     let config = paydeploy::config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.hub().name.as_str(), "spain");

@@ -145,7 +145,7 @@ fn is_placeholder(path: &str) -> bool {
 
 #[test]
 fn the_readme_and_the_help_list_the_exit_codes_of_the_program() {
-    let source = read("src/commands/exit.rs");
+    let source = read("src/run/exit.rs");
     let codes = source.split_once("pub enum Exit {").unwrap().1.split_once('}').unwrap().0;
     let codes: BTreeSet<&str> = codes
         .lines()

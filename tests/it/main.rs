@@ -1,6 +1,7 @@
-//! What a user notices, from outside. A file a subject; `journey` needs the sandbox and is run by `tests/run`.
+//! What a user notices, tested from outside. One file per subject; `journey` needs the sandbox, and `tests/run` runs
+//! it.
 
-#![allow(clippy::unwrap_used)] // a test says what it expects by failing
+#![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 mod account;
 mod bad_input;
@@ -11,5 +12,6 @@ mod config_file;
 mod docs;
 mod journey;
 mod recipes;
+mod reference;
 mod support;
 mod world;

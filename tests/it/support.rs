@@ -1,11 +1,11 @@
-//! A folder with a configuration in it, and the program run there.
+//! A folder with a configuration, and the program that runs in it.
 
 use std::{fs, path::Path};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// The configuration of `Workspace::new`; tests change a line of it.
+/// The configuration of `Workspace::new`; tests change single lines of it.
 pub const CONFIG: &str = r#"project = "payments"
 account = "123456789012"
 profile = "staging"
@@ -78,7 +78,7 @@ impl Workspace {
         self.0.path()
     }
 
-    /// Makes the folder a repository with one commit.
+    /// Turns the folder into a repository with one commit.
     pub fn commit(&self) {
         let identity = ["-c", "user.name=x", "-c", "user.email=x@example"];
         for args in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "--message=one"]] {
@@ -86,7 +86,7 @@ impl Workspace {
         }
     }
 
-    /// The program in this folder, with credentials of nobody and an AWS that does not answer.
+    /// The program in this folder, with unknown credentials and an AWS that does not answer.
     pub fn paydeploy(&self) -> Command {
         let mut command = paydeploy();
         command
@@ -100,7 +100,7 @@ impl Workspace {
     }
 }
 
-/// The program with a small environment of its own.
+/// The program with a minimal environment.
 pub fn paydeploy() -> Command {
     let mut command = Command::cargo_bin("paydeploy").unwrap();
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "dumb");

@@ -1,54 +1,62 @@
-//! Regions that are deployed and no longer configured: their state is in the account, their table is gone from
-//! `paydeploy.toml`.
+//! Regions that are deployed and no longer configured: their Terraform state is still in the account, but
+//! `paydeploy.toml` has no table for them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_s3::Client;
-use futures::future::try_join_all;
-use serde::Serialize;
+use futures::{StreamExt as _, future::try_join_all};
 
+use super::{Exit, Failure, Session, Signals};
 use crate::{
     aws::{Aws, classify, state_file},
     config::Config,
     step::{ErrorExt as _, RegionName, Result},
+    task::Orphan,
 };
 
-/// Stacks whose states tell what a region has.
+/// The search is an addition to a command's own result and must not delay it for long.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The stacks whose states list what a region has.
 const STACKS: [&str; 4] = ["foundation", "cluster", "database", "audit"];
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Orphan {
-    pub region: String,
-    pub aws_region: String,
-    pub resources: usize,
-}
-
-impl Orphan {
-    /// A line for the user.
-    pub fn line(&self) -> String {
-        let Self { region, aws_region, resources } = self;
-        format!("{region}: {resources} resources in {aws_region}, no longer configured")
+impl Session {
+    /// Regions that are deployed and no longer configured. A failed search is only printed: the command has a result
+    /// of its own.
+    ///
+    /// # Errors
+    /// When interrupted.
+    pub async fn orphans(&self) -> Result<Vec<Orphan>, Failure> {
+        let mut signals = Signals::listen()?;
+        let search = find(&self.world.aws, self.config(), &self.configured);
+        let found = tokio::select! {
+            _ = signals.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+            found = tokio::time::timeout(DEADLINE, search) => found,
+        };
+        let cause = match found {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("timed out after {} s", DEADLINE.as_secs()),
+        };
+        eprintln!("failed to search for regions that are no longer configured: {cause}");
+        Ok(Vec::new())
     }
 }
 
-/// Looks through the project's state buckets.
+/// Searches the project's state buckets.
 ///
-/// `configured` are all regions of the file, whatever the command was limited to.
-pub async fn find(
-    aws: &Aws,
-    config: &Config,
-    configured: &BTreeMap<RegionName, String>,
-) -> Result<Vec<Orphan>> {
+/// `configured` are all regions of the file, whatever the command is limited to.
+async fn find(aws: &Aws, config: &Config, configured: &BTreeMap<RegionName, String>) -> Result<Vec<Orphan>> {
     let prefix = format!("{}-tfstate-{}-", config.project, config.account);
     let client = Client::new(&aws.in_region(&config.hub().aws_region));
     let buckets =
         client.list_buckets().prefix(&prefix).send().await.map_err(classify).doing("list state buckets")?;
     let names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-    // not every S3 knows the prefix
-    let looks = names
+    // Filtered again because not every S3 implementation honours `prefix`.
+    let searches = names
         .filter_map(|name| Some((name, name.strip_prefix(&prefix)?)))
         .map(|(name, aws_region)| in_bucket(aws, config, name.to_owned(), aws_region.to_owned(), configured));
-    Ok(try_join_all(looks).await?.concat())
+    Ok(try_join_all(searches).await?.concat())
 }
 
 async fn in_bucket(

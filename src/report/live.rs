@@ -1,4 +1,4 @@
-//! A line a running step, redrawn in place; finished ones scroll away above.
+//! One line per running step, redrawn in place; the lines of finished steps scroll away above.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use super::{Report, text};
 use crate::task::{Action, Event, StepId, Verdict};
 
-pub struct Tree {
+pub struct Live {
     screen: MultiProgress,
     total: ProgressBar,
     running: BTreeMap<StepId, ProgressBar>,
-    /// Steps that are only looked at leave no line when all is well.
+    /// Steps that are only read: they leave no line if they are unchanged.
     quiet: BTreeSet<StepId>,
 }
 
-impl Tree {
+impl Live {
     pub fn new() -> Self {
         let screen = MultiProgress::new();
         let total = screen.add(ProgressBar::no_length());
@@ -27,16 +27,16 @@ impl Tree {
     }
 
     fn say(&self, line: &str) {
-        // a terminal that went away must not stop the run
+        // A terminal that was closed must not stop the run.
         drop(self.screen.println(line));
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("a template of ours is well-formed")
+    ProgressStyle::with_template(template).expect("the template is a constant")
 }
 
-impl Report for Tree {
+impl Report for Live {
     fn event(&mut self, _at: Timestamp, event: &Event) {
         match event {
             Event::RunStarted { run, headline, steps, .. } => {
@@ -63,7 +63,7 @@ impl Report for Tree {
             Event::StepRetry { step, attempt, of, delay, error } => {
                 let delay = text::duration(*delay);
                 self.say(&format!(
-                    "  ! {} {error}, attempt {attempt} of {of} in {delay}",
+                    "  ! {} {error}; retrying in {delay} (attempt {attempt} of {of})",
                     text::columns(step)
                 ));
             }
@@ -84,11 +84,12 @@ impl Report for Tree {
                 self.say(&format!("  {mark} {} {:<40} {took:>8}", text::columns(step), text::words(verdict)));
             }
             Event::Interrupted { forced: false } => {
-                self.say("interrupted: what runs comes to a safe stop; Ctrl-C once more to stop at once");
+                self.say(text::INTERRUPTED);
             }
-            Event::Interrupted { forced: true } => self.say("interrupted again: stopping at once"),
+            Event::Interrupted { forced: true } => self.say(text::FORCED),
             Event::RunFinished { .. } => self.total.finish_and_clear(),
             Event::EffectStarted { .. }
+            | Event::OrphanFound { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
             | Event::ChildEnded { .. } => {}

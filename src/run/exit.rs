@@ -1,4 +1,4 @@
-//! Exit codes: what a program that runs paydeploy can rely on.
+//! Exit codes: the interface for programs that run paydeploy.
 
 use std::process::ExitCode;
 
@@ -7,23 +7,23 @@ use crate::step::{Class, Phase, StepId, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done, or nothing to do.
+    /// Success, or nothing to do.
     Ok = 0,
     /// A step failed.
     Failed = 1,
-    /// Wrong use or configuration.
+    /// Wrong usage or configuration.
     Usage = 2,
-    /// Not as configured: missing, drifted, degraded or orphaned.
+    /// Not in the configured state: missing, drifted, degraded or orphaned.
     Differs = 3,
-    /// Preflight failed, or an earlier phase has not run.
+    /// Preflight failed, or an earlier phase is missing.
     Preflight = 4,
     /// Another run holds the lock.
     Locked = 5,
-    /// It would destroy what is protected.
+    /// It would destroy protected resources.
     Refused = 6,
-    /// Something did not answer, so its state is unknown.
+    /// AWS or a cluster did not answer, so the state is unknown.
     Unknown = 7,
-    /// Interrupted; the same command goes on.
+    /// Interrupted; the same command continues.
     Interrupted = 130,
 }
 
@@ -33,45 +33,46 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The exit code of a run that makes or destroys.
+/// The exit code of a run that changes or deletes. Of several codes the one comes first that decides what the
+/// operator does next: an interruption, then a refusal, then a gate that failed before any step.
 pub fn of_changes<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone) -> Exit {
     let failed = |wanted: fn(Class) -> bool| {
         verdicts
             .clone()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed { class, .. } if wanted(*class)))
     };
-    let early = preflight_failed(verdicts.clone()) || failed(|class| class == Class::Prerequisite);
-    let absent = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Missing { .. }));
+    let gate = preflight_failed(verdicts.clone()) || failed(|class| class == Class::Prerequisite);
+    let missing = verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Missing { .. }));
     if verdicts.clone().any(|(_, verdict)| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
     } else if failed(|class| class == Class::Refused) {
         Exit::Refused
-    } else if early {
+    } else if gate {
         Exit::Preflight
     } else if failed(|_| true) {
         Exit::Failed
-    } else if absent {
+    } else if missing {
         Exit::Preflight
     } else {
         Exit::Ok
     }
 }
 
-/// Whether nothing could be looked at, because account, tools or commit are not as they must be.
+/// Whether nothing could be read, because account, tools or commit are unfit.
 pub fn preflight_failed<'a>(mut verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)>) -> bool {
     verdicts
         .any(|(step, verdict)| step.phase == Phase::Preflight && matches!(verdict, Verdict::Failed { .. }))
 }
 
-/// The exit code of a run that only looks.
-pub fn of_look<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone) -> Exit {
+/// The exit code of a command that only reads.
+pub fn of_read<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone) -> Exit {
     let any = |wanted: fn(&Verdict) -> bool| verdicts.clone().any(|(_, verdict)| wanted(verdict));
     if any(|verdict| *verdict == Verdict::Cancelled) {
         Exit::Interrupted
     } else if preflight_failed(verdicts.clone())
         && !any(|verdict| matches!(verdict, Verdict::Failed { class: Class::Transient, .. }))
     {
-        // what did answer, and did not like what it was asked with
+        // AWS did answer, and refused the credentials or the account.
         Exit::Preflight
     } else if any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
         Exit::Unknown
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     fn failed(class: Class) -> Verdict {
-        Verdict::Failed { class, chain: Vec::new(), hint: None, attempts: 1 }
+        Verdict::Failed { class, chain: Vec::new(), fix: None, attempts: 1 }
     }
 
     fn done() -> Verdict {
@@ -116,25 +117,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_and_an_interruption_have_codes_of_their_own() {
+    fn a_refusal_and_an_interruption_have_their_own_codes() {
         assert_eq!(code(&[failed(Class::Permanent), failed(Class::Refused)]), Exit::Refused);
         assert_eq!(code(&[failed(Class::Permanent), Verdict::Cancelled]), Exit::Interrupted);
     }
 
     #[test]
-    fn a_look_tells_different_from_unknown() {
+    fn different_is_not_unknown() {
         let step = StepId::global(Phase::Apps, "x");
-        let look = |verdict: Verdict| of_look([(&step, &verdict)].into_iter());
-        assert_eq!(look(Verdict::Unchanged { summary: String::new() }), Exit::Ok);
-        assert_eq!(look(Verdict::Missing { summary: String::new() }), Exit::Differs);
-        assert_eq!(look(failed(Class::Transient)), Exit::Unknown);
+        let read = |verdict: Verdict| of_read([(&step, &verdict)].into_iter());
+        assert_eq!(read(Verdict::Unchanged { summary: String::new() }), Exit::Ok);
+        assert_eq!(read(Verdict::Missing { summary: String::new() }), Exit::Differs);
+        assert_eq!(read(failed(Class::Transient)), Exit::Unknown);
     }
 
     #[test]
-    fn a_look_with_unfit_credentials_is_told_from_an_account_that_does_not_answer() {
+    fn refused_credentials_are_not_an_account_that_does_not_answer() {
         let step = StepId::global(Phase::Preflight, "account");
-        let look = |class| of_look([(&step, &failed(class))].into_iter());
-        assert_eq!(look(Class::Permanent), Exit::Preflight);
-        assert_eq!(look(Class::Transient), Exit::Unknown);
+        let read = |class| of_read([(&step, &failed(class))].into_iter());
+        assert_eq!(read(Class::Permanent), Exit::Preflight);
+        assert_eq!(read(Class::Transient), Exit::Unknown);
     }
 }

@@ -1,0 +1,76 @@
+//! Running steps with journal, report and signals.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{FREE_DISK_SPACE, Failure, Session, Signals, owner::Owner};
+use crate::{
+    engine::{self, Facts, Graph, Orders, Outcome},
+    report::{self, Links},
+    state::Journal,
+    step::{Action, Event, Events, StepId},
+};
+
+impl Session {
+    /// `action` for the steps of the chosen regions; the steps of other regions are read.
+    pub fn actions(&self, graph: &Graph, action: Action) -> BTreeMap<StepId, Action> {
+        let choose = |step: &StepId| (step.clone(), if self.is_chosen(step) { action } else { Action::Read });
+        graph.ids().map(choose).collect()
+    }
+
+    pub fn orders(&self, actions: BTreeMap<StepId, Action>) -> Orders {
+        Orders { actions, ..Orders::new(self.logs()) }
+    }
+
+    /// Runs a graph. `facts` are those of an earlier probe (a teardown starts with one).
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing new starts after that, and what runs ends first.
+    pub async fn execute(
+        &self,
+        command: &str,
+        graph: &Graph,
+        orders: &Orders,
+        facts: Facts,
+    ) -> Result<Outcome, Failure> {
+        let journal = Journal::create(&self.logs(), &self.run, command)
+            .map_err(|error| Failure::from(error).fix(FREE_DISK_SPACE))?;
+        let report = report::report(self.output);
+        let mut owner = Owner::new(Some(Box::new(journal)), Some(report), Timestamp::now);
+        owner.emit(Event::RunStarted {
+            run: self.run.clone(),
+            command: command.to_owned(),
+            headline: self.headline(command),
+            steps: orders.planned(graph),
+        });
+        let started = Instant::now();
+        let (events, inbox) = Events::channel();
+        let signals = Signals::listen()?;
+        let engine = engine::run(graph, orders, facts, self.world.clone(), events, owner.cancel.clone());
+        let outcome = owner.drive(engine, inbox, signals).await;
+        owner.emit(Event::RunFinished { elapsed: started.elapsed() });
+        match owner.broken {
+            Some(error) => {
+                // The outcome is dropped here, so the failures of steps are printed first.
+                eprint!("{}", self.failures(command, &outcome));
+                Err(Failure::from(error).fix(FREE_DISK_SPACE))
+            }
+            None => Ok(outcome),
+        }
+    }
+
+    /// The failures of a run, for standard error.
+    pub fn failures(&self, command: &str, outcome: &Outcome) -> String {
+        Self::failures_with_logs(self.logs(), command, outcome)
+    }
+
+    pub(super) fn failures_with_logs(logs: PathBuf, command: &str, outcome: &Outcome) -> String {
+        let here = std::env::current_dir().ok();
+        let relative = here.and_then(|here| Some(logs.strip_prefix(here).ok()?.to_owned()));
+        let logs = relative.unwrap_or(logs).display().to_string();
+        let links = Links { logs: &logs, again: &format!("paydeploy {command}") };
+        report::failures(&outcome.verdicts, &outcome.elapsed, &links)
+    }
+}

@@ -1,0 +1,28 @@
+//! One run of a graph from the command line: what every command that checks or changes the account shares.
+//!
+//! - [`Session`] is the opened configuration: the world, the chosen regions, the run's id.
+//! - `lock` keeps a second run out, and `leftover` waits for child processes that outlived an earlier run.
+//! - `probe` reads steps without lock or journal; `execute` runs steps with both.
+//! - `owner` is the loop that owns journal, report, signals and cancellation while the engine runs.
+//! - `orphans` finds regions that are deployed and no longer configured.
+//! - `exit` maps verdicts to exit codes; [`Failure`] is why a command ended without a result.
+
+mod execute;
+pub mod exit;
+mod failure;
+mod leftover;
+mod lock;
+mod orphans;
+mod owner;
+mod probe;
+mod session;
+mod signals;
+
+pub use exit::Exit;
+pub use failure::Failure;
+pub use session::{Request, Session, configuration};
+pub use signals::Signals;
+
+/// The fix for every failure to write below `.paydeploy`.
+const FREE_DISK_SPACE: &str =
+    "free space on the disk that holds `.paydeploy`, then run the same command again";

@@ -1,0 +1,123 @@
+//! An opened configuration: the world that it describes and the regions that a command is limited to.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Exit, Failure};
+use crate::{
+    aws::Aws,
+    config::{self, Config, LoadError, Role},
+    report::Output,
+    state::Store,
+    step::{Phase, RegionName, RunId, StepId, World},
+    tool::Tools,
+};
+
+/// What a command asks for.
+pub struct Request<'a> {
+    /// None: the closest `paydeploy.toml`, upwards from the working directory.
+    pub config: Option<&'a Path>,
+    /// Empty: all regions.
+    pub regions: &'a [RegionName],
+    pub output: Output,
+    /// What the command is for: preflight checks only what these phases need.
+    pub phases: &'a [Phase],
+    /// Addresses that Terraform may replace or delete.
+    pub allow_replace: Vec<String>,
+}
+
+/// An opened configuration.
+pub struct Session {
+    pub world: Arc<World>,
+    pub store: Store,
+    pub output: Output,
+    /// The regions that the command is limited to. The graph may also contain the hub, which is then only read.
+    pub chosen: Vec<RegionName>,
+    /// All regions of the file with their AWS regions, whatever the command is limited to.
+    pub(super) configured: BTreeMap<RegionName, String>,
+    pub run: RunId,
+}
+
+/// Loads a configuration: the given file, or the closest one.
+///
+/// # Errors
+/// When there is none, or it has problems.
+pub fn configuration(file: Option<&Path>) -> Result<Config, Failure> {
+    let load = || {
+        let file = match file {
+            Some(file) => file.to_owned(),
+            None => {
+                config::find(&std::env::current_dir().map_err(|error| LoadError::Read(".".into(), error))?)?
+            }
+        };
+        config::load(&file)
+    };
+    load().map_err(Failure::usage)
+}
+
+impl Session {
+    /// Loads the configuration and finds tools and credentials.
+    ///
+    /// # Errors
+    /// When the configuration has problems, a region does not exist, or `.paydeploy` cannot be created.
+    pub async fn open(request: Request<'_>) -> Result<Self, Failure> {
+        let Request { config, regions, output, phases, allow_replace } = request;
+        let mut config = configuration(config)?;
+        for region in regions {
+            if !config.regions.contains_key(region) {
+                let known: Vec<&str> = config.regions.keys().map(RegionName::as_str).collect();
+                let message =
+                    format!("no region `{region}` in the configuration; it has `{}`", known.join("`, `"));
+                return Err(Failure::new(Exit::Usage, message));
+            }
+        }
+        let chosen: Vec<RegionName> =
+            if regions.is_empty() { config.regions.keys().cloned().collect() } else { regions.to_vec() };
+        let configured = config.regions.values();
+        let configured = configured.map(|region| (region.name.clone(), region.aws_region.clone())).collect();
+        // The hub stays in: the record of what each region runs is in its cluster.
+        config.regions.retain(|name, region| chosen.contains(name) || region.role == Role::Hub);
+        config.rollout.retain(|name| config.regions.contains_key(name));
+        let store = Store::open(&config.root).map_err(|error| {
+            Failure::from(
+                anyhow::Error::new(error).context("failed to create `.paydeploy` beside `paydeploy.toml`"),
+            )
+            .fix("make the folder writable and check that its disk has free space")
+        })?;
+        let tools = Tools::on_path(&std::env::var_os("PATH").unwrap_or_default());
+        let state = store.path().to_owned();
+        let phases = phases.iter().copied().collect();
+        let world = World { aws: Aws::from_env().await, config, tools, state, phases, allow_replace };
+        Ok(Self { world: Arc::new(world), store, output, chosen, configured, run: RunId::new() })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.world.config
+    }
+
+    /// Whether a step belongs to a region that the command is limited to, or to no region.
+    pub fn is_chosen(&self, step: &StepId) -> bool {
+        step.region.as_ref().is_none_or(|region| self.chosen.contains(region))
+    }
+
+    /// The run's folder.
+    pub fn logs(&self) -> PathBuf {
+        self.store.run(&self.run)
+    }
+
+    /// The first line of a run: command, project, regions.
+    pub(super) fn headline(&self, command: &str) -> String {
+        let config = self.config();
+        let chosen = config.regions.values().filter(|region| self.chosen.contains(&region.name));
+        let regions: Vec<String> = chosen
+            .map(|region| match region.role {
+                Role::Hub => format!("{} (hub)", region.name),
+                Role::Spoke => region.name.to_string(),
+            })
+            .collect();
+        format!("paydeploy {command} · {} · {}", config.project, regions.join(", "))
+    }
+}
