@@ -10,7 +10,7 @@ use crate::{
     phase::terraform,
     report,
     run::configuration,
-    state::{self, Store},
+    state::{self, Store, Unfinished},
     step::{Event, RunId},
 };
 
@@ -54,10 +54,14 @@ impl Logs {
         }
         let (header, records) = state::read(&folder).map_err(Failure::usage)?;
         println!("run {run} · {} · {} · on {}", header.command, header.at, header.host);
+        let unfinished = Unfinished::of(&records).effects;
         for record in records {
             if let Event::StepFinished { step, verdict, elapsed } = record.event {
                 println!("  {} {step:<40} {:>8}", report::mark(&verdict), report::duration(elapsed));
             }
+        }
+        for step in unfinished {
+            println!("  ! {step:<40} unfinished: the run ended while this step changed something");
         }
         Ok(Exit::Ok)
     }

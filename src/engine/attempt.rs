@@ -11,7 +11,7 @@
 //! Invariants:
 //!
 //! - An effect starts only after `EffectStarted` is in the journal on disk, and `EffectEnded` follows however the
-//!   effect ends. A journal without the second record therefore names the steps to look at after a crash.
+//!   effect ends. A journal without the second record therefore names the steps whose effect may be half done.
 //! - Each attempt starts over with `check`: an attempt that failed may have done part of its work.
 //! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
 //! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does

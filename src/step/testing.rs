@@ -1,4 +1,4 @@
-//! A step's surroundings for unit tests: nothing real behind them.
+//! A step's context for unit tests, with nothing real behind it.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -6,13 +6,13 @@ use super::{Context, World};
 use crate::{
     aws::Aws,
     config::{Config, Gitops, Image, Preflight, Profile, Region, Role, Terraform},
-    task::{self, Phase, testing::Told},
+    task::{self, Phase, testing::Sent},
     tool::Tools,
 };
 
-/// A context whose log and state lie in `dir`, and what is told of it.
-pub fn context(dir: &Path) -> (Context, Told) {
-    let (task, told) = task::testing::task(dir);
+/// A context whose log and state are in `dir`, and its events.
+pub fn context(dir: &Path) -> (Context, Sent) {
+    let (task, events) = task::testing::task(dir);
     let world = World {
         config: config(dir),
         aws: Aws::new(aws_config::SdkConfig::builder().build()),
@@ -21,10 +21,10 @@ pub fn context(dir: &Path) -> (Context, Told) {
         phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
     };
-    (Context { task, world: Arc::new(world) }, told)
+    (Context { task, world: Arc::new(world) }, events)
 }
 
-/// A region of which a test changes what it is about.
+/// A region, of which a test changes the fields that it is about.
 pub fn region() -> Region {
     Region {
         name: "spain".parse().unwrap(),

@@ -121,8 +121,8 @@ pub enum Event {
     EffectEnded {
         step: StepId,
     },
-    /// The step started a child process. Its start time, in clock ticks since boot, tells it from a later process
-    /// with the same id.
+    /// The step started a child process. Its start time, in clock ticks since boot, distinguishes it from a later
+    /// process with the same id.
     ChildStarted {
         step: StepId,
         pid: u32,

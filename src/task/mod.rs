@@ -165,7 +165,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_reports_what_is_missing_when_that_changes() {
         let dir = tempfile::tempdir().unwrap();
-        let (task, mut told) = testing::task(dir.path());
+        let (task, mut events) = testing::task(dir.path());
         let mut answers = ["a", "a", "b", "b"].into_iter();
         let second = Duration::from_secs(1);
         task.wait("pods", second, 60 * second, || {
@@ -176,7 +176,7 @@ mod tests {
         .unwrap();
         drop(task);
         let mut texts = Vec::new();
-        while let Some(Event::StepProgress { text, .. }) = told.recv().await {
+        while let Some(Event::StepProgress { text, .. }) = events.recv().await {
             texts.push(text);
         }
         assert_eq!(texts, ["waiting for pods: a", "waiting for pods: b"]);
@@ -185,7 +185,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_times_out_names_what_was_missing_last() {
         let dir = tempfile::tempdir().unwrap();
-        let (task, _told) = testing::task(dir.path());
+        let (task, _events) = testing::task(dir.path());
         let never = || async { Ok(Poll::<()>::Pending("two of three".to_owned())) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), never).await.unwrap_err();
@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_times_out_keeps_the_fix_of_the_last_error() {
         let dir = tempfile::tempdir().unwrap();
-        let (task, _told) = testing::task(dir.path());
+        let (task, _events) = testing::task(dir.path());
         let refused = || async { Err::<Poll<()>, _>(Error::transient("refused").with_hint("be let in")) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), refused).await.unwrap_err();

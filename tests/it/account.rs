@@ -1,5 +1,5 @@
-//! An AWS account without a sandbox: the sandbox's AWS alone, with nothing real behind it. One for all tests of
-//! this process; each test has credentials of its own, so that it knows its own calls.
+//! An AWS account without the sandbox: only the sandbox's AWS simulator. All tests of this process share it; each test
+//! has its own credentials, so that it can tell its own calls from those of others.
 
 use std::{
     io::{self, BufRead as _, BufReader},
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::world::text;
 
-/// The account that the sandbox's AWS is; others are told from it by their credentials.
+/// The account that the simulator represents. Credentials may belong to another one.
 pub const OURS: &str = "123456789012";
 
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sandbox/sandbox");
@@ -23,7 +23,7 @@ pub struct Account {
     _processes: [Child; 2],
 }
 
-/// Credentials as a user would have them in the environment.
+/// Credentials as a user has them in the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
     pub id: String,
@@ -31,7 +31,7 @@ pub struct Keys {
     pub session: Option<String>,
 }
 
-/// The account; the first who asks starts it.
+/// The account; the first call starts it.
 pub fn account() -> &'static Account {
     static ACCOUNT: LazyLock<Account> = LazyLock::new(Account::start);
     &ACCOUNT
@@ -41,7 +41,8 @@ impl Account {
     fn start() -> Self {
         let mut aws = Command::new(SANDBOX);
         aws.args(["aws", "--listen", "127.0.0.1:0"]);
-        // a group of its own: an interrupt in the terminal is not for it, its guard ends it
+        // In its own process group, because Ctrl-C in the terminal must not end it while tests still use it. Its guard
+        // ends it.
         aws.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut aws = aws.spawn().unwrap_or_else(|error| panic!("{SANDBOX}: {error}"));
         let guard = guard(aws.id());
@@ -56,7 +57,7 @@ impl Account {
                 break format!("http://{}", address.trim());
             }
         };
-        // nobody reads its log, and it must not wait for one
+        // The log is discarded, but it has to be read: a full pipe would block the simulator.
         std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
         Self { endpoint, _processes: [aws, guard] }
     }
@@ -71,7 +72,7 @@ impl Account {
         self.keys(&json!({ "role": role }))
     }
 
-    /// A session of a role that has ended.
+    /// An expired session of a role.
     pub fn ended_session(&self, role: &str) -> Keys {
         self.keys(&json!({ "role": role, "expires_in": -1 }))
     }
@@ -83,16 +84,16 @@ impl Account {
         Keys { id, secret, session: field("SessionToken") }
     }
 
-    /// The changing calls that were made with an access key, refused ones as well.
+    /// The changing calls with an access key, including refused ones.
     pub fn changes_by(&self, key: &str) -> Vec<String> {
         let calls = self.ask(&[], "calls?since=0");
         let by_key = calls.as_array().unwrap().iter().filter(|call| call["access_key"] == key);
         by_key.map(Value::to_string).collect()
     }
 
-    /// A hosted zone that no registrar knows.
+    /// Creates a hosted zone that no registrar delegates to.
     pub fn zone(&self, name: &str) {
-        let by = self.user("somebody-of-the-network-team", OURS);
+        let by = self.user("network-team", OURS);
         let body = format!(
             "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{name}</Name>\
              <CallerReference>{name}</CallerReference></CreateHostedZoneRequest>"
@@ -104,7 +105,7 @@ impl Account {
         text(curl.arg(format!("{}/2013-04-01/hostedzone", self.endpoint)));
     }
 
-    /// From now on nothing in a region answers before a test has ended.
+    /// Delays every answer of a region until after the test.
     pub fn slow(&self, aws_region: &str) -> Slow<'_> {
         let rule = json!({ "region": aws_region, "delay": 60, "count": null });
         self.ask(&["-d", &rule.to_string()], "faults");
@@ -130,23 +131,23 @@ pub struct Slow<'a> {
 }
 
 impl Slow<'_> {
-    /// How many calls wait, or have waited, for an answer.
+    /// How many calls were delayed so far.
     pub fn asked(&self) -> u64 {
         let rules = self.account.ask(&[], "faults");
         let of_region = |rule: &&Value| rule["region"] == self.aws_region.as_str();
         rules.as_array().unwrap().iter().filter(of_region).filter_map(|rule| rule["matched"].as_u64()).sum()
     }
 
-    /// Waits until there are more of them.
+    /// Waits until there are more of them than before.
     pub fn is_asked_again(&self, before: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.asked() <= before {
-            assert!(Instant::now() < deadline, "nothing has been asked in `{}`", self.aws_region);
+            assert!(Instant::now() < deadline, "no call to `{}`", self.aws_region);
         }
     }
 }
 
-/// Ends a process when this one ends, however it ends: then the pipe that the guard reads from is closed.
+/// Ends a process when this one ends for any reason, because that closes the pipe that the guard reads from.
 fn guard(process: u32) -> Child {
     let mut guard = Command::new("sh");
     guard.args(["-c", "read -r _; kill \"$0\"", &process.to_string()]);

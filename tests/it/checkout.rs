@@ -1,4 +1,4 @@
-//! A team's clone of its repository, as `paydeploy` is run in it, with tools that only tell their version.
+//! A team's clone of its repository in which `paydeploy` runs, with tools that only print their version.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ pub struct Checkout {
 }
 
 impl Checkout {
-    /// A clone whose one commit is pushed, of somebody who may deploy.
+    /// A clone whose only commit is pushed, with credentials that may deploy.
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let user = format!("deployer-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -30,7 +30,7 @@ impl Checkout {
         for folder in ["bin", "work/service"] {
             fs::create_dir_all(checkout.folder.path().join(folder)).unwrap();
         }
-        // whatever a user's own terraform has left in the stacks is none of the repository's
+        // Without the folders that a developer's own terraform has left in the stacks.
         let copy = "tar -C \"$0\" --exclude .terraform -c terraform charts gitops | tar -C \"$1\" -x";
         text(Command::new("sh").args(["-c", copy, REPOSITORY]).arg(checkout.work()));
         let config = fs::read_to_string(Path::new(REPOSITORY).join("paydeploy.toml")).unwrap();
@@ -70,12 +70,12 @@ impl Checkout {
         self.folder.path().join("bin")
     }
 
-    /// What the tools were run for, beside their version; a line each.
+    /// The commands for which the tools were run, except those for their version; one per line.
     pub fn ran(&self) -> String {
         fs::read_to_string(self.folder.path().join("ran")).unwrap_or_default()
     }
 
-    /// What the clone's credentials have changed in the account, or tried to.
+    /// The changes that the clone's credentials made in the account, or tried to make.
     pub fn changes(&self) -> Vec<String> {
         account().changes_by(&self.keys.id)
     }
@@ -108,18 +108,18 @@ impl Checkout {
         let mut git = Command::new("git");
         git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         git.env("HOME", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1");
-        git.args(["-c", "user.name=somebody", "-c", "user.email=somebody@payments.example"]);
+        git.args(["-c", "user.name=developer", "-c", "user.email=developer@payments.example"]);
         text(git.args(args).current_dir(self.work()))
     }
 
-    /// Puts a tool first on PATH that tells this version, and writes down whatever else it is run for.
+    /// Puts a tool first on PATH that prints this version and logs any other command that it is run for.
     pub fn tool(&self, name: &str, version: &str) {
         let script = format!(
             "#!/bin/sh\n[ \"$1\" = version ] || {{ echo \"{name} $*\" >>'{}'; exit 1; }}\necho '{version}'\n",
             self.folder.path().join("ran").display()
         );
-        // by another process: what this one has open for writing, a child of another test may hold, and
-        // nobody can run it then
+        // Written by another process: a child that another test forks meanwhile could inherit this process's open
+        // file, and a file that is open for writing cannot be executed (ETXTBSY).
         let write = "printf %s \"$1\" >\"$0\" && chmod +x \"$0\"";
         text(Command::new("sh").args(["-c", write]).arg(self.bin().join(name)).arg(script));
     }
@@ -144,12 +144,12 @@ impl Checkout {
         command
     }
 
-    /// Runs the program under test, which must end with a code and must not have changed anything. All it said.
+    /// Runs the program under test, which must end with a code and change nothing. Returns its output.
     pub fn refused(&self, code: i32, args: &[&str]) -> String {
         self.changed_nothing(code, self.command(env!("CARGO_BIN_EXE_paydeploy")).args(args))
     }
 
-    /// As `refused`, of a command that runs the program in its own way.
+    /// As `refused`, for a command that runs the program in a special way.
     pub fn changed_nothing(&self, code: i32, command: &mut Command) -> String {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = said(&output);
@@ -160,7 +160,7 @@ impl Checkout {
         said
     }
 
-    /// Neither what was said nor what was left behind holds the credentials.
+    /// Neither the output nor `.paydeploy` contains the credentials.
     fn no_secret_in(&self, output: &Output) {
         let secrets = [Some(&self.keys.secret), self.keys.session.as_ref()];
         for secret in secrets.into_iter().flatten().filter(|secret| !secret.is_empty()) {

@@ -74,3 +74,16 @@ fn logs_of_no_run_say_so() {
     let output = stderr(&workspace.paydeploy().args(["logs", "abc"]).assert().code(2));
     assert!(output.contains("no run starts with `abc`") && output.contains("fix: list the runs"), "{output}");
 }
+
+#[test]
+fn logs_name_a_step_that_a_dead_run_left_unfinished() {
+    let workspace = Workspace::new();
+    let run = workspace.path().join(".paydeploy/runs/0123");
+    std::fs::create_dir_all(&run).unwrap();
+    let header = r#"{"schema":1,"run":"0123","command":"up","host":"ci","boot":"","pid":1,"start":1,"at":"2026-01-01T00:00:00Z"}"#;
+    let effect = r#"{"at":"2026-01-01T00:00:01Z","event":"effect-started","step":{"phase":"docker","region":null,"part":"build"}}"#;
+    std::fs::write(run.join("journal.ndjson"), format!("{header}\n{effect}\n")).unwrap();
+    let output = stdout(&workspace.paydeploy().args(["logs", "01"]).assert().success());
+    assert!(output.contains("run 0123 · up") && output.contains("! docker/build"), "{output}");
+    assert!(output.contains("unfinished"), "{output}");
+}

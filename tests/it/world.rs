@@ -1,4 +1,4 @@
-//! The sandbox seen from outside: never through the program under test.
+//! The sandbox as seen from outside, never through the program under test.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ pub struct World {
 }
 
 impl World {
-    /// The sandbox that is up.
+    /// The running sandbox.
     pub fn here() -> Self {
         let workspace = std::env::var_os("PAYDEPLOY_WORKSPACE")
             .expect("the journey needs the sandbox: tests/run, or tests/sandbox/sandbox up and its env");
@@ -33,26 +33,26 @@ impl World {
         command
     }
 
-    /// What a Kubernetes object holds, asked with the cluster's own administrator.
+    /// Runs kubectl as the cluster's own administrator.
     pub fn kubectl(&self, region: &str, args: &[&str]) -> String {
         self.sandbox(&[&["kubectl", region], args].concat())
     }
 
-    /// The same, where it may not be there.
+    /// The same for an object that may be missing.
     pub fn try_kubectl(&self, region: &str, args: &[&str]) -> Option<String> {
         let output = sandbox(&[&["kubectl", region], args].concat()).output().unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Asks again and again until something is so; each question is a program, which takes its time.
-    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let begun = Instant::now();
-        while !is_so() {
-            assert!(begun.elapsed() < Duration::from_mins(3), "in vain: {what}");
+    /// Checks until a condition holds. There is no pause: each check runs a program, which takes long enough.
+    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < Duration::from_mins(3), "timed out: {what}");
         }
     }
 
-    /// The same, asked by the kubeconfig that the program under test has written.
+    /// Runs kubectl with the kubeconfig that the program under test has written.
     pub fn own_kubectl(&self, region: &str, args: &[&str]) -> String {
         let file = self.workspace.join(".paydeploy/kubeconfig");
         text(Command::new("kubectl").arg("--kubeconfig").arg(file).args(["--context", region]).args(args))
@@ -67,19 +67,19 @@ impl World {
     }
 
     pub fn aws(&self, aws_region: &str, args: &[&str]) -> Value {
-        // said outright: for RDS the CLI does not look at the variable
+        // Passed explicitly: for RDS the CLI does not honour the variable.
         let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("`sandbox env` sets it");
         let common = ["--endpoint-url", &endpoint, "--region", aws_region, "--output", "json"];
         let out = text(Command::new("aws").args(common).args(args));
         if out.trim().is_empty() { Value::Null } else { serde_json::from_str(&out).unwrap() }
     }
 
-    /// All that exists in the account since the sandbox came up.
+    /// Everything that exists in the account.
     pub fn inventory(&self) -> Value {
         page("inventory")
     }
 
-    /// The number of the last call that changed something.
+    /// The number of the last changing call.
     pub fn last_call(&self) -> u64 {
         page("calls?since=0").as_array().and_then(|calls| calls.last()?["n"].as_u64()).unwrap_or(0)
     }
@@ -108,7 +108,7 @@ impl World {
         text(Command::new("curl").args(["-sSf", "-X", "DELETE", &format!("{PAGES}/faults")]));
     }
 
-    /// Replaces what must be there in a file of the workspace.
+    /// Replaces a text that must exist in a file of the workspace.
     pub fn edit(&self, name: &str, from: &str, to: &str) {
         let path = self.workspace.join(name);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -116,7 +116,7 @@ impl World {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
-    /// A commit of what was edited, pushed: a new release, whatever is in it.
+    /// Commits and pushes all edits: a new release, even if it is empty.
     pub fn commit(&self, message: &str) -> String {
         let git = |args: &[&str]| text(Command::new("git").args(args).current_dir(&self.workspace));
         git(&["commit", "--quiet", "--all", "--allow-empty", "--message", message]);
@@ -143,19 +143,19 @@ fn page(name: &str) -> Value {
     serde_json::from_str(&text(Command::new("curl").args(["-sSf", &format!("{PAGES}/{name}")]))).unwrap()
 }
 
-/// Standard output of a command that must succeed.
+/// The standard output of a command that must succeed.
 pub fn text(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All that a command said.
+/// Everything that a command printed.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs a command that must end with a code; what it said goes to the test's output as well.
+/// Runs a command that must end with a code, and copies its output to the test's output.
 pub fn ends_with(code: i32, command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = said(&output);
