@@ -1,15 +1,15 @@
 variable "path" {
-  description = "Path of the secret's name, as PROFILE/REGION."
+  description = "Path in front of the secret's name, as PROJECT/REGION. Takes effect only when the secret is created."
   type        = string
 }
 
 variable "name" {
-  description = "Last part of the secret's name; a suffix makes it unique, so that one pending deletion does not block the next."
+  description = "Last part of the secret's name. A random suffix follows it, because a deleted secret blocks its name during its recovery window."
   type        = string
 }
 
 variable "description" {
-  description = "What the secret is for."
+  description = "Purpose of the secret."
   type        = string
 }
 
@@ -19,11 +19,11 @@ variable "kms_key_arn" {
 }
 
 variable "recovery_window_in_days" {
-  description = "How long a deleted secret can still be brought back; 0 deletes at once."
+  description = "Number of days during which a deleted secret can be restored; 0 deletes it immediately."
   type        = number
 
   validation {
     condition     = var.recovery_window_in_days == 0 || (var.recovery_window_in_days >= 7 && var.recovery_window_in_days <= 30)
-    error_message = "recovery_window_in_days: Secrets Manager takes 0 or 7 to 30."
+    error_message = "recovery_window_in_days: use 0, or 7 to 30."
   }
 }

@@ -16,8 +16,9 @@ module "secret" {
     db-migrator = "database login of schema migrations"
   }
 
-  path                    = "${var.profile}/${var.region_name}"
-  name                    = "${var.project}-${each.key}"
+  # Without the profile, which may change while the secrets are in use.
+  path                    = "${var.project}/${var.region_name}"
+  name                    = each.key
   description             = each.value
   kms_key_arn             = module.key.arn
   recovery_window_in_days = local.protected["secrets"] ? 30 : 0

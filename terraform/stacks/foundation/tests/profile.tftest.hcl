@@ -1,4 +1,4 @@
-# What the profile decides in the foundation.
+# What the profile decides in the foundation, and what it must leave alone.
 
 mock_provider "aws" {
   mock_data "aws_availability_zones" {
@@ -16,6 +16,16 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
+  # The runs that apply pass these on to resources that check their format.
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-south-2:123456789012:key/0" }
+  }
+}
+
+# A mocked certificate has no validation record.
+override_module {
+  target  = module.certificate
+  outputs = { arn = "arn:aws:acm:eu-south-2:123456789012:certificate/0" }
 }
 
 variables {
@@ -32,7 +42,7 @@ variables {
   cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 }
 
-run "staging_has_one_nat_gateway" {
+run "staging_has_one_nat_gateway_and_is_deleted_in_one_pass" {
   command = plan
 
   variables {
@@ -45,15 +55,15 @@ run "staging_has_one_nat_gateway" {
   }
   assert {
     condition     = length(output.private_subnet_ids) == 3 && length(output.public_subnet_ids) == 3
-    error_message = "three zones, however many there are"
+    error_message = "three zones are used, even where there are more"
   }
   assert {
     condition     = module.key.deletion_window_in_days == 7 && module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 0])
-    error_message = "staging goes in one go"
+    error_message = "staging is deleted in one pass, without a recovery window for secrets"
   }
 }
 
-run "production_has_one_a_zone" {
+run "production_has_one_nat_gateway_per_zone_and_recovery_windows" {
   command = plan
 
   variables {
@@ -62,15 +72,15 @@ run "production_has_one_a_zone" {
 
   assert {
     condition     = length(output.nat_public_ips) == 3
-    error_message = "in production a zone's failure must not cut the others off"
+    error_message = "in production, the failure of a zone does not cut off the others"
   }
   assert {
     condition     = module.key.deletion_window_in_days == 30 && !module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 30])
-    error_message = "in production nothing goes that cannot be brought back"
+    error_message = "in production, everything deleted can be restored"
   }
 }
 
-run "a_protection_is_lifted_by_its_name_alone" {
+run "lifting_one_protection_keeps_the_others" {
   command = plan
 
   variables {
@@ -80,11 +90,11 @@ run "a_protection_is_lifted_by_its_name_alone" {
 
   assert {
     condition     = module.registry.force_delete && alltrue([for secret in module.secret : secret.recovery_window_in_days == 30])
-    error_message = "the others stay"
+    error_message = "only the registry's protection is lifted"
   }
 }
 
-run "everything_is_tagged_with_its_law" {
+run "every_resource_is_tagged_with_its_jurisdiction_and_law" {
   command = plan
 
   variables {
@@ -100,11 +110,11 @@ run "everything_is_tagged_with_its_law" {
       DataResidency = "EU"
       Compliance    = "GDPR"
     }
-    error_message = "whose it is, and which law its data is under"
+    error_message = "the tags name the owner and the law that governs the data"
   }
 }
 
-run "the_region_file_decides_before_the_profile" {
+run "the_region_file_overrides_the_profile" {
   command = plan
 
   variables {
@@ -114,11 +124,11 @@ run "the_region_file_decides_before_the_profile" {
 
   assert {
     condition     = length(output.nat_public_ips) == 1
-    error_message = "single_nat_gateway is the region's to say"
+    error_message = "single_nat_gateway overrides the profile's default"
   }
 }
 
-run "too_few_zones" {
+run "a_region_with_too_few_zones_is_rejected" {
   command = plan
 
   variables {
@@ -131,4 +141,64 @@ run "too_few_zones" {
   }
 
   expect_failures = [data.aws_availability_zones.this]
+}
+
+# The two runs below share one state: the first creates the resources that the second changes.
+
+run "a_deployment_in_staging" {
+  state_key = "from_staging"
+
+  variables {
+    profile = "staging"
+  }
+}
+
+run "switches_to_production_and_keeps_its_secrets" {
+  state_key = "from_staging"
+
+  variables {
+    profile = "production"
+  }
+
+  assert {
+    condition     = [output.api_secret_arn, output.db_app_secret_arn, output.db_migrator_secret_arn] == [run.a_deployment_in_staging.api_secret_arn, run.a_deployment_in_staging.db_app_secret_arn, run.a_deployment_in_staging.db_migrator_secret_arn]
+    error_message = "the secrets are not replaced"
+  }
+  assert {
+    condition     = toset([for secret in module.secret : secret.name_prefix]) == toset(["payment-latency-api/spain/api-", "payment-latency-api/spain/db-app-", "payment-latency-api/spain/db-migrator-"])
+    error_message = "their names do not contain the profile"
+  }
+  assert {
+    condition     = alltrue([for secret in module.secret : secret.recovery_window_in_days == 30]) && length(output.nat_public_ips) == 3
+    error_message = "everything else follows the new profile"
+  }
+}
+
+run "a_deployment_in_production" {
+  state_key = "from_production"
+
+  variables {
+    profile = "production"
+  }
+}
+
+run "switches_to_staging_and_keeps_its_secrets" {
+  state_key = "from_production"
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition     = [output.api_secret_arn, output.db_app_secret_arn, output.db_migrator_secret_arn] == [run.a_deployment_in_production.api_secret_arn, run.a_deployment_in_production.db_app_secret_arn, run.a_deployment_in_production.db_migrator_secret_arn]
+    error_message = "the secrets are not replaced"
+  }
+  assert {
+    condition     = toset([for secret in module.secret : secret.name_prefix]) == toset(["payment-latency-api/spain/api-", "payment-latency-api/spain/db-app-", "payment-latency-api/spain/db-migrator-"])
+    error_message = "their names do not contain the profile"
+  }
+  assert {
+    condition     = alltrue([for secret in module.secret : secret.recovery_window_in_days == 0]) && length(output.nat_public_ips) == 1
+    error_message = "everything else follows the new profile"
+  }
 }
