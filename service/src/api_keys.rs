@@ -1,4 +1,4 @@
-//! The API keys that open `/api/payment/simulate`: the current one and, while clients change over, the previous.
+//! The API keys for `/api/payment/simulate`: the current one and, during a rotation, the previous one.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -11,11 +11,11 @@ use crate::secret::{SecretError, SecretFolder};
 pub const CURRENT: &str = "API_SECRET_KEY";
 pub const PREVIOUS: &str = "API_SECRET_KEY_PREVIOUS";
 
-/// Digests of the valid keys. The keys themselves are not kept.
+/// SHA-256 digests of the valid keys. The keys themselves are not kept in memory.
 #[derive(Debug)]
 pub struct ApiKeys(RwLock<Vec<[u8; 32]>>);
 
-/// Keys as they were read, before they are put in force.
+/// Keys as read from their source, before they take effect.
 pub struct Keys {
     pub current: SecretString,
     pub previous: Option<SecretString>,
@@ -37,7 +37,7 @@ impl ApiKeys {
         Self(RwLock::new(keys.digests()))
     }
 
-    /// Puts `keys` in force; says whether that changes anything.
+    /// Replaces the valid keys; returns whether they changed.
     pub fn replace(&self, keys: &Keys) -> bool {
         let digests = keys.digests();
         let mut valid = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,8 @@ impl ApiKeys {
         is_change
     }
 
-    /// Whether `presented` is a valid key; takes the same time whichever key it is nearly like.
+    /// Whether `presented` is a valid key. Compares digests in constant time and does not stop at the first
+    /// match, so that the duration reveals nothing about the valid keys.
     pub fn accept(&self, presented: &[u8]) -> bool {
         let presented = digest(presented);
         let valid = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_key_is_refused() {
+    fn a_replaced_key_is_rejected() {
         let valid = ApiKeys::new(&keys("old", None));
         assert!(valid.replace(&keys("new", None)));
         assert!(!valid.replace(&keys("new", None)));

@@ -1,4 +1,4 @@
-//! What may be written after `payment-api`; everything else is configured by the environment.
+//! The command line; everything else is configured through environment variables.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that this binary was built from, where its build named it.
+/// The commit that this binary was built from, or `unknown` if the build did not set it.
 pub const REVISION: &str = match option_env!("PAYMENT_API_REVISION") {
     Some(revision) => revision,
     None => "unknown",
@@ -23,8 +23,8 @@ pub struct Arguments {
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum Command {
-    /// Answer requests until SIGTERM (the default)
+    /// Serve requests until SIGTERM (default)
     Serve,
-    /// Make the roles and the schema in the database: directly, not by its proxy, as the master user
+    /// Create or update the database roles, schema and tables (connects directly, as the master user)
     Migrate,
 }

@@ -1,19 +1,19 @@
-//! Environment variables, read once and checked all together.
+//! Environment variables, read once; all problems are reported together.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What is wrong with a configuration, one sentence each, in the order in which it was looked at.
+/// Configuration problems, one sentence each, in the order in which the variables were checked.
 pub type Problems = Vec<String>;
 
-/// The variables of a process; an empty one counts as absent.
+/// The variables of a process. An empty variable counts as missing.
 #[derive(Debug)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
     pub fn of_process() -> Self {
-        // a variable that is not UTF-8 is none of ours
+        // Variables that are not UTF-8 are skipped: this program reads none of them.
         let pairs = std::env::vars_os().map(|(name, value)| (name.into_string(), value.into_string()));
         Self::from_pairs(pairs.filter_map(|(name, value)| Some((name.ok()?, value.ok()?))))
     }
@@ -26,7 +26,7 @@ impl Environment {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The value of `name`, or `default` where it is absent or, which is a problem, malformed.
+    /// The value of `name`, or `default` if it is missing or malformed. The latter is added to `problems`.
     pub fn parse<T: FromStr>(&self, name: &str, default: T, expected: &str, problems: &mut Problems) -> T {
         match self.get(name).map(str::parse) {
             None => default,
@@ -52,12 +52,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_absent() {
+    fn an_empty_variable_counts_as_missing() {
         assert_eq!(environment(&[("REGION", "")]).get("REGION"), None);
     }
 
     #[test]
-    fn a_malformed_value_is_named_and_the_default_goes_on() {
+    fn a_malformed_value_is_reported_and_the_default_is_used() {
         let mut problems = Problems::new();
         let port = environment(&[("PORT", "http")]).parse("PORT", 8080_u16, "a port number", &mut problems);
         assert_eq!(port, 8080);

@@ -1,30 +1,30 @@
-//! Where the process is in its life: starting, started, draining.
+//! The lifecycle of the process: starting, started, draining.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub struct Lifecycle {
-    began: Instant,
+    created: Instant,
     started: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Lifecycle {
-    pub fn begin() -> Self {
-        Self { began: Instant::now(), started: AtomicBool::new(false), draining: AtomicBool::new(false) }
+    pub fn new() -> Self {
+        Self { created: Instant::now(), started: AtomicBool::new(false), draining: AtomicBool::new(false) }
     }
 
     pub fn uptime(&self) -> Duration {
-        self.began.elapsed()
+        self.created.elapsed()
     }
 
-    /// Once true, always true: a database that goes away later makes a pod unready, it does not unstart it.
+    /// Once true, it stays true: a database outage makes a pod unready, but must not fail its startup probe.
     pub fn has_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
 
-    pub fn note_started(&self) {
+    pub fn mark_started(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
@@ -32,7 +32,7 @@ impl Lifecycle {
         self.draining.load(Ordering::Relaxed)
     }
 
-    pub fn drain(&self) {
+    pub fn mark_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 }

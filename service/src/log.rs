@@ -1,11 +1,11 @@
-//! Logs: one JSON object a line on standard error, as the legacy service wrote its lines there.
+//! Logs: one JSON object per line on standard error, where the legacy service wrote its lines too.
 
 use tracing::Level;
 use tracing_subscriber::fmt;
 
 use crate::environment::{Environment, Problems};
 
-/// Starts logging at `LOG_LEVEL` (info); panics become log lines too.
+/// Starts logging at `LOG_LEVEL` (default: info). Panics are logged as JSON lines as well.
 pub fn start(environment: &Environment) {
     let mut problems = Problems::new();
     let level =

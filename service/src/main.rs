@@ -1,4 +1,4 @@
-//! The payment latency API: `serve` answers payments, `migrate` prepares its database.
+//! The payment latency API: `serve` answers requests, `migrate` prepares the database.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod api_keys;

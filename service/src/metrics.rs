@@ -1,4 +1,4 @@
-//! Metrics under the legacy service's names and labels, and a few that it did not have.
+//! Metrics with the legacy service's names and labels, and a few that it did not have.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use prometheus::{
 
 use crate::cli::{REVISION, VERSION};
 
-/// Go's defaults, in seconds, which the legacy service used.
+/// In seconds: the defaults of Prometheus's Go client, which the legacy service used.
 const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The legacy bounds (.1 .2 .3 .5 1 2 5) and finer ones below: a target of 100 ms needs buckets under it.
+/// In seconds: the legacy bounds (0.1 to 5) and finer ones below, because the target is 100 ms.
 const PAYMENT_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
 
 pub struct Metrics {
@@ -25,7 +25,7 @@ pub struct Metrics {
     database_connections: IntGaugeVec,
 }
 
-/// A request under way; counted until dropped, even if its client goes away.
+/// A request in flight. Counted until dropped, which also happens when the client disconnects.
 pub struct InFlight(IntGauge);
 
 impl Drop for InFlight {
@@ -45,8 +45,7 @@ impl Metrics {
                 .buckets(REQUEST_BUCKETS.into()),
             &["method", "endpoint"],
         )?;
-        let requests_in_flight =
-            IntGauge::new("http_requests_in_flight", "HTTP requests being answered now")?;
+        let requests_in_flight = IntGauge::new("http_requests_in_flight", "HTTP requests in flight")?;
         let payment_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "payment_processing_duration_seconds",
@@ -57,11 +56,11 @@ impl Metrics {
         let database_up =
             IntGauge::new("database_up", "Whether the database answered within the last second")?;
         let database_connections = IntGaugeVec::new(
-            Opts::new("database_connections", "Connections of the payments' pool"),
+            Opts::new("database_connections", "Connections of the payment pool"),
             &["state"],
         )?;
         let build = IntGaugeVec::new(
-            Opts::new("payment_api_build_info", "What runs where; always 1"),
+            Opts::new("payment_api_build_info", "Version and place of this process; always 1"),
             &["version", "revision", "region", "environment"],
         )?;
         build.with_label_values(&[VERSION, REVISION, region, environment]).set(1);
@@ -91,22 +90,22 @@ impl Metrics {
         InFlight(self.requests_in_flight.clone())
     }
 
-    pub fn answered(&self, method: &str, endpoint: &str, status: u16, took: Duration) {
+    pub fn record_request(&self, method: &str, endpoint: &str, status: u16, took: Duration) {
         self.requests.with_label_values(&[method, endpoint, &status.to_string()]).inc();
         self.request_seconds.with_label_values(&[method, endpoint]).observe(took.as_secs_f64());
     }
 
-    pub fn paid(&self, took: Duration) {
+    pub fn record_payment(&self, took: Duration) {
         self.payment_seconds.observe(took.as_secs_f64());
     }
 
-    pub fn note_database(&self, is_up: bool, in_use: u32, idle: u32) {
+    pub fn record_database(&self, is_up: bool, in_use: u32, idle: u32) {
         self.database_up.set(is_up.into());
         self.database_connections.with_label_values(&["in_use"]).set(in_use.into());
         self.database_connections.with_label_values(&["idle"]).set(idle.into());
     }
 
-    /// The text format 0.0.4.
+    /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn exposition(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_payment_histogram_is_there_before_the_first_payment() {
+    fn the_payment_histogram_exists_before_the_first_payment() {
         let text = String::from_utf8(Metrics::new("here", "test").unwrap().exposition().unwrap()).unwrap();
         assert!(
             text.contains(
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_legacy_bucket_is_still_there() {
+    fn every_legacy_bucket_still_exists() {
         for bound in [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0] {
             assert!(PAYMENT_BUCKETS.contains(&bound), "{bound}");
         }

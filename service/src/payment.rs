@@ -1,4 +1,4 @@
-//! What a simulated payment does: real work in the region's database, or the legacy service's sleep.
+//! The simulated payment: real work in the region's database, or a sleep as in the legacy service.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 
-/// Answers once the schema is there and may be used, without reading a row.
+/// Succeeds once the table exists and the role may read it. Reads no row.
 pub const PROBE_STATEMENT: &str = "SELECT 1 FROM payments.simulated_payments LIMIT 0";
 
 pub struct Payment {
@@ -17,7 +17,7 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// `txn_` and a version 7 UUID: unique under concurrency, sorted by time, not guessable.
+    /// `txn_` and a version 7 UUID: unique under concurrency, sortable by time, hard to guess.
     pub fn transaction_id(&self) -> String {
         format!("txn_{}", self.id.simple())
     }
@@ -43,7 +43,7 @@ pub async fn store(database: &Database, region: &str) -> Result<Payment, sqlx::E
     Ok(Payment { id, region, status })
 }
 
-/// Sleeps as long as the legacy service would have and stores nothing.
+/// Sleeps as long as the legacy service did, and stores nothing.
 pub async fn sleep(region: &str) -> Payment {
     tokio::time::sleep(legacy_latency(region)).await;
     Payment { id: Uuid::now_v7(), region: region.to_owned(), status: "approved".to_owned() }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn legacy_latencies_stay_in_their_regions_ranges() {
+    fn legacy_latencies_stay_within_their_regions_range() {
         let ranges =
             [("eu-south-2", 50..100), ("us-east-1", 100..200), ("sa-east-1", 80..160), ("unknown", 100..101)];
         for (region, range) in ranges {

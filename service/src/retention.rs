@@ -1,4 +1,4 @@
-//! Simulated payments are kept for a day: without an end, a load test would fill the disk.
+//! Deletes simulated payments after a day. Without this, a load test would fill the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::database::Database;
 
 const KEEP: Duration = Duration::from_hours(24);
 const PERIOD: Duration = Duration::from_mins(1);
-/// Small enough to hold its locks for milliseconds.
+/// Rows per transaction: few enough to hold the row locks for milliseconds only.
 const BATCH: i64 = 1000;
 
-/// Deletes old payments for ever, a batch at a time.
+/// Deletes expired payments in batches, about once per [`PERIOD`]. Never returns.
 pub async fn run(database: Arc<Database>) {
     loop {
-        // pods start together; they should not delete together
+        // Pods start at the same time. The random pause keeps them from deleting at the same time.
         tokio::time::sleep(rand::random_range(PERIOD / 2..PERIOD * 3 / 2)).await;
         match delete_batches(&database).await {
             Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "old simulated payments deleted"),
-            Err(error) => tracing::warn!("cannot delete old simulated payments: {error}"),
+            Ok(rows) => tracing::info!(rows, "expired payments deleted"),
+            Err(error) => tracing::warn!("failed to delete expired payments: {error}"),
         }
     }
 }
@@ -39,7 +39,7 @@ async fn delete_batches(database: &Database) -> Result<u64, sqlx::Error> {
 
 async fn delete_batch(database: &Database) -> Result<u64, sqlx::Error> {
     let mut transaction = database.begin().await?;
-    // ids begin with their time, so the primary key is the index that this needs
+    // An id starts with its creation time, so the primary key serves as the index for this query.
     let deleted = sqlx::query(
         "DELETE FROM payments.simulated_payments WHERE id IN (
              SELECT id FROM payments.simulated_payments WHERE id < $1 ORDER BY id LIMIT $2
@@ -55,11 +55,11 @@ async fn delete_batch(database: &Database) -> Result<u64, sqlx::Error> {
     Ok(deleted)
 }
 
-/// An id that no payment made at `time` or later is below.
+/// The smallest id that a payment created at `time` can have.
 fn first_id_at(time: Timestamp) -> Uuid {
     let seconds = u64::try_from(time.as_second()).unwrap_or(0);
     let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, 0)).as_u128();
-    // 48 bits of time; what follows is version, variant and random
+    // The first 48 bits are the time. The others are the version, the variant and random bits.
     Uuid::from_u128(id >> 80 << 80)
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_payment_is_below_and_a_newer_one_above() {
+    fn an_older_payments_id_is_below_the_bound_and_a_newer_one_is_not() {
         let bound = first_id_at(Timestamp::from_second(1_800_000_000).unwrap());
         let at = |seconds| Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, 0));
         assert!(at(1_799_999_999) < bound);

@@ -1,4 +1,4 @@
-//! Secrets as files, the way Kubernetes mounts them: a folder, a file a key.
+//! Secrets as Kubernetes mounts them: a folder with one file per key.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ pub struct SecretFolder(PathBuf);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("cannot read secret file `{}`: {cause}", path.display())]
+    #[error("failed to read secret file `{}`: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: std::io::Error },
     #[error("secret file `{}` is empty", path.display())]
     Empty { path: PathBuf },
 }
 
-/// What changes when a file is replaced; equal means: not worth reading again.
+/// Identifies the content of a file by its metadata: a replaced file has a different version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     device: u64,
@@ -31,7 +31,7 @@ impl SecretFolder {
         Self(path.into())
     }
 
-    /// The secret `name`, without the line end that an editor may have left.
+    /// The secret `name`, without a trailing newline that an editor may have added.
     pub fn read(&self, name: &str) -> Result<SecretString, SecretError> {
         let path = self.0.join(name);
         let text = match std::fs::read_to_string(&path) {
@@ -45,7 +45,7 @@ impl SecretFolder {
         Ok(SecretString::from(value))
     }
 
-    /// The secret `name`, where there is such a file.
+    /// The secret `name`, or `None` if its file is missing or empty.
     pub fn read_optional(&self, name: &str) -> Result<Option<SecretString>, SecretError> {
         match self.read(name) {
             Ok(secret) => Ok(Some(secret)),
@@ -57,7 +57,8 @@ impl SecretFolder {
         }
     }
 
-    /// The files' versions; a missing file has none. Follows symbolic links, as a Secret volume swaps one.
+    /// The files' versions; `None` for a missing file. Follows symbolic links, because a Secret volume is
+    /// updated by swapping one.
     pub fn versions(&self, names: &[&str]) -> Vec<Option<Version>> {
         let version = |name: &&str| {
             let file = std::fs::metadata(self.0.join(name)).ok()?;
@@ -79,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_end_is_no_part_of_a_secret() {
+    fn a_trailing_newline_is_not_part_of_a_secret() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("KEY"), "value \n").unwrap();
         assert_eq!(SecretFolder::new(folder.path()).read("KEY").unwrap().expose_secret(), "value ");
     }
 
     #[test]
-    fn a_missing_or_empty_file_is_named() {
+    fn the_error_names_a_missing_or_empty_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("EMPTY"), "\n").unwrap();
         let secrets = SecretFolder::new(folder.path());
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_has_another_version() {
+    fn a_replaced_file_has_a_different_version() {
         let folder = tempfile::tempdir().unwrap();
         let secrets = SecretFolder::new(folder.path());
         assert_eq!(secrets.versions(&["KEY"]), [None]);

@@ -1,4 +1,4 @@
-//! `payment-api serve`: start, answer, drain, end.
+//! `payment-api serve`: start, serve requests, drain, stop.
 
 use std::io;
 use std::process::ExitCode;
@@ -19,10 +19,10 @@ use crate::settings::{Settings, Simulation};
 use crate::signals::Signals;
 use crate::{payment, retention, server, watch as secrets};
 
-/// For connections to the database that are still in use when everything else has ended.
+/// How long to wait at the end for database connections that are still in use.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Ends with 0 after a drain that every request survived, with 1 otherwise.
+/// Exits with 0 if every request finished during the drain, with 1 otherwise.
 pub async fn run(environment: &Environment) -> ExitCode {
     let settings = match Settings::read(environment) {
         Ok(settings) => settings,
@@ -68,31 +68,31 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
     let (end, ended) = watch::channel(false);
     let metrics = metrics_listener.map(|listener| {
         tracing::info!("   Metrics: :{}", listener.local_addr().map_or(0, |address| address.port()));
-        tokio::spawn(until(ended.clone(), listener, http::metrics(&app), Duration::ZERO))
+        tokio::spawn(serve_until(ended.clone(), listener, http::metrics(&app), Duration::ZERO))
     });
-    let api = tokio::spawn(until(ended, listener, api, shutdown));
+    let api = tokio::spawn(serve_until(ended, listener, api, shutdown));
 
     let signal = signals.next().await;
     tracing::info!(signal, seconds = drain.as_secs(), "draining");
-    app.lifecycle.drain();
+    app.lifecycle.mark_draining();
     tokio::select! {
         () = tokio::time::sleep(drain) => {}
-        signal = signals.next() => tracing::info!(signal, "not waiting any longer"),
+        signal = signals.next() => tracing::info!(signal, "ending the drain early"),
     }
-    tracing::info!(seconds = shutdown.as_secs(), "closing the port, requests under way may finish");
+    tracing::info!(seconds = shutdown.as_secs(), "closing the port; waiting for requests in flight");
     end.send_replace(true);
     let cut_off = api.await.map_err(StartError::Task)?;
     if let Some(metrics) = metrics {
         metrics.await.map_err(StartError::Task)?;
     }
     if tokio::time::timeout(CLOSE_TIMEOUT, app.database.close()).await.is_err() {
-        tracing::warn!("database connections were still in use");
+        tracing::warn!("database connections were still in use at shutdown");
     }
     tracing::info!("stopped");
     Ok(cut_off)
 }
 
-/// The application and the tasks that keep it up to date.
+/// Creates the application and starts its background tasks.
 fn start(settings: Settings) -> Result<Arc<App>, StartError> {
     let probe_statement = match settings.simulation {
         Simulation::Database => payment::PROBE_STATEMENT,
@@ -107,7 +107,7 @@ fn start(settings: Settings) -> Result<Arc<App>, StartError> {
         health: settings.health,
         keys: ApiKeys::new(&settings.keys),
         database: Arc::clone(&database),
-        lifecycle: Lifecycle::begin(),
+        lifecycle: Lifecycle::new(),
     });
     if let Some(folder) = settings.keys_folder {
         tokio::spawn(secrets::api_keys(Arc::clone(&app), folder));
@@ -130,14 +130,14 @@ fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
     listener.local_addr().map(|address| address.port()).map_err(StartError::Address)
 }
 
-async fn until(
+async fn serve_until(
     mut ended: watch::Receiver<bool>,
     listener: TcpListener,
     router: Router,
     grace: Duration,
 ) -> usize {
     let end = async {
-        // a sender that is gone means the end too
+        // An error means that the sender was dropped, which also means the end.
         drop(ended.wait_for(|ended| *ended).await);
     };
     server::serve(listener, router, end, grace).await
@@ -145,14 +145,14 @@ async fn until(
 
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("cannot listen on port {port}: {cause}")]
+    #[error("failed to listen on port {port}: {cause}")]
     Listen { port: u16, cause: io::Error },
-    #[error("cannot tell the port listened on: {0}")]
+    #[error("failed to read the address of the listening socket: {0}")]
     Address(io::Error),
-    #[error("cannot handle signals: {0}")]
+    #[error("failed to install signal handlers: {0}")]
     Signals(io::Error),
-    #[error("cannot register metrics: {0}")]
+    #[error("failed to register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("server task ended early: {0}")]
+    #[error("the server task ended unexpectedly: {0}")]
     Task(tokio::task::JoinError),
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 over TCP with a limit to everything, and an end that lets requests under way finish.
+//! HTTP/1.1 over TCP with limits on connections, headers and idle time, and a graceful shutdown.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,22 +14,22 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// For a request's headers, and between two requests: longer than a load balancer keeps an idle connection
-/// (an ALB: 60 s), or it would send a request into a connection that we just closed.
+/// Limits the time for a request's headers and the idle time between two requests. Must be longer than the
+/// load balancer's idle timeout (ALB: 60 s), or it sends requests over connections that are closed here.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// What one pod holds open at most, in tens of KiB each.
+/// The most connections that one pod holds open. Each takes tens of KiB.
 const MAX_CONNECTIONS: usize = 2048;
-/// Go's default is 1 MiB of headers; ours are small.
+/// Go allows 1 MiB of headers by default; this API's clients send small ones.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// After `accept` failed, for example for want of file descriptors.
+/// The pause after a failed `accept`, for example because the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on `address`, or else on all addresses of both families.
+/// Listens on `address` or, without one, on all IPv6 and IPv4 addresses.
 pub async fn listen(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     match address {
         Some(address) => TcpListener::bind(SocketAddr::new(address, port)).await,
         None => match TcpListener::bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)).await {
-            // a kernel without IPv6
+            // The kernel may lack IPv6.
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                 TcpListener::bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)).await
             }
@@ -38,8 +38,8 @@ pub async fn listen(address: Option<IpAddr>, port: u16) -> io::Result<TcpListene
     }
 }
 
-/// Answers requests until `end`, closes the port, and gives those under way `grace` to finish.
-/// Returns how many were cut off.
+/// Serves requests until `end`, closes the port, and gives requests in flight `grace` to finish.
+/// Returns the number of connections that were cut off.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -63,13 +63,13 @@ pub async fn serve(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                tracing::warn!("failed to accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!("cannot set TCP_NODELAY: {error}");
+            tracing::debug!("failed to set TCP_NODELAY: {error}");
         }
         let connection =
             http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));

@@ -1,4 +1,4 @@
-//! What `serve` is configured with.
+//! The configuration of `serve`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::secret::SecretFolder;
 pub const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
 
 pub struct Settings {
-    /// All addresses where none is named.
+    /// `None` for all addresses.
     pub bind_address: Option<IpAddr>,
     pub port: u16,
-    /// The legacy layout, metrics beside the API, where it equals `port`.
+    /// Equal to `port` for the legacy layout, which serves the metrics beside the API.
     pub metrics_port: u16,
     pub region: String,
     pub environment: String,
     pub database: Source,
     pub limits: Limits,
     pub keys: Keys,
-    /// Where the API keys come from, if they can change.
+    /// The folder to watch for changed API keys; `None` if they come from environment variables.
     pub keys_folder: Option<SecretFolder>,
     pub simulation: Simulation,
     pub health: HealthPolicy,
-    /// How long `/readyz` says 503 before the port closes: at least the load balancer's deregistration.
+    /// How long `/readyz` answers 503 before the port closes. Must cover the load balancer's deregistration.
     pub drain: Duration,
-    /// How long requests under way may take after that.
+    /// How long requests in flight may take after that.
     pub shutdown: Duration,
     pub request_timeout: Duration,
 }
@@ -38,16 +38,16 @@ pub struct Settings {
 /// What `/api/payment/simulate` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Simulation {
-    /// Writes and reads a row: the latency is the region's database.
+    /// Writes and reads a row, so the latency is that of the region's database.
     Database,
-    /// Sleeps for a while that depends on the region, as the legacy service did.
+    /// Sleeps for a time that depends on the region, as the legacy service did.
     LegacyLatency,
 }
 
 /// What `/health` answers while the database is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthPolicy {
-    /// 200 and `healthy`: the process is; only the field `database` tells.
+    /// 200 and `healthy`, because the process is; only the field `database` reports the outage.
     Process,
     /// 503 and `degraded`.
     WithDatabase,
@@ -123,15 +123,17 @@ fn or_warn(environment: &Environment, name: &str, default: &str) -> String {
 fn read_source(environment: &Environment, folder: &SecretFolder, problems: &mut Problems) -> Option<Source> {
     if let Some(url) = environment.get("DATABASE_URL") {
         let Ok(options) = url.parse::<PgConnectOptions>() else {
-            // the parser's own words could quote the URL, password and all
-            problems.push("DATABASE_URL must be a postgres:// URL, its password percent-encoded".into());
+            // The parser's message is dropped, because it could quote the URL with its password.
+            problems.push("DATABASE_URL must be a postgres:// URL with a percent-encoded password".into());
             return None;
         };
         return Some(Source::Url(Box::new(options)));
     }
     let Some(endpoint) = Endpoint::read(environment, "DATABASE_HOST", problems) else {
         problems.push("❌ DATABASE_URL environment variable is required".into());
-        problems.push("… or DATABASE_HOST, with files DB_USERNAME and DB_PASSWORD in SECRETS_DIR".into());
+        problems.push(
+            "fix: set DATABASE_URL, or DATABASE_HOST with DB_USERNAME and DB_PASSWORD in SECRETS_DIR".into(),
+        );
         return None;
     };
     match Credentials::read(folder, database::USERNAME, database::PASSWORD) {
@@ -156,7 +158,7 @@ fn read_keys(
         Ok(keys) => Some((keys, Some(folder.clone()))),
         Err(error) => {
             problems.push("❌ API_SECRET_KEY environment variable is required".into());
-            problems.push(format!("… or a file in its place: {error}"));
+            problems.push(format!("fix: set API_SECRET_KEY, or provide it as a file: {error}"));
             None
         }
     }

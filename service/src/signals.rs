@@ -1,10 +1,11 @@
-//! What asks a process to end. As process 1 of a container it must listen: the kernel drops what it does not.
+//! The signals that stop the process. As process 1 of a container it must install handlers, because the
+//! kernel applies no default action to it.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Kubernetes sends SIGTERM, a terminal SIGINT.
+/// Kubernetes sends SIGTERM, a terminal sends SIGINT.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -1,5 +1,5 @@
-//! Puts changed secret files in force. Looking at a file's metadata once a second costs nothing, and works for
-//! the symbolic link that a Secret volume swaps, where file notifications differ between file systems.
+//! Reloads secrets when their files change. Polling the metadata once a second is cheap and also detects the
+//! symbolic link that a Secret volume swaps; file notifications for it differ between file systems.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::secret::{SecretError, SecretFolder, Version};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Watches the API keys' files for ever.
+/// Watches the files of the API keys. Never returns.
 pub async fn api_keys(app: Arc<App>, folder: SecretFolder) {
     let mut files = Files::new(folder, &[api_keys::CURRENT, api_keys::PREVIOUS]);
     loop {
@@ -28,7 +28,7 @@ pub async fn api_keys(app: Arc<App>, folder: SecretFolder) {
     }
 }
 
-/// Watches the database credentials' files for ever; a refused login makes the database read them at once.
+/// Watches the files of the database credentials. Never returns. A rejected login reloads them immediately.
 pub async fn database_credentials(database: Arc<Database>, folder: SecretFolder) {
     let mut files = Files::new(folder, &[database::USERNAME, database::PASSWORD]);
     loop {
@@ -40,9 +40,9 @@ pub async fn database_credentials(database: Arc<Database>, folder: SecretFolder)
     }
 }
 
-/// Half-written or gone: what is in force stays, and the next look tries again.
+/// The files may be missing or half-written. The current secrets stay in effect until a later check succeeds.
 fn keep(error: &SecretError) {
-    tracing::warn!("{error}; keeping what is in force");
+    tracing::warn!("{error}; keeping the current secrets");
 }
 
 struct Files {
@@ -52,7 +52,7 @@ struct Files {
 }
 
 impl Files {
-    /// Nothing is seen yet: the files may have changed between their first reading and now.
+    /// Starts with no known version, because the files may have changed since the settings were read.
     fn new(folder: SecretFolder, names: &'static [&'static str]) -> Self {
         Self { folder, names, seen: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! One PostgreSQL endpoint and the login to it.
+//! A PostgreSQL endpoint and the credentials for it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use crate::environment::{Environment, Problems};
 use crate::secret::{SecretError, SecretFolder};
 
-/// A host that must prove its name: by the authorities in `ca_file` or by a public one.
+/// A host whose certificate must match its name and be issued by an authority of `ca_file` or a public one.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub host: String,
     pub port: u16,
     pub database: String,
-    /// Read at each connection, so a renewed bundle needs no restart.
+    /// Read for each connection, so that a renewed bundle needs no restart.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -27,13 +27,13 @@ pub struct Credentials {
 }
 
 impl Endpoint {
-    /// The endpoint at the host that the variable `host` names, if it does.
+    /// The endpoint whose host is in the variable `host`; `None` if the variable is not set.
     pub fn read(environment: &Environment, host: &str, problems: &mut Problems) -> Option<Self> {
         let ca_file = environment.get("DATABASE_CA_FILE").map(PathBuf::from);
         if let Some(path) = &ca_file
             && let Err(cause) = std::fs::File::open(path)
         {
-            problems.push(format!("DATABASE_CA_FILE: cannot open `{}`: {cause}", path.display()));
+            problems.push(format!("DATABASE_CA_FILE: failed to open `{}`: {cause}", path.display()));
         }
         Some(Self {
             host: environment.get(host)?.to_owned(),
@@ -52,7 +52,7 @@ impl Endpoint {
             .password(login.password.expose_secret())
             .ssl_mode(PgSslMode::VerifyFull)
             .application_name(env!("CARGO_PKG_NAME"))
-            // statements can hold password verifiers; what goes wrong is logged by those who run them
+            // Statements can contain password verifiers. Callers log the errors.
             .disable_statement_logging();
         match &self.ca_file {
             Some(path) => options.ssl_root_cert(path),
@@ -80,16 +80,16 @@ impl PartialEq for Credentials {
     }
 }
 
-/// Without what a proxy in transaction mode refuses or mixes up: kept statements and unknown parameters.
+/// Turns off what breaks behind a proxy in transaction mode: cached statements and startup parameters.
 pub fn fit_for_proxies(options: PgConnectOptions) -> PgConnectOptions {
     options.statement_cache_capacity(0).extra_float_digits(None).disable_statement_logging()
 }
 
-/// Whether the server, or a proxy for it, refused the user name and password.
+/// Whether the server, or a proxy in front of it, rejected the user name and password.
 ///
-/// PostgreSQL says 28P01 (password) or 28000 (role); pgbouncer up to 1.18 says 08P01 to both and to its
-/// own failed log-ins at the server.
-pub fn is_refused_login(error: &sqlx::Error) -> bool {
+/// PostgreSQL answers 28P01 (password) or 28000 (role). pgbouncer up to 1.18 answers 08P01 to both, and when
+/// its own login at the server fails.
+pub fn is_login_rejected(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     matches!(error.code().as_deref(), Some("28P01" | "28000" | "08P01"))
 }

@@ -1,9 +1,14 @@
-//! The service's connections to PostgreSQL: bounded pools that survive a rotated password and a pooling proxy.
+//! The service's connections to PostgreSQL: bounded pools that survive password rotations and work behind
+//! pooling proxies.
 //!
-//! Behind a proxy in transaction mode each transaction may run on another server connection. So nothing here
-//! outlives a transaction: statements are unnamed, those with parameters run between BEGIN and COMMIT (they
-//! take two round trips, which must meet the same server), those without use the simple protocol, and no
-//! session variable is ever set: `migrate` gives the role its timeouts.
+//! Behind a proxy in transaction mode, each transaction may run on a different server connection. Therefore
+//! nothing here outlives a transaction:
+//!
+//! - Statements are unnamed.
+//! - Statements with parameters run between BEGIN and COMMIT: they take two round trips, which must reach the
+//!   same server connection.
+//! - Statements without parameters use the simple protocol, which takes one round trip.
+//! - No session variable is set. `migrate` sets the timeouts on the role.
 
 mod endpoint;
 mod pulse;
@@ -14,28 +19,28 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::Mutex;
 
-pub use self::endpoint::{Credentials, Endpoint, is_refused_login};
+pub use self::endpoint::{Credentials, Endpoint, is_login_rejected};
 pub use self::pulse::Pulse;
 use crate::secret::{SecretError, SecretFolder};
 
 pub const USERNAME: &str = "DB_USERNAME";
 pub const PASSWORD: &str = "DB_PASSWORD";
 
-/// Connections kept open while nothing happens, so that a first payment pays no TLS handshake.
+/// Connections kept open when idle, so that the first payment does not wait for a TLS handshake.
 const WARM_CONNECTIONS: u32 = 2;
-/// The longest a connection lives: DNS changes, proxies and failovers are noticed by new ones.
+/// The maximum age of a connection. Only new connections follow DNS changes, such as after a failover.
 const MAX_LIFETIME: Duration = Duration::from_mins(15);
 
-/// Where the database is and how to log in there.
+/// The address of the database and the credentials for it.
 pub enum Source {
-    /// One URL with everything in it, as the legacy service had it; a rotated password needs a restart.
+    /// One URL with everything in it, as in the legacy service. A rotated password needs a restart.
     Url(Box<PgConnectOptions>),
-    /// An endpoint, and credentials from files that are read again when they change.
+    /// An endpoint, and credentials from files that are reloaded when they change.
     Files { endpoint: Endpoint, folder: SecretFolder, credentials: Credentials },
 }
 
 impl Source {
-    /// `host:port/database`: what may be logged.
+    /// `host:port/database`, which is safe to log.
     pub fn place(&self) -> String {
         match self {
             Self::Url(options) => {
@@ -51,29 +56,29 @@ pub struct Database {
     place: String,
     files: Option<(Endpoint, SecretFolder)>,
     payments: PgPool,
-    /// One connection of its own for the pulse, so that a busy service is not taken for one without a database.
+    /// One dedicated connection for the probes, so that a busy pool does not look like a database outage.
     probe: PgPool,
     probe_statement: &'static str,
     login: Mutex<Login>,
     pulse: Mutex<Option<Pulse>>,
 }
 
-/// What the payments' pool may use.
+/// Limits of the payment pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub max_connections: u32,
-    /// How long a request may wait for a connection: the load balancer should hear "no" soon.
+    /// How long a request may wait for a connection. Short, so that overload fails fast.
     pub wait: Duration,
 }
 
-/// The credentials in force, and how often they changed.
+/// The current credentials, and how often they have changed.
 struct Login {
     credentials: Option<Credentials>,
     generation: u64,
 }
 
 impl Database {
-    /// Connects when first needed. `probe_statement` must succeed for the database to count as reachable.
+    /// Connects in the background. The database counts as reachable while `probe_statement` succeeds.
     pub fn open(source: Source, limits: Limits, probe_statement: &'static str) -> Self {
         let place = source.place();
         let (options, files, credentials) = match source {
@@ -88,7 +93,8 @@ impl Database {
             .clone()
             .max_connections(limits.max_connections)
             .min_connections(WARM_CONNECTIONS.min(limits.max_connections));
-        // the pool's own task opens it, so a slow handshake is not begun anew by each impatient probe
+        // With a minimum of one, the pool's background task connects. Otherwise each probe that times out
+        // would abort a slow handshake, and the next one would start it again.
         let probe = pool.max_connections(1).min_connections(1);
         Self {
             place,
@@ -101,48 +107,49 @@ impl Database {
         }
     }
 
-    /// A transaction; logs in with newer credentials if the database refuses those in force.
+    /// Starts a transaction. If the login is rejected, reloads the credentials and retries once.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let generation = self.login.lock().await.generation;
         match self.payments.begin().await {
-            Err(error) if is_refused_login(&error) && self.renew_login(generation).await => {
+            Err(error) if is_login_rejected(&error) && self.renew_login(generation).await => {
                 self.payments.begin().await
             }
             outcome => outcome,
         }
     }
 
-    /// Reads the credential files again and puts what is new there in force; says whether anything was.
+    /// Reads the credential files again and applies them; returns whether they had changed.
     pub async fn reload_credentials(&self) -> Result<bool, SecretError> {
         let mut login = self.login.lock().await;
         self.reload_into(&mut login)
     }
 
-    /// Where the credentials come from, if they can change.
+    /// The folder to watch for changed credentials; `None` if they cannot change.
     pub fn secret_folder(&self) -> Option<&SecretFolder> {
         self.files.as_ref().map(|(_, folder)| folder)
     }
 
-    /// Connections of the payments' pool: (in use, idle).
+    /// Connections of the payment pool: (in use, idle).
     pub fn connections(&self) -> (u32, u32) {
         let idle = u32::try_from(self.payments.num_idle()).unwrap_or(u32::MAX);
         (self.payments.size().saturating_sub(idle), idle)
     }
 
-    /// Closes idle connections at once and the others as they come back.
+    /// Closes idle connections immediately and the others when they are returned.
     pub async fn close(&self) {
         self.payments.close().await;
         self.probe.close().await;
     }
 
-    /// Whether another login than that of `generation` is in force now.
+    /// Reloads the credentials, unless another task has done so since `generation`. Returns whether they are
+    /// newer than those of `generation`.
     async fn renew_login(&self, generation: u64) -> bool {
         let mut login = self.login.lock().await;
         if login.generation != generation {
             return true;
         }
         self.reload_into(&mut login).unwrap_or_else(|error| {
-            tracing::error!("{error}; keeping the credentials in force");
+            tracing::error!("{error}; keeping the current credentials");
             false
         })
     }

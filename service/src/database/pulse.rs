@@ -1,10 +1,10 @@
-//! Whether the database answers, asked at most once a second however many probes want to know.
+//! Whether the database answers. Checked at most once per second, however many probes ask.
 
 use std::time::{Duration, Instant};
 
-use super::{Database, is_refused_login};
+use super::{Database, is_login_rejected};
 
-/// How old an answer may be.
+/// How long a result is reused.
 const FRESH: Duration = Duration::from_secs(1);
 /// Shorter than the two seconds that the chart gives a probe.
 const DEADLINE: Duration = Duration::from_millis(1500);
@@ -12,13 +12,13 @@ const DEADLINE: Duration = Duration::from_millis(1500);
 #[derive(Debug, Clone, Copy)]
 pub struct Pulse {
     pub is_up: bool,
-    /// What the probe's statement took; the whole attempt where it failed.
+    /// The duration of the probe statement, or of the whole attempt if it failed.
     pub latency: Duration,
     taken: Instant,
 }
 
 impl Database {
-    /// The last pulse, or a new one where that is more than a second old.
+    /// The last result, or a new one if that is more than a second old.
     pub async fn pulse(&self) -> Pulse {
         let mut last = self.pulse.lock().await;
         if let Some(pulse) = *last
@@ -49,14 +49,14 @@ impl Database {
     async fn probe(&self) -> Result<Duration, sqlx::Error> {
         let generation = self.login.lock().await.generation;
         let mut connection = match self.probe.acquire().await {
-            Err(error) if is_refused_login(&error) && self.renew_login(generation).await => {
+            Err(error) if is_login_rejected(&error) && self.renew_login(generation).await => {
                 self.probe.acquire().await?
             }
             outcome => outcome?,
         };
-        let begun = Instant::now();
-        // the simple protocol: one round trip, which a proxy cannot split
+        let started = Instant::now();
+        // The simple protocol takes one round trip, which a proxy cannot split over two server connections.
         sqlx::raw_sql(self.probe_statement).execute(&mut *connection).await?;
-        Ok(begun.elapsed())
+        Ok(started.elapsed())
     }
 }

@@ -1,4 +1,4 @@
-//! `X-API-Key`, in the legacy words: none is 401, a wrong one 403.
+//! Checks `X-API-Key`. A missing key is 401 and a wrong one 403, with the legacy service's messages.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/metrics`, unauthenticated, compressed for who asks.
+//! `/metrics`: unauthenticated, compressed if the client accepts it.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ pub fn route() -> Router<Arc<App>> {
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let (in_use, idle) = app.database.connections();
-    app.metrics.note_database(app.database.pulse().await.is_up, in_use, idle);
+    app.metrics.record_database(app.database.pulse().await.is_up, in_use, idle);
     match app.metrics.exposition() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {
-            tracing::error!("cannot encode the metrics: {error}");
+            tracing::error!("failed to encode the metrics: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

@@ -1,4 +1,4 @@
-//! The legacy service's routes: the same keys in the same order, numbers as strings with two decimals.
+//! The legacy service's routes: the same keys in the same order, latencies as strings with two decimals.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ struct Receipt<'a> {
     timestamp: String,
 }
 
-/// The latency is that of a statement in the database, at most a second ago.
+/// `latency_ms` is that of a database statement, measured at most a second ago.
 pub async fn health(State(app): State<Arc<App>>) -> Response {
     let pulse = app.database.pulse().await;
     let (code, status) = match app.health {
@@ -77,7 +77,7 @@ pub async fn info(State(app): State<Arc<App>>) -> Response {
 }
 
 pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extension<RequestId>) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let outcome = match app.simulation {
         Simulation::Database => payment::store(&app.database, &app.region).await,
         Simulation::LegacyLatency => Ok(payment::sleep(&app.region).await),
@@ -86,14 +86,14 @@ pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extens
         Ok(payment) => payment,
         Err(error) => {
             tracing::error!(request_id = request_id.as_str(), "payment failed: {error}");
-            let mut refusal =
+            let mut response =
                 reply::error(StatusCode::SERVICE_UNAVAILABLE, "{\"error\": \"Database unavailable\"}\n");
-            refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return refusal;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
         }
     };
-    let took = begun.elapsed();
-    app.metrics.paid(took);
+    let took = started.elapsed();
+    app.metrics.record_payment(took);
     let transaction_id = payment.transaction_id();
     tracing::info!(
         request_id = request_id.as_str(),
@@ -115,7 +115,7 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
 }
 
-/// RFC 3339 in UTC, as many digits after the second as the clock gives.
+/// RFC 3339 in UTC, with the fraction that the clock gives and no trailing zeros, as in Go.
 fn now() -> String {
     Timestamp::now().to_string()
 }

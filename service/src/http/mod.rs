@@ -1,4 +1,4 @@
-//! The routes and what surrounds every one of them.
+//! The routes and the middleware around them.
 
 mod authentication;
 mod exposition;
@@ -24,10 +24,10 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::{HealthPolicy, Simulation};
 
-/// No route reads a body; this is what a client may send in vain.
+/// In bytes. No route reads a body, so this only limits what a client can send.
 const BODY_LIMIT: usize = 16 * 1024;
 
-/// What requests are answered from.
+/// The state shared by all request handlers.
 pub struct App {
     pub region: String,
     pub environment: String,
@@ -41,18 +41,18 @@ pub struct App {
 
 /// The API and its probes.
 pub fn api(app: &Arc<App>, request_timeout: Duration) -> Router {
-    let paid = get(legacy::simulate)
+    let simulate = get(legacy::simulate)
         .layer(middleware::from_fn_with_state(Arc::clone(app), authentication::require_key));
     Router::new()
         .route("/health", get(legacy::health))
         .route("/info", get(legacy::info))
-        .route("/api/payment/simulate", paid)
+        .route("/api/payment/simulate", simulate)
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/startupz", get(probes::startupz))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
-        // a layer surrounds those above it
+        // Each layer wraps the ones above it: the last one sees every response, including those of a timeout.
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
         .layer(CatchPanicLayer::new())
@@ -60,7 +60,7 @@ pub fn api(app: &Arc<App>, request_timeout: Duration) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// `/metrics`, which is not counted among the requests, as before.
+/// `/metrics`. Its requests are not counted, as in the legacy service.
 pub fn metrics(app: &Arc<App>) -> Router {
     exposition::route().with_state(Arc::clone(app))
 }

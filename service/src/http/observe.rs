@@ -1,4 +1,4 @@
-//! What every request gets: an id, its metrics, a log line.
+//! Gives every request an id, metrics and a log line.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,12 +13,12 @@ use uuid::Uuid;
 use super::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A longer one is not an id, and would be copied into every log line.
-const LONGEST_ID: usize = 128;
-/// The endpoint of requests that match no route.
+/// In bytes. The id is copied into every log line of the request, so longer ones are replaced.
+const MAX_ID_LENGTH: usize = 128;
+/// The endpoint label of requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
-/// The client's `X-Request-Id`, or one of ours where that is missing or odd.
+/// The client's `X-Request-Id`, or a generated one if it is missing or not plain.
 #[derive(Clone)]
 pub struct RequestId(HeaderValue);
 
@@ -36,7 +36,7 @@ impl RequestId {
 }
 
 pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let _counted = app.metrics.enter();
     let id = RequestId::of(&request);
     let method = method_label(request.method());
@@ -46,10 +46,10 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
 
     let mut response = next.run(request).await;
 
-    let took = begun.elapsed();
+    let took = started.elapsed();
     let status = response.status();
-    app.metrics.answered(method, endpoint, status.as_u16(), took);
-    // probes come every few seconds from every node; they are in the metrics
+    app.metrics.record_request(method, endpoint, status.as_u16(), took);
+    // Probes arrive every few seconds and would flood the log. The metrics count them.
     let is_routine =
         status.is_success() && matches!(endpoint, "/livez" | "/readyz" | "/startupz" | "/health");
     if !is_routine {
@@ -65,13 +65,13 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.0);
     if app.lifecycle.is_draining() {
-        // who keeps connections open should open the next one elsewhere
+        // Makes clients with keep-alive connections reconnect, which leads them to another pod.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// Bounded, so that nobody can make new series by inventing methods.
+/// A fixed set, so that clients cannot create new time series by inventing methods.
 fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -89,7 +89,7 @@ fn method_label(method: &Method) -> &'static str {
 
 fn is_plain(id: &[u8]) -> bool {
     !id.is_empty()
-        && id.len() <= LONGEST_ID
+        && id.len() <= MAX_ID_LENGTH
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:=+/".contains(byte))
 }
 
@@ -98,14 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invented_method_makes_no_new_label() {
+    fn an_invented_method_creates_no_new_label() {
         assert_eq!(method_label(&Method::from_bytes(b"FOO").unwrap()), "_OTHER");
         assert_eq!(method_label(&Method::HEAD), "HEAD");
     }
 
     #[test]
-    fn a_plain_id_has_no_spaces_and_an_end() {
+    fn an_empty_or_long_id_or_one_with_spaces_is_not_plain() {
         assert!(is_plain(b"01K9-abc_def"));
-        assert!(!is_plain(b"") && !is_plain(b"a b") && !is_plain(&[b'a'; LONGEST_ID + 1]));
+        assert!(!is_plain(b"") && !is_plain(b"a b") && !is_plain(&[b'a'; MAX_ID_LENGTH + 1]));
     }
 }

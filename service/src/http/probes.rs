@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/startupz`: the status decides, `?verbose` lists the checks as Kubernetes does.
+//! `/livez`, `/readyz` and `/startupz`. `?verbose` lists the checks as the Kubernetes API server does.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use axum::response::Response;
 
 use super::{App, reply};
 
-/// The process answers; nothing outside it counts, or a database outage would restart every pod.
+/// Passes while the process answers. Checks nothing else, or a database outage would restart every pod.
 pub async fn livez(query: RawQuery) -> Response {
     answer("livez", &query, &[])
 }
 
-/// Traffic may come here: the database answers and the process is not on its way out.
+/// Passes while the database answers and the process is not draining.
 pub async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
     let database = app.database.pulse().await.is_up;
     if database {
-        app.lifecycle.note_started();
+        app.lifecycle.mark_started();
     }
     answer("readyz", &query, &[("database", database), ("shutdown", !app.lifecycle.is_draining())])
 }
 
-/// The database answered once and holds the schema.
+/// Passes permanently once the database has answered and contains the schema.
 pub async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
     if !app.lifecycle.has_started() && app.database.pulse().await.is_up {
-        app.lifecycle.note_started();
+        app.lifecycle.mark_started();
     }
     answer("startupz", &query, &[("database", app.lifecycle.has_started())])
 }
@@ -45,9 +45,9 @@ fn report(probe: &str, checks: &[(&str, bool)], passed: bool) -> String {
     let mut text = String::new();
     for (check, passed) in checks {
         let line = if *passed { format!("[+]{check} ok") } else { format!("[-]{check} failed") };
-        writeln!(text, "{line}").expect("a String takes every text");
+        writeln!(text, "{line}").expect("writing to a String cannot fail");
     }
     let verdict = if passed { "passed" } else { "failed" };
-    writeln!(text, "{probe} check {verdict}").expect("a String takes every text");
+    writeln!(text, "{probe} check {verdict}").expect("writing to a String cannot fail");
     text
 }

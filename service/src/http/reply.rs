@@ -1,4 +1,4 @@
-//! The forms of an answer, byte for byte those of the legacy service.
+//! Responses, byte for byte as the legacy service sent them.
 
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
@@ -9,7 +9,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// `body` as JSON and a line end, which Go's encoder writes too.
+/// `body` as JSON with a trailing newline, as Go's encoder writes it.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
         Ok(mut text) => {
@@ -17,13 +17,13 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
             (status, [(CONTENT_TYPE, JSON)], text).into_response()
         }
         Err(error) => {
-            tracing::error!("cannot encode a response: {error}");
+            tracing::error!("failed to encode a response: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// An error of the legacy routes: `body` is complete, with the space and the line end that they always had.
+/// An error of the legacy routes. `body` is sent as it is, with the legacy space and trailing newline.
 pub fn error(status: StatusCode, body: &'static str) -> Response {
     (status, [(CONTENT_TYPE, JSON), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
 }
@@ -36,7 +36,7 @@ pub async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
-/// The router adds `Allow`.
+/// The router adds the `Allow` header.
 pub async fn method_not_allowed() -> Response {
     text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n")
 }

@@ -1,4 +1,4 @@
-//! What `app` may do, table by table: a new table is closed until it has a line here.
+//! The privileges of `app`, table by table. A new table is inaccessible until it has a line here.
 
 use sqlx::postgres::PgConnection;
 
@@ -8,12 +8,12 @@ use super::{MigrateError, Purpose};
 
 const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "SELECT"),
-    // UPDATE for the row locks of retention
+    // Retention locks rows with FOR UPDATE, which needs the privilege UPDATE.
     ("simulated_payments", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
-/// Gives exactly these privileges, no more.
-pub async fn give(owner: &mut PgConnection, app: &Role) -> Result<(), MigrateError> {
+/// Grants exactly these privileges and revokes all others.
+pub async fn apply(owner: &mut PgConnection, app: &Role) -> Result<(), MigrateError> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT tablename::text FROM pg_tables WHERE schemaname = 'payments' ORDER BY tablename",
     )
@@ -24,8 +24,8 @@ pub async fn give(owner: &mut PgConnection, app: &Role) -> Result<(), MigrateErr
     let mut statements = vec![format!("BEGIN; GRANT USAGE ON SCHEMA payments TO {role};")];
     for table in tables {
         let Some((_, privileges)) = PRIVILEGES.iter().find(|(name, _)| *name == table) else {
-            // a newer release's, which this one is rolled back from
-            tracing::warn!(table, "table is unknown to this release, its privileges stay as they are");
+            // After a rollback, the table belongs to a newer release.
+            tracing::warn!(table, "this release does not know the table; its privileges are unchanged");
             continue;
         };
         let table = format!("payments.{}", identifier(&table));

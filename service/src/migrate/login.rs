@@ -1,4 +1,4 @@
-//! Direct connections, as the master user and as the roles that it made.
+//! Direct connections, as the master user and as the migrator.
 
 use std::time::{Duration, Instant};
 
@@ -6,32 +6,34 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::MigrateError;
-use super::roles::Role;
 use super::settings::Settings;
-use crate::database::{Credentials, is_refused_login};
+use crate::database::{Credentials, is_login_rejected};
 
-/// A new Secret may reach the pod a while after the password that it holds is in force.
-const REFUSED_WAIT: Duration = Duration::from_secs(30);
+/// How long rejected logins are retried: a rotated password reaches the pod's Secret some time after it takes
+/// effect in the database.
+const REJECTED_WAIT: Duration = Duration::from_secs(30);
+/// The pause after the first attempt. Each further pause is twice as long, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A host that drops packets must not use up the whole wait at one try.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The limit of one attempt, so that a host that drops packets does not use up the whole wait.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    #[error("`{place}` did not answer within {wait:?}: {cause}")]
+    #[error("the database `{place}` did not answer within {wait:?}: {cause}")]
     Unreachable { place: String, wait: Duration, cause: String },
     #[error(
-        "`{place}` does not prove that it is that host: {cause}; DATABASE_CA_FILE names who vouches for it"
+        "the certificate of `{place}` is not trusted: {cause}; fix: use a host name of the certificate, and \
+         put its authority into DATABASE_CA_FILE"
     )]
     Untrusted { place: String, cause: sqlx::Error },
-    #[error("`{place}` refuses to log in `{username}`: {cause}")]
-    Refused { place: String, username: String, cause: sqlx::Error },
+    #[error("`{place}` rejected the login of `{username}`: {cause}")]
+    Rejected { place: String, username: String, cause: sqlx::Error },
 }
 
-/// Waits for the database, reading the secret again before each try.
+/// Logs in as the master user. Waits for the database and reads the secret again before each attempt.
 pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let credentials = settings.master()?;
@@ -39,14 +41,14 @@ pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        let waited = begun.elapsed();
-        if is_refused_login(&error) && waited >= REFUSED_WAIT.min(settings.wait) {
-            return Err(refused(settings, &credentials, error).into());
+        let waited = started.elapsed();
+        if is_login_rejected(&error) && waited >= REJECTED_WAIT.min(settings.wait) {
+            return Err(rejected(settings, &credentials, error).into());
         }
         if is_untrusted(&error) {
             return Err(LoginError::Untrusted { place: settings.endpoint.to_string(), cause: error }.into());
         }
-        if !may_pass(&error) {
+        if !is_transient(&error) {
             return Err(MigrateError::Sql { what: "connect as the master user", cause: error });
         }
         if waited >= settings.wait {
@@ -55,34 +57,37 @@ pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError
         }
         tracing::info!(database = %settings.endpoint, "waiting for the database: {error}");
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
-/// As a role that was made just now; with the settings of a migration where that is the migrator.
-pub async fn as_role(settings: &Settings, role: &Role) -> Result<PgConnection, MigrateError> {
-    let options = settings.endpoint.options(&role.login);
-    match connect(settings, options).await {
+/// Logs in as the migrator, once: its role exists already. The role's settings, such as its timeouts, apply.
+pub async fn as_migrator(
+    settings: &Settings,
+    credentials: &Credentials,
+) -> Result<PgConnection, MigrateError> {
+    match connect(settings, settings.endpoint.options(credentials)).await {
         Ok(connection) => Ok(connection),
-        Err(error) if is_refused_login(&error) => Err(refused(settings, &role.login, error).into()),
+        Err(error) if is_login_rejected(&error) => Err(rejected(settings, credentials, error).into()),
         Err(cause) => Err(MigrateError::Sql { what: "connect as the migrator", cause }),
     }
 }
 
-/// Whether these credentials open the database now.
-pub async fn works(settings: &Settings, credentials: &Credentials) -> Result<bool, MigrateError> {
+/// Whether the database accepts these credentials.
+pub async fn is_accepted(settings: &Settings, credentials: &Credentials) -> Result<bool, MigrateError> {
     match connect(settings, settings.endpoint.options(credentials)).await {
         Ok(connection) => {
+            // The result is known already, so an error while closing the connection does not matter.
             sqlx::Connection::close(connection).await.ok();
             Ok(true)
         }
-        Err(error) if is_refused_login(&error) => Ok(false),
-        Err(cause) => Err(MigrateError::Sql { what: "try a role's password", cause }),
+        Err(error) if is_login_rejected(&error) => Ok(false),
+        Err(cause) => Err(MigrateError::Sql { what: "check a role's password", cause }),
     }
 }
 
 async fn connect(settings: &Settings, options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    // what is there already is no news
+    // Without this, every IF NOT EXISTS of an existing object would log a notice.
     let options = options.options([("client_min_messages", "warning")]);
     let timeout = CONNECT_TIMEOUT.min(settings.wait.max(Duration::from_secs(1)));
     match tokio::time::timeout(timeout, options.connect()).await {
@@ -91,7 +96,7 @@ async fn connect(settings: &Settings, options: PgConnectOptions) -> Result<PgCon
     }
 }
 
-/// What rustls finds wrong with a certificate comes as invalid data; broken connections do not.
+/// rustls reports an invalid certificate as invalid data; a broken connection has another error kind.
 fn is_untrusted(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
@@ -100,19 +105,20 @@ fn is_untrusted(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether trying again may help: not there yet, starting up, out of connections, a password on its way.
-fn may_pass(error: &sqlx::Error) -> bool {
+/// Whether a retry may help: the database is unreachable, starting up (57P03) or out of connections (53300),
+/// or the password is being rotated.
+fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         sqlx::Error::Database(database) => {
-            is_refused_login(error) || matches!(database.code().as_deref(), Some("57P03" | "53300"))
+            is_login_rejected(error) || matches!(database.code().as_deref(), Some("57P03" | "53300"))
         }
         _ => false,
     }
 }
 
-fn refused(settings: &Settings, credentials: &Credentials, cause: sqlx::Error) -> LoginError {
-    LoginError::Refused {
+fn rejected(settings: &Settings, credentials: &Credentials, cause: sqlx::Error) -> LoginError {
+    LoginError::Rejected {
         place: settings.endpoint.to_string(),
         username: credentials.username.clone(),
         cause,

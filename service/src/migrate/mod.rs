@@ -1,7 +1,8 @@
-//! `payment-api migrate`: roles, schema and tables, made or brought up to date, as often as one likes.
+//! `payment-api migrate`: creates or updates the roles, the schema and the tables. Idempotent.
 //!
-//! It connects directly: a proxy in transaction mode has no session to hold an advisory lock. It needs a master
-//! user with CREATEROLE that owns the database, which is what RDS gives; never a superuser.
+//! It connects to the database directly, because a proxy in transaction mode has no session that could hold
+//! an advisory lock. The master user needs CREATEROLE and must own the database, as on RDS. It need not be a
+//! superuser.
 
 mod grants;
 mod login;
@@ -23,7 +24,7 @@ use crate::environment::Environment;
 use crate::secret::SecretError;
 use crate::signals::Signals;
 
-/// "payments" in ASCII: the advisory lock under which one migration at a time runs.
+/// The key of the advisory lock that keeps migrations from running concurrently: "payments" in ASCII.
 const LOCK: i64 = 0x7061_796d_656e_7473;
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
@@ -39,30 +40,31 @@ enum MigrateError {
     Sql { what: &'static str, cause: sqlx::Error },
     #[error("failed to apply the migrations: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    #[error("another migration held its lock for {0:?}")]
+    #[error("another migration has held the lock for {0:?}")]
     Locked(Duration),
-    #[error("not done after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
+    #[error("timed out after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
     Deadline(Duration),
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
-    #[error("cannot handle signals: {0}")]
+    #[error("failed to install signal handlers: {0}")]
     Signals(std::io::Error),
 }
 
 impl MigrateError {
-    /// 1 a step failed, 2 wrong configuration, 3 no database, 4 a login or a certificate refused, 143 interrupted.
+    /// 1: a step failed. 2: wrong configuration. 3: the database did not answer. 4: the login was rejected or
+    /// the certificate is not trusted. 143: interrupted.
     fn exit_code(&self) -> u8 {
         match self {
             Self::Secret(_) | Self::Password(_) => 2,
             Self::Login(LoginError::Unreachable { .. }) => 3,
-            Self::Login(LoginError::Refused { .. } | LoginError::Untrusted { .. }) => 4,
+            Self::Login(LoginError::Rejected { .. } | LoginError::Untrusted { .. }) => 4,
             Self::Interrupted(_) => 143,
             _ => 1,
         }
     }
 }
 
-/// Names what an SQL statement was for, where it fails.
+/// Adds the purpose of an SQL statement to its error: "failed to `what`".
 trait Purpose<T> {
     fn to(self, what: &'static str) -> Result<T, MigrateError>;
 }
@@ -83,10 +85,10 @@ pub async fn run(environment: &Environment) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     match guarded(&settings).await {
         Ok(()) => {
-            tracing::info!(seconds = begun.elapsed().as_secs_f64(), "database is ready");
+            tracing::info!(seconds = started.elapsed().as_secs_f64(), "database is ready");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -96,7 +98,7 @@ pub async fn run(environment: &Environment) -> ExitCode {
     }
 }
 
-/// The migration, unless its time is up or somebody asks it to end: open transactions are then rolled back.
+/// Runs the migration until it ends, times out or is interrupted. PostgreSQL rolls back open transactions.
 async fn guarded(settings: &Settings) -> Result<(), MigrateError> {
     let mut signals = Signals::listen().map_err(MigrateError::Signals)?;
     tokio::select! {
@@ -114,30 +116,29 @@ async fn migrate(settings: &Settings) -> Result<(), MigrateError> {
     let migrator = Role::migrator(settings.migrator()?);
     let app = Role::app(settings.app()?);
     for role in [&migrator, &app] {
-        roles::make(&mut master, role).await?;
+        roles::ensure(&mut master, role).await?;
     }
-    schema::make(&mut master, &migrator, &app).await?;
+    schema::ensure(&mut master, &migrator, &app).await?;
     for role in [&migrator, &app] {
-        roles::keep_password(&mut master, settings, role).await?;
+        roles::ensure_password(&mut master, settings, role).await?;
     }
 
-    let owner = login::as_role(settings, &migrator).await?;
-    schema::migrate(owner, settings, &migrator).await?;
-    let mut owner = login::as_role(settings, &migrator).await?;
-    grants::give(&mut owner, &app).await
-    // the lock ends with the master's session
+    schema::migrate(settings, &migrator.login).await?;
+    let mut owner = login::as_migrator(settings, &migrator.login).await?;
+    grants::apply(&mut owner, &app).await
+    // The lock is released when the master's session ends.
 }
 
 async fn lock(master: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut is_first_try = true;
-    while begun.elapsed() < wait {
+    while started.elapsed() < wait {
         let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
         if query.fetch_one(&mut *master).await.to("take the migration lock")? {
             return Ok(());
         }
         if std::mem::take(&mut is_first_try) {
-            tracing::info!("waiting for another migration to end");
+            tracing::info!("waiting for another migration to finish");
         }
         tokio::time::sleep(LOCK_POLL).await;
     }

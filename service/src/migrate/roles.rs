@@ -1,4 +1,4 @@
-//! The two roles: `migrator`, which owns the schema, and `app`, which may only work in it.
+//! The two roles: `migrator`, which owns the schema, and `app`, which reads and writes its data.
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -8,10 +8,10 @@ use super::sql::{execute, identifier, literal};
 use super::{MigrateError, Purpose, login, scram};
 use crate::database::Credentials;
 
-/// A proxy hands out its own sessions, so what a session must have is given to the role.
+/// Set on the role, because behind a proxy the application has no session of its own to configure.
 const APP_SETTINGS: &[(&str, &str)] =
     &[("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")];
-/// A migration that waits for a lock makes everybody wait behind it: give up soon, try again.
+/// Queries queue up behind a migration that waits for a lock, so it gives up after 2 s and retries.
 const MIGRATOR_SETTINGS: &[(&str, &str)] = &[
     ("statement_timeout", "15min"),
     ("lock_timeout", "2s"),
@@ -38,13 +38,13 @@ impl Role {
     }
 }
 
-/// Makes the role, or gives it what it lacks: the right to log in, settings. Says what it changed.
-pub async fn make(master: &mut PgConnection, role: &Role) -> Result<(), MigrateError> {
+/// Creates the role, or updates its right to log in and its settings. Logs each change.
+pub async fn ensure(master: &mut PgConnection, role: &Role) -> Result<(), MigrateError> {
     let found = sqlx::query("SELECT rolcanlogin, coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = $1")
         .bind(&role.login.username)
         .fetch_optional(&mut *master)
         .await
-        .to("look for a role")?;
+        .to("look up a role")?;
     let name = role.name();
     let username = role.login.username.as_str();
     let configured: Vec<String> = match found {
@@ -57,8 +57,8 @@ pub async fn make(master: &mut PgConnection, role: &Role) -> Result<(), MigrateE
         }
         Some(row) => {
             if !row.try_get::<bool, _>(0).to("read a role")? {
-                execute(master, format!("ALTER ROLE {name} LOGIN")).await.to("let a role log in")?;
-                tracing::info!(role = username, "role may log in again");
+                execute(master, format!("ALTER ROLE {name} LOGIN")).await.to("allow a role to log in")?;
+                tracing::info!(role = username, "role is allowed to log in again");
             }
             row.try_get(1).to("read a role")?
         }
@@ -73,14 +73,14 @@ pub async fn make(master: &mut PgConnection, role: &Role) -> Result<(), MigrateE
     Ok(())
 }
 
-/// Puts the secret's password in force where another one is. Needs the role to have the right to connect.
-pub async fn keep_password(
+/// Sets the role's password to that of the secret, if it differs. The role must be allowed to connect.
+pub async fn ensure_password(
     master: &mut PgConnection,
     settings: &Settings,
     role: &Role,
 ) -> Result<(), MigrateError> {
-    // tried, not set each time: another verifier of the same password would make proxies log in anew
-    if login::works(settings, &role.login).await? {
+    // Set only if it differs: a new verifier, even of the same password, makes proxies log in again.
+    if login::is_accepted(settings, &role.login).await? {
         return Ok(());
     }
     let username = role.login.username.as_str();

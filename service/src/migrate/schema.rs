@@ -1,4 +1,4 @@
-//! The schema `payments`, and the migrations in it.
+//! The schema `payments` and its migrations.
 
 use std::time::Duration;
 
@@ -11,24 +11,27 @@ use super::roles::Role;
 use super::settings::Settings;
 use super::sql::{execute, identifier};
 use super::{MigrateError, Purpose, login};
+use crate::database::Credentials;
 
 const TABLE: &str = "payments._sqlx_migrations";
-/// One line a file of `migrations/`, oldest first.
+/// One line per file of `migrations/`, oldest first. Never edit a released file, not even a comment:
+/// databases store its checksum, and a different one fails the migration.
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "simulated payments", include_str!("../../migrations/0001_simulated_payments.sql"))];
-/// How often a migration that could not get its locks is tried, and the pause before the second try.
+/// How often a migration is attempted when its locks time out, and the pause before the second attempt. Each
+/// further pause is twice as long.
 const LOCK_TRIES: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
-/// Makes the schema, the migrator's own, and closes the database to everybody else.
-pub async fn make(master: &mut PgConnection, migrator: &Role, app: &Role) -> Result<(), MigrateError> {
+/// Creates the schema, owned by the migrator, and revokes all access to the database from other roles.
+pub async fn ensure(master: &mut PgConnection, migrator: &Role, app: &Role) -> Result<(), MigrateError> {
     let database: String = sqlx::query_scalar("SELECT current_database()::text")
         .fetch_one(&mut *master)
         .await
-        .to("tell the database's name")?;
+        .to("read the database's name")?;
     let (database, owner, user) = (identifier(&database), migrator.name(), app.name());
     let statements = format!(
-        // who makes a schema for another role must be a member of it; a superuser would not need to
+        // Without superuser rights, only a member of a role can create a schema for it.
         "BEGIN;
          GRANT {owner} TO CURRENT_USER;
          CREATE SCHEMA IF NOT EXISTS payments AUTHORIZATION {owner};
@@ -38,23 +41,20 @@ pub async fn make(master: &mut PgConnection, migrator: &Role, app: &Role) -> Res
          GRANT CONNECT ON DATABASE {database} TO {owner}, {user};
          COMMIT;"
     );
-    execute(master, statements).await.to("make the schema")
+    execute(master, statements).await.to("create the schema")
 }
 
-/// Applies what is new. A migration that cannot get its locks in time is tried again, in a session of its own.
-pub async fn migrate(
-    mut owner: PgConnection,
-    settings: &Settings,
-    migrator: &Role,
-) -> Result<(), MigrateError> {
+/// Applies pending migrations. Retries a migration whose locks time out, each time in a new session.
+pub async fn migrate(settings: &Settings, migrator: &Credentials) -> Result<(), MigrateError> {
     let migrations = migrations();
     let mut pause = LOCK_PAUSE;
     for attempt in 1.. {
+        let mut owner = login::as_migrator(settings, migrator).await?;
         match migrations.run(&mut owner).await {
             Err(SqlxMigrateError::ExecuteMigration(error, version))
                 if is_lock_timeout(&error) && attempt < LOCK_TRIES =>
             {
-                tracing::warn!(version, attempt, "migration could not get its locks, trying again");
+                tracing::warn!(version, attempt, "a lock of the migration timed out, retrying");
             }
             outcome => {
                 outcome?;
@@ -63,7 +63,6 @@ pub async fn migrate(
         }
         tokio::time::sleep(rand::random_range(pause / 2..pause)).await;
         pause *= 2;
-        owner = login::as_role(settings, migrator).await?;
     }
     tracing::info!(migrations = MIGRATIONS.len(), "schema is up to date");
     Ok(())
@@ -75,7 +74,8 @@ fn migrations() -> Migrator {
     };
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect());
     migrator.dangerous_set_table_name(TABLE);
-    // ours is held already; and an older release must run on a newer schema, or nobody could roll back
+    // The advisory lock is held already. Unknown migrations are ignored, because after a rollback an older
+    // release runs on a newer schema.
     migrator.set_locking(false).set_ignore_missing(true);
     migrator
 }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_is_a_migration_and_every_migration_a_file() {
+    fn every_file_is_a_listed_migration_and_every_listed_migration_a_file() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_migration_says_its_phase_and_names_its_schema() {
+    fn every_migration_declares_its_phase_and_names_the_schema() {
         for (version, _, sql) in MIGRATIONS {
             let phase = sql.lines().next().and_then(|line| line.strip_prefix("-- phase: "));
             assert!(matches!(phase, Some("expand" | "backfill" | "contract")), "migration {version}");

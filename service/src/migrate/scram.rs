@@ -1,5 +1,5 @@
-//! A password's SCRAM-SHA-256 verifier, made here so that the password itself never is in a statement: servers
-//! log those.
+//! Computes a password's SCRAM-SHA-256 verifier, so that the password itself is in no statement: servers log
+//! statements.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,16 +7,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// PostgreSQL's own default, and the least that RFC 7677 allows.
+/// PostgreSQL's default and the minimum of RFC 7677.
 const ITERATIONS: u32 = 4096;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the password of `{username}` must be printable ASCII: others change under SASLprep")]
+#[error("the password of `{username}` must be printable ASCII, because SASLprep changes other characters")]
 pub struct PasswordError {
     username: String,
 }
 
-/// What `ALTER ROLE … PASSWORD` takes in place of `password`.
+/// The verifier, which `ALTER ROLE … PASSWORD` accepts in place of the password.
 pub fn verifier(username: &str, password: &SecretString) -> Result<String, PasswordError> {
     let password = password.expose_secret();
     if !password.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verifier_is_that_of_the_example_in_rfc_7677() {
+    fn the_verifier_matches_the_example_of_rfc_7677() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
         assert_eq!(
             verifier_with_salt(b"pencil", salt),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_saslprep_would_change_is_refused() {
+    fn a_password_that_saslprep_would_change_is_rejected() {
         assert!(verifier("app", &"pass\u{a0}word".into()).unwrap_err().to_string().contains("`app`"));
     }
 }

@@ -1,4 +1,4 @@
-//! What `migrate` is configured with.
+//! The configuration of `migrate`.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ const DEFAULT_FOLDER: &str = "/var/run/secrets/payment-api-migrate";
 pub struct Settings {
     pub endpoint: Endpoint,
     folder: SecretFolder,
-    /// How long to wait for a database that does not answer yet.
+    /// How long to wait for the database to answer.
     pub wait: Duration,
     /// How long to wait for another migration.
     pub lock_wait: Duration,
-    /// How long all of it may take.
+    /// The limit of the whole migration.
     pub timeout: Duration,
 }
 
@@ -28,7 +28,7 @@ impl Settings {
         let lock_wait = environment.seconds("MIGRATE_LOCK_SECONDS", 300, &mut problems);
         let timeout = environment.seconds("MIGRATE_TIMEOUT_SECONDS", 900, &mut problems);
         let Some(endpoint) = endpoint else {
-            problems.push("DATABASE_DIRECT_HOST is required: the database itself, not its proxy".into());
+            problems.push("DATABASE_DIRECT_HOST is required: the host of the database, not its proxy".into());
             return Err(problems);
         };
         let settings = Self { endpoint, folder, wait, lock_wait, timeout };
@@ -40,7 +40,7 @@ impl Settings {
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
-    /// Read anew at each call, as the two below: RDS rotates the master's password when it likes.
+    /// Reads the files at each call, because RDS may rotate the master password at any time.
     pub fn master(&self) -> Result<Credentials, SecretError> {
         Credentials::read(&self.folder, "master-username", "master-password")
     }

@@ -1,19 +1,19 @@
-//! Names and values inside statements that take no parameters, such as `CREATE ROLE`.
+//! Quotes names and values for statements that take no parameters, such as `CREATE ROLE`.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-/// `name` as an identifier, whatever is in it.
+/// `name` as a quoted identifier, safe for any content.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `value` as a string literal, whatever is in it and whatever `standard_conforming_strings` says.
+/// `value` as a string literal, safe for any content and any setting of `standard_conforming_strings`.
 pub fn literal(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Runs statements whose names and values went through the two functions above.
+/// Runs statements. Their names and values must have been quoted with the two functions above.
 pub async fn execute(connection: &mut PgConnection, statements: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)
 }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_and_backslashes_stay_inside() {
+    fn quotes_and_backslashes_are_escaped() {
         assert_eq!(identifier("a\"; DROP"), "\"a\"\"; DROP\"");
         assert_eq!(literal("a'\\"), "E'a\\'\\\\'");
     }

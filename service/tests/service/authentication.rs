@@ -1,4 +1,4 @@
-//! `X-API-Key` on the payment route, and no other.
+//! `X-API-Key` is required on the payment route only.
 
 use crate::support::world::API_KEY;
 use crate::support::{Service, World, eventually, get_with};
@@ -23,7 +23,7 @@ fn no_key_is_401_and_a_wrong_one_403() {
 }
 
 #[test]
-fn the_previous_key_is_good_until_it_is_gone() {
+fn the_previous_key_is_valid_until_its_file_is_deleted() {
     let world = World::new();
     world.put("API_SECRET_KEY_PREVIOUS", "the-old-one");
     let service = world.start().ready();
@@ -31,14 +31,14 @@ fn the_previous_key_is_good_until_it_is_gone() {
     assert_eq!(pay(&service, &[("X-API-Key", API_KEY)]).0, 200);
 
     std::fs::remove_file(world.secrets().join("API_SECRET_KEY_PREVIOUS")).unwrap();
-    eventually("the old key is refused", || {
+    eventually("the old key is rejected", || {
         (pay(&service, &[("X-API-Key", "the-old-one")]).0 == 403).then_some(())
     });
     assert_eq!(pay(&service, &[("X-API-Key", API_KEY)]).0, 200);
 }
 
 #[test]
-fn a_rotated_key_is_in_force_without_a_restart() {
+fn a_rotated_key_takes_effect_without_a_restart() {
     let world = World::new();
     let service = world.start().ready();
     world.put("API_SECRET_KEY_PREVIOUS", API_KEY);
@@ -51,10 +51,10 @@ fn a_rotated_key_is_in_force_without_a_restart() {
 }
 
 #[test]
-fn a_key_file_that_vanishes_leaves_the_key_in_force() {
+fn the_key_stays_valid_when_its_file_disappears() {
     let world = World::new();
     let service = world.start().ready();
     std::fs::remove_file(world.secrets().join("API_SECRET_KEY")).unwrap();
-    service.wait_for_log("keeping what is in force");
+    service.wait_for_log("keeping the current secrets");
     assert_eq!(pay(&service, &[("X-API-Key", API_KEY)]).0, 200);
 }

@@ -1,10 +1,10 @@
-//! The environment: what is required, what has a default, what is wrong.
+//! Configuration by environment variables: required ones, defaults and wrong values.
 
 use crate::support::world::{API_KEY, APP_PASSWORD};
 use crate::support::{World, get, get_with, process};
 
 #[test]
-fn without_a_database_it_says_so_first_and_exits_with_1() {
+fn a_missing_database_is_reported_first_and_exits_with_1() {
     let ended = process::run("serve", &[]);
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.messages()[0], "❌ DATABASE_URL environment variable is required");
@@ -12,7 +12,7 @@ fn without_a_database_it_says_so_first_and_exits_with_1() {
 }
 
 #[test]
-fn without_an_api_key_it_says_so_and_exits_with_1() {
+fn a_missing_api_key_is_reported_and_exits_with_1() {
     let world = World::empty();
     std::fs::remove_file(world.secrets().join("API_SECRET_KEY")).unwrap();
     let ended = process::run("serve", &world.environment(&[]));
@@ -22,7 +22,7 @@ fn without_an_api_key_it_says_so_and_exits_with_1() {
 }
 
 #[test]
-fn all_that_is_wrong_is_said_together() {
+fn all_problems_are_reported_together() {
     let world = World::empty();
     std::fs::remove_file(world.secrets().join("DB_PASSWORD")).unwrap();
     let ended = process::run(
@@ -40,7 +40,7 @@ fn all_that_is_wrong_is_said_together() {
         "PORT must be a port number",
         "DRAIN_SECONDS must be a whole number of seconds",
         "SIMULATE_LATENCY must be legacy or off",
-        "DATABASE_CA_FILE: cannot open `/nowhere.pem`",
+        "DATABASE_CA_FILE: failed to open `/nowhere.pem`",
     ] {
         assert!(ended.says(problem), "{problem}: {:?}", ended.messages());
     }
@@ -57,7 +57,7 @@ fn region_and_environment_have_defaults_and_a_warning() {
 }
 
 #[test]
-fn the_legacy_variables_are_enough() {
+fn the_legacy_variables_are_sufficient() {
     let world = World::new();
     let authority = world.server.folder.join("ca.crt");
     let url = format!(
@@ -80,12 +80,12 @@ fn the_legacy_variables_are_enough() {
 }
 
 #[test]
-fn a_taken_port_is_named() {
+fn the_error_names_a_port_that_is_in_use() {
     let world = World::empty();
     let service = world.start();
     let ended = process::run("serve", &world.environment(&[("PORT", &service.port.to_string())]));
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says(&format!("❌ Server failed: cannot listen on port {}", service.port)));
+    assert!(ended.says(&format!("❌ Server failed: failed to listen on port {}", service.port)));
 }
 
 #[test]

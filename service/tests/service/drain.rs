@@ -1,4 +1,4 @@
-//! SIGTERM: unready at once, closed after a while, nothing cut off.
+//! SIGTERM: unready immediately, closed after the drain, no request cut off.
 
 use std::net::TcpStream;
 
@@ -22,14 +22,14 @@ fn a_draining_service_is_unready_but_still_answers() {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("connection"), Some("close"));
 
-    // a second signal: whoever sends it does not want to wait
+    // A second signal ends the drain early.
     service.signal("TERM");
     wait_until_closed(service.port);
     assert_eq!(service.end().code, Some(0));
 }
 
 #[test]
-fn a_payment_under_way_is_finished() {
+fn a_payment_in_flight_is_finished() {
     let world = World::new();
     let service = world.start_with(&[("SHUTDOWN_SECONDS", "60")]).ready();
     let (payment, session) = world.blocked_payment(&service);
@@ -44,7 +44,7 @@ fn a_payment_under_way_is_finished() {
 }
 
 #[test]
-fn a_payment_that_takes_too_long_is_cut_off_and_that_is_said() {
+fn a_payment_that_takes_too_long_is_cut_off_and_reported() {
     let world = World::new();
     let service = world.start_with(&[("SHUTDOWN_SECONDS", "0")]).ready();
     let (payment, session) = world.blocked_payment(&service);
@@ -63,7 +63,7 @@ fn a_payment_that_takes_too_long_is_cut_off_and_that_is_said() {
 }
 
 #[test]
-fn an_interrupt_ends_it_too() {
+fn sigint_stops_the_service_too() {
     let world = World::empty();
     let service = world.start();
     service.signal("INT");

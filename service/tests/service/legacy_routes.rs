@@ -1,10 +1,10 @@
-//! The four routes as clients of the legacy service know them.
+//! The four routes, as clients of the legacy service know them.
 
 use crate::support::http::shape;
 use crate::support::world::API_KEY;
 use crate::support::{World, get, get_with, request};
 
-/// Answers of the legacy service, recorded.
+/// Recorded responses of the legacy service.
 const HEALTH: &str = "{\"status\":\"healthy\",\"region\":\"eu-south-2\",\"latency_ms\":\"0.00\",\"database\":\"connected\",\
     \"timestamp\":\"2026-11-21T22:10:48.379409911Z\",\"environment\":\"production\",\"uptime_seconds\":1000000000}\n";
 const INFO: &str = "{\"name\":\"payment-latency-api\",\"version\":\"1.0.0\",\"region\":\"eu-south-2\",\
@@ -13,7 +13,7 @@ const RECEIPT_END: &str = "\",\"status\":\"approved\",\"processing_time_ms\":\"9
     \"timestamp\":\"2026-11-21T22:10:48.379409911Z\"}\n";
 
 #[test]
-fn health_answers_in_the_recorded_form() {
+fn health_has_the_recorded_shape() {
     let world = World::new();
     let service = world.start().ready();
     let reply = get(service.port, "/health");
@@ -31,7 +31,7 @@ fn uptime_is_in_seconds() {
 }
 
 #[test]
-fn info_answers_in_the_recorded_form() {
+fn info_has_the_recorded_shape() {
     let world = World::new();
     let service = world.start();
     let reply = get(service.port, "/info?anything=goes");
@@ -41,7 +41,7 @@ fn info_answers_in_the_recorded_form() {
 }
 
 #[test]
-fn a_payment_answers_in_the_recorded_form_and_is_in_the_database() {
+fn a_payment_has_the_recorded_shape_and_is_in_the_database() {
     let world = World::new();
     let service = world.start().ready();
     let reply = get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
@@ -50,13 +50,13 @@ fn a_payment_answers_in_the_recorded_form_and_is_in_the_database() {
     let id = reply.body.strip_prefix("{\"transaction_id\":\"txn_").unwrap();
     let (id, rest) = id.split_at(32);
     assert_eq!(shape(rest), shape(RECEIPT_END));
-    assert_eq!(&id[12..13], "7", "{id} is no version 7 UUID");
+    assert_eq!(&id[12..13], "7", "{id} is not a version 7 UUID");
     let row = world.sql(&format!("SELECT region, status FROM payments.simulated_payments WHERE id = '{id}'"));
     assert_eq!(row, "eu-south-2|approved");
 }
 
 #[test]
-fn payments_at_once_have_ids_of_their_own() {
+fn concurrent_payments_have_different_ids() {
     let world = World::new();
     let service = world.start().ready();
     std::thread::scope(|scope| {
@@ -85,7 +85,7 @@ fn the_legacy_latency_sleeps_and_stores_nothing() {
 }
 
 #[test]
-fn any_other_path_is_the_same_404() {
+fn every_other_path_is_a_404_as_in_go() {
     let world = World::new();
     let service = world.start();
     for path in ["/", "/nope", "/health/", "/api/payment", "/metrics"] {
@@ -112,7 +112,7 @@ fn only_get_and_head_are_allowed() {
 }
 
 #[test]
-fn a_large_body_is_refused() {
+fn a_large_body_is_rejected() {
     let world = World::new();
     let service = world.start();
     let reply = get_with(service.port, "/info", &[("Content-Length", "1000000")]);

@@ -1,4 +1,4 @@
-//! The log: JSON, the legacy texts, a request's id, and never a secret.
+//! The log: JSON, the legacy messages, request ids, and never a secret.
 
 use crate::support::http::shape;
 use crate::support::process::messages;
@@ -6,7 +6,7 @@ use crate::support::world::{API_KEY, APP_PASSWORD, CANARIES, MIGRATOR_PASSWORD};
 use crate::support::{World, get, get_with, process};
 
 #[test]
-fn it_starts_with_the_legacy_lines_in_their_order() {
+fn the_log_starts_with_the_legacy_lines_in_order() {
     let world = World::new();
     let service = world.start();
     let log = service.log();
@@ -23,7 +23,7 @@ fn it_starts_with_the_legacy_lines_in_their_order() {
 }
 
 #[test]
-fn a_payment_is_logged_in_the_legacy_words_with_its_ids() {
+fn a_payment_is_logged_with_the_legacy_message_and_its_ids() {
     let world = World::new();
     let service = world.start().ready();
     let headers = [("X-API-Key", API_KEY), ("X-Request-Id", "the-clients-id")];
@@ -42,7 +42,7 @@ fn a_payment_is_logged_in_the_legacy_words_with_its_ids() {
 }
 
 #[test]
-fn a_missing_or_odd_request_id_is_replaced() {
+fn a_missing_or_malformed_request_id_is_replaced() {
     let world = World::new();
     let service = world.start();
     let long = "a".repeat(200);
@@ -76,7 +76,7 @@ fn no_secret_is_ever_logged() {
             assert!(!text.contains(canary), "{canary} is in {text}");
         }
     }
-    // the server logs every statement
+    // The server logs every statement.
     for password in [MIGRATOR_PASSWORD, &APP_PASSWORD[..12]] {
         assert!(!world.server.log().contains(password), "{password} is in the server's log");
     }

@@ -1,4 +1,4 @@
-//! The real binary against a real PostgreSQL, from outside: sockets, signals, files, logs.
+//! Tests the real binary against a real PostgreSQL, from outside: sockets, signals, files, logs.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! `/metrics`: legacy names, labels and buckets, bounded by what we define, not by what clients send.
+//! `/metrics`: legacy names, labels and buckets; clients cannot create new label values.
 
 use crate::support::world::API_KEY;
 use crate::support::{World, free_port, get, get_with, request};
@@ -34,20 +34,20 @@ fn the_legacy_metrics_keep_their_names_labels_and_help() {
 }
 
 #[test]
-fn the_payment_histogram_observes_what_payments_took() {
+fn the_payment_histogram_observes_the_measured_duration() {
     let world = World::new();
     let service = world.start_with(&[("SIMULATE_LATENCY", "legacy"), ("REGION", "us-east-1")]).ready();
     get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
     let text = service.metrics();
     let sum =
         text.lines().find_map(|line| line.strip_prefix("payment_processing_duration_seconds_sum ")).unwrap();
-    // the sleep is whole milliseconds; what it took is not
+    // The sleep is a whole number of milliseconds; the measured duration is not.
     let milliseconds = sum.parse::<f64>().unwrap() * 1000.0;
     assert!(milliseconds > 100.0 && milliseconds.fract() > 0.0, "{sum}");
 }
 
 #[test]
-fn clients_cannot_make_new_series() {
+fn clients_cannot_create_new_time_series() {
     let world = World::new();
     let service = world.start();
     for path in ["/a", "/b", "/health/x"] {
@@ -73,7 +73,7 @@ fn the_metrics_port_serves_nothing_else() {
 }
 
 #[test]
-fn who_asks_for_gzip_gets_it() {
+fn metrics_are_compressed_if_the_client_accepts_gzip() {
     let world = World::new();
     let service = world.start();
     let reply = get_with(service.metrics_port, "/metrics", &[("Accept-Encoding", "gzip")]);
@@ -81,7 +81,7 @@ fn who_asks_for_gzip_gets_it() {
 }
 
 #[test]
-fn one_port_for_both_is_the_legacy_layout() {
+fn equal_ports_serve_the_metrics_beside_the_api() {
     let world = World::new();
     let port = free_port().to_string();
     let service = world.start_with(&[("PORT", &port), ("METRICS_PORT", &port)]);

@@ -1,4 +1,4 @@
-//! `payment-api migrate` against a database as RDS makes it: the master user is no superuser.
+//! `payment-api migrate` against a database as RDS creates it: the master user is not a superuser.
 
 use std::process::Stdio;
 
@@ -6,7 +6,7 @@ use crate::support::world::{APP_PASSWORD, MASTER_PASSWORD, MIGRATOR_PASSWORD};
 use crate::support::{World, free_port, process};
 
 #[test]
-fn it_makes_roles_schema_and_tables() {
+fn it_creates_roles_schema_and_tables() {
     let world = World::empty();
     let migrated = world.migrate();
     assert_eq!(migrated.code, Some(0), "{:#?}", migrated.log);
@@ -40,7 +40,7 @@ fn a_second_run_changes_nothing() {
 }
 
 #[test]
-fn the_application_may_work_in_the_schema_and_do_nothing_else() {
+fn the_application_may_only_read_and_write_the_schemas_data() {
     let world = World::new();
     let app = |sql: &str| world.server.sql_as(&world.app, APP_PASSWORD, &world.database, sql);
     assert_eq!(app("SELECT count(*) FROM payments.simulated_payments").unwrap(), "0");
@@ -67,7 +67,7 @@ fn the_application_may_work_in_the_schema_and_do_nothing_else() {
 }
 
 #[test]
-fn nobody_else_gets_into_the_database() {
+fn other_roles_cannot_connect_to_the_database() {
     let world = World::new();
     let other = World::new();
     let error = world.server.sql_as(&other.app, APP_PASSWORD, &world.database, "SELECT 1").unwrap_err();
@@ -75,7 +75,7 @@ fn nobody_else_gets_into_the_database() {
 }
 
 #[test]
-fn a_changed_password_in_the_secret_is_put_in_force() {
+fn a_changed_password_in_the_secret_takes_effect() {
     let world = World::new();
     world.put_for_migrate("app", &world.app, "new-app-password");
     world.put_for_migrate("migrator", &world.migrator, "new-migrator-password");
@@ -90,7 +90,7 @@ fn a_changed_password_in_the_secret_is_put_in_force() {
 }
 
 #[test]
-fn what_was_changed_by_hand_is_put_right() {
+fn manual_changes_are_reverted() {
     let world = World::new();
     world.sql(&format!("ALTER ROLE \"{}\" NOLOGIN", world.app));
     world.sql(&format!("ALTER ROLE \"{}\" SET statement_timeout = 0", world.app));
@@ -104,7 +104,7 @@ fn what_was_changed_by_hand_is_put_right() {
 }
 
 #[test]
-fn two_at_once_take_turns() {
+fn concurrent_migrations_take_turns() {
     let world = World::empty();
     let start = || {
         let mut command = process::command("migrate", &world.migrate_environment(&[]));
@@ -117,24 +117,24 @@ fn two_at_once_take_turns() {
 }
 
 #[test]
-fn a_migration_that_does_not_end_is_not_waited_for_for_ever() {
+fn waiting_for_another_migration_times_out() {
     let world = World::new();
     let mut other = world.server.session(&world.database);
     other.run("SELECT pg_advisory_lock(x'7061796d656e7473'::bigint)");
     let ended = world.migrate_with(&[("MIGRATE_LOCK_SECONDS", "1")]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says("waiting for another migration to end"));
-    assert!(ended.says("another migration held its lock for 1s"));
+    assert!(ended.says("waiting for another migration to finish"));
+    assert!(ended.says("another migration has held the lock for 1s"));
 }
 
 #[test]
-fn all_of_it_has_a_deadline() {
+fn the_whole_migration_has_a_deadline() {
     let world = World::new();
     let mut other = world.server.session(&world.database);
     other.run("SELECT pg_advisory_lock(x'7061796d656e7473'::bigint)");
     let ended = world.migrate_with(&[("MIGRATE_TIMEOUT_SECONDS", "1")]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says("not done after 1s (MIGRATE_TIMEOUT_SECONDS)"));
+    assert!(ended.says("timed out after 1s (MIGRATE_TIMEOUT_SECONDS)"));
 }
 
 #[test]
@@ -144,17 +144,17 @@ fn an_older_release_leaves_a_newer_schema_alone() {
     world.sql("CREATE TABLE payments.newer (id int)");
     let migrated = world.migrate();
     assert_eq!(migrated.code, Some(0), "{:#?}", migrated.log);
-    assert!(migrated.says("table is unknown to this release"));
+    assert!(migrated.says("this release does not know the table"));
 }
 
 #[test]
 fn every_table_of_this_release_has_its_privileges() {
     let world = World::new();
-    assert!(!world.migrate().says("table is unknown to this release"));
+    assert!(!world.migrate().says("this release does not know the table"));
 }
 
 #[test]
-fn a_database_that_does_not_answer_is_waited_for_and_then_code_3() {
+fn it_waits_for_an_unreachable_database_and_then_exits_with_3() {
     let world = World::empty();
     let port = free_port().to_string();
     let ended = world.migrate_with(&[("DATABASE_PORT", &port), ("MIGRATE_WAIT_SECONDS", "1")]);
@@ -164,22 +164,22 @@ fn a_database_that_does_not_answer_is_waited_for_and_then_code_3() {
 }
 
 #[test]
-fn a_refused_master_is_code_4() {
+fn a_rejected_master_login_exits_with_4() {
     let world = World::empty();
     world.put_for_migrate("master", &world.master, "wrong");
     let ended = world.migrate_with(&[("MIGRATE_WAIT_SECONDS", "1")]);
     assert_eq!(ended.code, Some(4));
-    assert!(ended.says(&format!("refuses to log in `{}`", world.master)), "{:#?}", ended.log);
+    assert!(ended.says(&format!("rejected the login of `{}`", world.master)), "{:#?}", ended.log);
 }
 
 #[test]
-fn a_master_password_that_arrives_late_is_taken_up() {
+fn a_master_password_that_arrives_late_is_used() {
     let world = World::empty();
     world.put_for_migrate("master", &world.master, "wrong");
     let log = world.path().join("migrate.log");
     let mut command = process::command("migrate", &world.migrate_environment(&[]));
     let mut migration = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    crate::support::eventually("it was refused", || {
+    crate::support::eventually("the login was rejected", || {
         std::fs::read_to_string(&log).unwrap().contains("waiting for the database").then_some(())
     });
     world.put_for_migrate("master", &world.master, MASTER_PASSWORD);
@@ -187,7 +187,7 @@ fn a_master_password_that_arrives_late_is_taken_up() {
 }
 
 #[test]
-fn missing_secrets_are_all_named_and_code_2() {
+fn all_missing_secrets_are_named_and_it_exits_with_2() {
     let world = World::empty();
     for name in ["app-password", "migrator-username"] {
         std::fs::remove_file(world.migrate_secrets().join(name)).unwrap();

@@ -1,10 +1,10 @@
-//! `/livez`, `/readyz`, `/startupz` and what a database outage does to each.
+//! `/livez`, `/readyz`, `/startupz` and the effect of a database outage on each.
 
 use crate::support::world::API_KEY;
 use crate::support::{World, eventually, get, get_with, wait_for_status};
 
 #[test]
-fn a_database_outage_makes_it_unready_but_not_dead_and_it_comes_back() {
+fn a_database_outage_makes_the_service_unready_but_not_dead_until_it_ends() {
     let world = World::new();
     let service = world.start().ready();
     world.allow_connections(false);
@@ -15,9 +15,9 @@ fn a_database_outage_makes_it_unready_but_not_dead_and_it_comes_back() {
     assert_eq!(verbose, "[-]database failed\n[+]shutdown ok\nreadyz check failed\n");
     service.wait_for_log("database unavailable");
 
-    let refusal = get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
-    assert_eq!((refusal.status, refusal.body.as_str()), (503, "{\"error\": \"Database unavailable\"}\n"));
-    assert_eq!(refusal.header("retry-after"), Some("1"));
+    let response = get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
+    assert_eq!((response.status, response.body.as_str()), (503, "{\"error\": \"Database unavailable\"}\n"));
+    assert_eq!(response.header("retry-after"), Some("1"));
 
     world.allow_connections(true);
     wait_for_status(&service, "/readyz", 200);
@@ -35,7 +35,7 @@ fn health_stays_200_in_an_outage_and_names_the_database() {
 }
 
 #[test]
-fn health_is_degraded_in_an_outage_where_that_is_wanted() {
+fn health_is_degraded_in_an_outage_if_configured() {
     let world = World::empty();
     let service = world.start_with(&[("HEALTH_WITH_DATABASE", "true")]);
     let reply = get(service.port, "/health");
@@ -44,7 +44,7 @@ fn health_is_degraded_in_an_outage_where_that_is_wanted() {
 }
 
 #[test]
-fn it_has_started_once_the_schema_is_there() {
+fn startup_is_complete_once_the_schema_exists() {
     let world = World::empty();
     let service = world.start();
     assert_eq!(get(service.port, "/startupz").status, 503);
@@ -54,7 +54,7 @@ fn it_has_started_once_the_schema_is_there() {
 }
 
 #[test]
-fn passed_checks_are_listed_on_request() {
+fn verbose_lists_the_checks_that_passed() {
     let world = World::new();
     let service = world.start().ready();
     assert_eq!(get(service.port, "/readyz").body, "ok");
@@ -74,7 +74,7 @@ fn a_busy_service_is_still_ready() {
     let probed = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LIMIT 0' AND query_start > '{since}'"
     );
-    eventually("the database was probed anew", || {
+    eventually("the database was probed again", || {
         assert_eq!(get(service.port, "/readyz").status, 200);
         (world.sql(&probed) == "1").then_some(())
     });

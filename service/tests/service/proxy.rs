@@ -1,4 +1,4 @@
-//! Through pgbouncer in transaction mode, with fewer connections to the database than the service has to it.
+//! Behind pgbouncer in transaction mode, which has fewer connections to the database than the service to it.
 
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::world::API_KEY;
@@ -9,7 +9,7 @@ fn through(world: &World, proxy: &Pgbouncer) -> Service {
 }
 
 #[test]
-fn payments_at_once_share_the_proxys_connections() {
+fn concurrent_payments_share_the_proxys_connections() {
     let world = World::new();
     let proxy = Pgbouncer::start(&world, 2);
     let service = through(&world, &proxy);
@@ -31,7 +31,7 @@ fn payments_at_once_share_the_proxys_connections() {
 }
 
 #[test]
-fn a_rotated_password_is_survived_behind_the_proxy() {
+fn payments_continue_after_a_password_rotation_behind_the_proxy() {
     let world = World::new();
     let proxy = Pgbouncer::start(&world, 2);
     let service = through(&world, &proxy);

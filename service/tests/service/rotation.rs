@@ -1,4 +1,4 @@
-//! A database password that changes under a running service.
+//! The database password changes while the service runs.
 
 use crate::support::world::API_KEY;
 use crate::support::{Service, World, get_with, wait_for_status};
@@ -10,7 +10,7 @@ fn pay(service: &Service) -> u16 {
 }
 
 #[test]
-fn payments_go_on_after_the_password_changed() {
+fn payments_continue_after_the_password_changed() {
     let world = World::new();
     let service = world.start().ready();
     assert_eq!(pay(&service), 200);
@@ -19,7 +19,7 @@ fn payments_go_on_after_the_password_changed() {
     assert!(migrated.says("password changed"), "{:#?}", migrated.log);
     world.put("DB_PASSWORD", NEW_PASSWORD);
     world.disconnect();
-    // at once: the refused login makes it read the file, before the watch does
+    // Immediately: the rejected login reloads the file, before the watcher does.
     assert_eq!(pay(&service), 200);
     service.wait_for_log("database credentials reloaded");
     wait_for_status(&service, "/readyz", 200);
@@ -39,7 +39,7 @@ fn a_password_file_that_comes_later_than_the_password_ends_the_outage() {
 }
 
 #[test]
-fn a_new_user_name_is_taken_up_as_well() {
+fn a_new_user_name_takes_effect_as_well() {
     let world = World::new();
     let service = world.start().ready();
     let (old, new) = (world.app.clone(), format!("{}-next", world.app));

@@ -1,4 +1,4 @@
-//! A certificate authority and a server's certificate for `localhost`.
+//! A certificate authority and a server certificate for `localhost`.
 
 use std::path::Path;
 

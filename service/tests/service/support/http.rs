@@ -1,4 +1,4 @@
-//! An HTTP client that shows the bytes: one request a connection.
+//! A minimal HTTP client that shows the exact bytes: one request per connection.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ impl Reply {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The body with every run of digits as one `0`: what stays the same from one answer to the next.
+    /// The body with every run of digits replaced by one `0`, so that responses can be compared.
     pub fn shape(&self) -> String {
         shape(&self.body)
     }
@@ -51,7 +51,7 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) ->
     send(port, method, path, headers)?.reply()
 }
 
-/// A request under way.
+/// A request in flight.
 pub struct Pending(TcpStream);
 
 pub fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Pending> {

@@ -12,18 +12,18 @@ pub use http::{get, get_with, request};
 pub use process::Service;
 pub use world::World;
 
-/// Long enough for a machine that builds something else meanwhile.
+/// Generous, because the machine may be compiling at the same time.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Looks until `look` finds something.
+/// Polls `find` until it returns something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
+pub fn eventually<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = find() {
             return found;
         }
-        assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
+        assert!(started.elapsed() < DEADLINE, "timed out after {DEADLINE:?} waiting until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -31,7 +31,8 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// Waits until `path` is answered with `status`.
 #[track_caller]
 pub fn wait_for_status(service: &Service, path: &str, status: u16) {
-    eventually(&format!("{path} says {status}"), || (get(service.port, path).status == status).then_some(()));
+    let what = format!("{path} answers {status}");
+    eventually(&what, || (get(service.port, path).status == status).then_some(()));
 }
 
 pub fn free_port() -> u16 {

@@ -1,4 +1,4 @@
-//! pgbouncer in transaction mode, which is what RDS Proxy comes to: TLS on both sides, the database's passwords.
+//! pgbouncer in transaction mode, which resembles RDS Proxy: TLS on both sides, the database's passwords.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,8 +15,7 @@ pub struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    /// With fewer connections to the database than clients, so that statements of one transaction meet those
-    /// of another.
+    /// Use a `pool_size` below the number of clients, so that several clients share a connection.
     pub fn start(world: &World, pool_size: u32) -> Self {
         Self::start_at(world, pool_size, free_port())
     }

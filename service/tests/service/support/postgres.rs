@@ -1,4 +1,4 @@
-//! One PostgreSQL for the whole test binary, in a folder of its own, gone when the binary ends however it ends.
+//! One PostgreSQL for the whole test binary, in its own folder. Deleted however the binary ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,7 +11,7 @@ use super::{certificates, eventually, free_port};
 const MISSING: &str =
     "PostgreSQL's server is not installed: `apt-get install postgresql-15`, or put pg_config on PATH";
 
-/// Runs "$@" until standard input ends, which is when the test binary does; then stops it and removes "$0".
+/// Runs "$@" until standard input is closed, when the test binary ends. Then stops it and deletes "$0".
 const SUPERVISOR: &str = r#"
 "$@" & server=$!
 read -r _
@@ -24,11 +24,11 @@ pub struct Postgres {
     pub folder: PathBuf,
     pub port: u16,
     programs: PathBuf,
-    /// Its end tells the supervisor that this process is gone.
+    /// Keeps the supervisor's standard input open until this process ends.
     _supervisor: Child,
 }
 
-/// A psql session that stays open: for locks.
+/// A psql session that stays open and can hold locks.
 pub struct Session {
     process: Child,
     input: Option<ChildStdin>,
@@ -65,7 +65,7 @@ impl Postgres {
              max_connections = 300\nfsync = off\nlog_statement = all\n"
         );
         append(&data.join("postgresql.conf"), &settings);
-        // as on RDS with rds.force_ssl: nobody gets in without TLS
+        // TLS is required, as on RDS with rds.force_ssl.
         std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all all scram-sha-256\n")
             .unwrap();
 
@@ -103,7 +103,7 @@ impl Postgres {
         self.psql(database).args(["-c", sql]).output().unwrap()
     }
 
-    /// Runs `sql` as `user` over TLS; the output or the error.
+    /// Runs `sql` as `user` over TLS. Returns the output or the error.
     pub fn sql_as(&self, user: &str, password: &str, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(self.client())
             .env("PGPASSWORD", password)
@@ -123,12 +123,12 @@ impl Postgres {
         Session { process, input, output: BufReader::new(output) }
     }
 
-    /// Everything that the server logged, statements included.
+    /// The server's log, which includes all statements.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.folder.join("server.log")).unwrap()).into_owned()
     }
 
-    /// The server's own psql, or any where it came without.
+    /// The server's own psql, or the one on PATH.
     fn client(&self) -> PathBuf {
         Some(self.programs.join("psql")).filter(|program| program.exists()).unwrap_or_else(|| "psql".into())
     }
@@ -161,7 +161,7 @@ impl Drop for Session {
     }
 }
 
-/// `program` as `postgres` where this is root, as which PostgreSQL refuses to run; killed with its parent.
+/// `program`, killed with its parent. Under root it runs as `postgres`: PostgreSQL does not run as root.
 pub fn as_server_user(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.arg("--pdeathsig=KILL");
@@ -190,7 +190,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Where POSTGRES_BIN says, Debian's folder of the newest version, or what pg_config says.
+/// The folder named by POSTGRES_BIN, else Debian's folder of the newest version, else that of pg_config.
 fn programs() -> PathBuf {
     if let Some(folder) = std::env::var_os("POSTGRES_BIN") {
         return folder.into();

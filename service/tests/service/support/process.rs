@@ -1,4 +1,4 @@
-//! The binary under test as a process: its ports, its signals, its log.
+//! The binary under test as a process: ports, signals, log.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,18 +15,18 @@ pub struct Service {
     pub metrics_port: u16,
 }
 
-/// A process that ended: its exit code and its log, a JSON object a line.
+/// A process that has ended: its exit code and its log lines.
 pub struct Ended {
     pub code: Option<i32>,
     pub log: Vec<Value>,
 }
 
-/// The binary with nothing but `variables` in its environment; killed with the thread that starts it.
+/// The binary with only `variables` in its environment. Killed when the thread that starts it ends.
 pub fn command(subcommand: &str, variables: &[(String, String)]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig=KILL", "--", env!("CARGO_BIN_EXE_payment-api"), subcommand]);
     command.env_clear().envs(variables.iter().cloned()).stdin(Stdio::null());
-    // setpriv itself is looked up
+    // `setpriv` itself is found through PATH.
     command.env("PATH", std::env::var_os("PATH").unwrap());
     command
 }
@@ -42,7 +42,7 @@ impl Ended {
         messages(&self.log)
     }
 
-    /// Whether some line's message contains `text`.
+    /// Whether any message contains `text`.
     pub fn says(&self, text: &str) -> bool {
         self.messages().iter().any(|message| message.contains(text))
     }
@@ -62,7 +62,7 @@ impl Service {
         service
     }
 
-    /// Waits until it is ready, too.
+    /// Waits until `/readyz` passes.
     pub fn ready(self) -> Self {
         eventually("the service is ready", || (get(self.port, "/readyz").status == 200).then_some(()));
         self
@@ -91,7 +91,7 @@ impl Service {
         assert!(status.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     pub fn end(mut self) -> Ended {
         let status = eventually("the service ends", || self.process.try_wait().unwrap());
         Ended { code: status.code(), log: self.log() }
@@ -114,7 +114,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // it may have ended by itself
+        // The process may have ended already.
         self.process.kill().ok();
         self.process.wait().unwrap();
     }
@@ -124,9 +124,9 @@ pub fn messages(log: &[Value]) -> Vec<&str> {
     log.iter().filter_map(|line| line["message"].as_str()).collect()
 }
 
-/// Every complete line must be JSON; the last one may be in the middle of being written.
+/// Every complete line must be JSON. The last line may be incomplete while it is being written.
 fn parse(log: &str) -> Vec<Value> {
     let complete = log.rfind('\n').map_or("", |end| &log[..end]);
-    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
     complete.lines().map(parse).collect()
 }

@@ -1,4 +1,4 @@
-//! A region's database as RDS would make it, with roles of its own, and the secrets of those who use it.
+//! A region's database as RDS would create it, with its own roles and secrets.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,14 +36,14 @@ impl World {
         world
     }
 
-    /// What Terraform leaves: a database, a master user that is no superuser, secrets.
+    /// The state after Terraform: a database, a master user that is not a superuser, secrets.
     pub fn empty() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let world = Self {
             server: Postgres::shared(),
             database: format!("payments_{number}"),
-            // names that must be quoted
+            // These names must be quoted in SQL.
             app: format!("app-{number}"),
             migrator: format!("migrator-{number}"),
             master: format!("dbadmin-{number}"),
@@ -78,7 +78,7 @@ impl World {
         self.path().join("migrate-secrets")
     }
 
-    /// Replaces a secret of the service in one go, as a Secret volume does.
+    /// Replaces a secret of the service atomically, as a Secret volume does.
     pub fn put(&self, name: &str, value: &str) {
         replace(&self.secrets().join(name), value);
     }
@@ -88,7 +88,7 @@ impl World {
         replace(&self.migrate_secrets().join(format!("{role}-password")), password);
     }
 
-    /// The environment of `serve`, with `changes` to it; an empty value takes a variable away.
+    /// The environment of `serve` with `changes` applied. An empty value removes a variable.
     pub fn environment(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut variables = vec![
             ("BIND_ADDRESS".to_owned(), "127.0.0.1".to_owned()),
@@ -98,7 +98,7 @@ impl World {
             ("ENVIRONMENT".to_owned(), "production".to_owned()),
             ("DRAIN_SECONDS".to_owned(), "0".to_owned()),
             ("DATABASE_HOST".to_owned(), "localhost".to_owned()),
-            // machines that run tests are busy
+            // Generous, because machines that run tests are busy.
             ("DATABASE_WAIT_SECONDS".to_owned(), "30".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS".to_owned(), "60".to_owned()),
             ("SECRETS_DIR".to_owned(), self.secrets().display().to_string()),
@@ -138,7 +138,7 @@ impl World {
         self.server.sql(&self.database, sql)
     }
 
-    /// Ends every connection of the application to the database.
+    /// Terminates every connection of the application to the database.
     pub fn disconnect(&self) {
         self.sql(&format!(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{}'",
@@ -146,7 +146,7 @@ impl World {
         ));
     }
 
-    /// Sends a payment that waits in the database until the session that is returned too is dropped.
+    /// Sends a payment that blocks in the database until the returned session is dropped.
     pub fn blocked_payment(&self, service: &Service) -> (Pending, Session) {
         for setting in ["lock_timeout", "statement_timeout"] {
             self.sql(&format!("ALTER ROLE \"{}\" SET {setting} = '5min'", self.app));
@@ -164,7 +164,7 @@ impl World {
         (payment, session)
     }
 
-    /// Lets nobody into the database, or everybody again.
+    /// Rejects all connections to the database, or allows them again.
     pub fn allow_connections(&self, allow: bool) {
         let database = &self.database;
         self.server.sql("postgres", &format!("ALTER DATABASE {database} ALLOW_CONNECTIONS {allow}"));
