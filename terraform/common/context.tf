@@ -4,7 +4,7 @@ data "aws_caller_identity" "current" {
   lifecycle {
     postcondition {
       condition     = strcontains(var.state_bucket, self.account_id)
-      error_message = "The credentials belong to account ${self.account_id}, but the state bucket ${var.state_bucket} is another account's."
+      error_message = "The credentials belong to account ${self.account_id}, but the state bucket ${var.state_bucket} belongs to another account. Fix: use credentials of the account in the bucket's name."
     }
   }
 }
@@ -14,7 +14,7 @@ locals {
   partition  = data.aws_partition.current.partition
   account_id = data.aws_caller_identity.current.account_id
 
-  # in production nothing that holds data goes unless its protection was lifted by name
+  # In production, resources that hold data are protected unless the protection was lifted by name.
   production = var.profile == "production"
   protected = {
     for name in ["database", "final-snapshot", "secrets", "registry", "audit-log"] :

@@ -1,4 +1,4 @@
-# What the region's foundation hands on. Stacks read each other in their own region only.
+# The outputs of the region's foundation. A stack never reads the state of another region.
 data "terraform_remote_state" "foundation" {
   backend = "s3"
 

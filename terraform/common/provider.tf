@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # bucket, key and region are given at init: they differ by region
+  # Bucket, key and region differ by region and are passed to init.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

@@ -1,7 +1,7 @@
-# What a region's own file says. See regions/.
+# Variables of a region's own file in regions/.
 
 variable "data_residency" {
-  description = "Jurisdiction that the data of this region belongs to; a tag on everything."
+  description = "Jurisdiction that the data of this region belongs to. Every resource is tagged with it."
   type        = string
   nullable    = false
 
@@ -14,24 +14,24 @@ variable "data_residency" {
       can(regex({ EU = "^eu-", MX = "^mx-", US = "^us-" }[var.data_residency], var.aws_region))
       || var.data_residency_exception != ""
     )
-    error_message = "data_residency: ${var.aws_region} does not lie in ${var.data_residency}; choose a region that does, or name the approved exception in data_residency_exception."
+    error_message = "data_residency: ${var.aws_region} is not in ${var.data_residency}. Fix: choose a region that is, or name the approved exception in data_residency_exception."
   }
 }
 
 variable "data_residency_exception" {
-  description = "Reference of the approval to keep this data outside its jurisdiction; a tag alone does not make a foreign region a domestic one."
+  description = "Reference of the approval to keep this data outside its jurisdiction. Every resource is tagged with it."
   type        = string
   default     = ""
   nullable    = false
 
   validation {
     condition     = can(regex("^[A-Za-z0-9 +=._:/@-]{0,256}$", var.data_residency_exception))
-    error_message = "data_residency_exception: it becomes a tag; use letters, digits, spaces and + - = . _ : / @ only, 256 at most."
+    error_message = "data_residency_exception: use at most 256 letters, digits, spaces and + - = . _ : / @ (it becomes a tag)."
   }
 }
 
 variable "compliance" {
-  description = "Law that governs the data of this region; a tag on everything."
+  description = "Law that governs the data of this region. Every resource is tagged with it."
   type        = string
   nullable    = false
 
@@ -42,118 +42,118 @@ variable "compliance" {
 }
 
 variable "log_retention_days" {
-  description = "How long CloudWatch keeps the logs of this region; by default a year in production and a month in staging."
+  description = "Days that CloudWatch keeps the logs of this region (default: 365 in production, 30 in staging)."
   type        = number
   default     = null
 
   validation {
     condition     = var.log_retention_days == null || contains([7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], coalesce(var.log_retention_days, 30))
-    error_message = "log_retention_days: CloudWatch takes 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+    error_message = "log_retention_days: CloudWatch accepts 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
   }
 }
 
 # foundation
 
 variable "vpc_cidr" {
-  description = "Addresses of the VPC; must not overlap another region's."
+  description = "Address range of the VPC. Must not overlap with that of another region."
   type        = string
   nullable    = false
 
   validation {
-    # three tiers of /24 subnets at fixed offsets, the last one at 23
+    # The subnets are /24 at fixed offsets, the highest of which is 23, so the block must hold at least 24 of them.
     condition     = can(regex("/(16|17|18|19)$", var.vpc_cidr)) && try(cidrsubnet(var.vpc_cidr, 0, 0) == var.vpc_cidr, false)
-    error_message = "vpc_cidr: give the first address of a block between /16 and /19, such as 10.10.0.0/16."
+    error_message = "vpc_cidr: use a block between /16 and /19 that starts at its first address, such as 10.10.0.0/16."
   }
   validation {
     condition     = can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.)", var.vpc_cidr)) && !startswith(var.vpc_cidr, "172.20.")
-    error_message = "vpc_cidr: use a private range (RFC 1918) outside 172.20.0.0/16, which the cluster's services have."
+    error_message = "vpc_cidr: use a private range (RFC 1918) outside 172.20.0.0/16, which the cluster's services use."
   }
 }
 
 variable "hosted_zone_name" {
-  description = "Public Route 53 zone that the domain is in; it exists already and is delegated."
+  description = "Public Route 53 zone of the domain. It must exist and be delegated."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.hosted_zone_name))
-    error_message = "hosted_zone_name: give the zone's name in lower case without the final dot."
+    error_message = "hosted_zone_name: use the zone's name in lowercase without the final dot."
   }
 }
 
 variable "single_nat_gateway" {
-  description = "One NAT gateway for all zones (cheaper; its zone's failure cuts the others off) instead of one a zone; by default only in staging."
+  description = "Use one NAT gateway for all zones instead of one per zone (default: true in staging, false in production). Cheaper, but the failure of its zone cuts off the others."
   type        = bool
   default     = null
 }
 
 variable "interface_endpoints" {
-  description = "AWS services that are reached inside the VPC instead of over NAT, as in com.amazonaws.REGION.SERVICE."
+  description = "AWS services that are reached inside the VPC instead of through NAT: SERVICE in com.amazonaws.REGION.SERVICE."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "secretsmanager", "sts"]
   nullable    = false
 
   validation {
     condition     = alltrue([for service in var.interface_endpoints : can(regex("^[a-z0-9][a-z0-9.-]*$", service)) && service != "s3"])
-    error_message = "interface_endpoints: give service names such as ecr.api; s3 has a gateway endpoint already."
+    error_message = "interface_endpoints: use service names such as ecr.api. Leave out s3, which has a gateway endpoint already."
   }
 }
 
 variable "images_kept" {
-  description = "How many tagged images the registry keeps: as many releases back can be rolled back to."
+  description = "Number of tagged images that the registry keeps, which is the number of releases available for a rollback."
   type        = number
   default     = 30
   nullable    = false
 
   validation {
     condition     = var.images_kept >= 10 && var.images_kept <= 1000 && floor(var.images_kept) == var.images_kept
-    error_message = "images_kept: give a whole number between 10 and 1000."
+    error_message = "images_kept: use a whole number between 10 and 1000."
   }
 }
 
 # cluster
 
 variable "administrator_arns" {
-  description = "IAM users and roles with every right in the cluster, beside whoever deploys. Name all who deploy (a CI system's role, the operators') as soon as there is more than one: a run takes the access of those who are not named."
+  description = "IAM users and roles that administer the cluster, in addition to the one that deploys. If several deploy (such as CI and operators), name all of them: each run removes the access of those not named."
   type        = list(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for arn in var.administrator_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/.+$", arn))])
-    error_message = "administrator_arns: give ARNs of IAM users or roles (of a role itself, not of an assumed-role session)."
+    error_message = "administrator_arns: use ARNs of IAM users or roles (of the role itself, not of an assumed-role session)."
   }
 }
 
 variable "cluster_endpoint_public_access_cidrs" {
-  description = "Addresses from which the Kubernetes API may be reached from outside the VPC: the egress of operators and CI. The hub's NAT addresses are added by themselves."
+  description = "Address ranges outside the VPC that may reach the Kubernetes API: the egress addresses of operators and CI. The hub's NAT addresses are added automatically."
   type        = list(string)
   nullable    = false
 
   validation {
     condition     = length(var.cluster_endpoint_public_access_cidrs) > 0 && alltrue([for cidr in var.cluster_endpoint_public_access_cidrs : can(cidrnetmask(cidr))])
-    error_message = "cluster_endpoint_public_access_cidrs: give at least one IPv4 block, such as 192.0.2.10/32."
+    error_message = "cluster_endpoint_public_access_cidrs: use at least one IPv4 block, such as 192.0.2.10/32."
   }
   validation {
     condition     = alltrue([for cidr in var.cluster_endpoint_public_access_cidrs : try(tonumber(split("/", cidr)[1]) >= 16, false)])
-    error_message = "cluster_endpoint_public_access_cidrs: a block larger than /16 is as good as open; give the egress addresses themselves."
+    error_message = "cluster_endpoint_public_access_cidrs: use the egress addresses themselves. A block larger than /16 protects nothing."
   }
 }
 
 variable "kubernetes_version" {
-  description = "Minor version of the clusters; the add-ons' versions go with it."
+  description = "Kubernetes minor version of the cluster. addon_versions must match it."
   type        = string
   default     = "1.35"
   nullable    = false
 
   validation {
     condition     = can(regex("^1\\.(3[3-9]|[4-9][0-9])$", var.kubernetes_version))
-    error_message = "kubernetes_version: give a minor version from 1.33 on, such as 1.35."
+    error_message = "kubernetes_version: use a minor version from 1.33 on, such as 1.35."
   }
 }
 
 variable "addon_versions" {
-  description = "Versions of the EKS add-ons, pinned: `aws eks describe-addon-versions --kubernetes-version VERSION` lists what fits."
+  description = "Exact versions of the EKS add-ons. `aws eks describe-addon-versions --kubernetes-version VERSION` lists the compatible ones."
   type = object({
     vpc_cni    = string
     kube_proxy = string
@@ -175,7 +175,7 @@ variable "addon_versions" {
 }
 
 variable "system_nodes" {
-  description = "Nodes of the add-ons and of Argo CD (tainted dedicated=system)."
+  description = "Nodes for the add-ons and Argo CD (tainted dedicated=system)."
   type = object({
     instance_types = optional(list(string), ["t3.medium"])
     min            = optional(number, 2)
@@ -193,7 +193,7 @@ variable "system_nodes" {
 }
 
 variable "application_nodes" {
-  description = "Nodes of the API."
+  description = "Nodes for the API."
   type = object({
     instance_types = optional(list(string), ["t3.medium"])
     min            = optional(number, 2)
@@ -220,35 +220,35 @@ variable "db_instance_class" {
 
   validation {
     condition     = can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.db_instance_class))
-    error_message = "db_instance_class: give a class such as db.t4g.micro."
+    error_message = "db_instance_class: use a class such as db.t4g.micro."
   }
 }
 
 variable "db_engine_version" {
-  description = "PostgreSQL's major version; RDS chooses the minor one and keeps it up to date in the maintenance window."
+  description = "Major version of PostgreSQL. RDS chooses the minor version and updates it in the maintenance window."
   type        = string
   default     = "17"
   nullable    = false
 
   validation {
     condition     = can(regex("^1[5-9]$", var.db_engine_version))
-    error_message = "db_engine_version: give a major version between 15 and 19."
+    error_message = "db_engine_version: use a major version between 15 and 19."
   }
 }
 
 variable "db_ca_certificate" {
-  description = "Certificate authority of the database's certificate, such as rds-ca-rsa4096-g1. By default the account's (rds-ca-rsa2048-g1 unless it was changed): naming one costs a modification right after the creation, and clients verify against the bundle of all."
+  description = "Certificate authority of the database's certificate, such as rds-ca-rsa4096-g1 (default: the account's default, initially rds-ca-rsa2048-g1). Clients trust all of them. Setting it modifies the instance once more after its creation."
   type        = string
   default     = null
 
   validation {
     condition     = var.db_ca_certificate == null || can(regex("^rds-ca-[a-z0-9]+-g[0-9]+$", var.db_ca_certificate))
-    error_message = "db_ca_certificate: give an identifier such as rds-ca-rsa2048-g1."
+    error_message = "db_ca_certificate: use an identifier such as rds-ca-rsa2048-g1."
   }
 }
 
 variable "db_storage_gib" {
-  description = "Storage at first, and up to which it grows by itself."
+  description = "Initial storage, and the limit up to which it grows automatically, in GiB."
   type = object({
     initial = optional(number, 20)
     max     = optional(number, 50)
@@ -263,21 +263,21 @@ variable "db_storage_gib" {
 }
 
 variable "db_backup_retention_days" {
-  description = "How far back the database can be restored to a point in time."
+  description = "Number of days for which the database can be restored to any point in time."
   type        = number
   default     = 30
   nullable    = false
 
   validation {
     condition     = var.db_backup_retention_days >= 1 && var.db_backup_retention_days <= 35
-    error_message = "db_backup_retention_days: RDS takes 1 to 35."
+    error_message = "db_backup_retention_days: use 1 to 35."
   }
 }
 
 # audit
 
 variable "multi_region_trail" {
-  description = "Whether this region's trail records the account's other regions too. A second such trail in an account is charged for."
+  description = "Whether this region's trail also records the account's other regions. AWS charges for every such trail but the first."
   type        = bool
   default     = true
   nullable    = false

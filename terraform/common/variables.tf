@@ -1,21 +1,21 @@
-# The variables that every stack takes. paydeploy passes the first group in a file it writes; the second
-# is the region's own file. Every stack declares all of them, so that one file serves them all without a
-# warning, and so that a wrong value is refused by whichever stack runs first.
+# Variables of every stack. paydeploy writes those of this file into a variable file; those of region.tf are in
+# the region's own file. Every stack declares all of them, so that Terraform accepts both files without warnings
+# and the first stack to run rejects a wrong value.
 
 variable "project" {
-  description = "Name of the system; first part of the name of everything in it."
+  description = "Name of the system. The name of every resource starts with it."
   type        = string
   nullable    = false
 
   validation {
-    # 26 characters leave room for the suffixes in a bucket's 63: -tfstate-ACCOUNT-REGION
+    # A bucket's name has at most 63 characters. 26 leave room for its suffix, -tfstate-ACCOUNT-REGION.
     condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.project)) && length(var.project) <= 26
-    error_message = "project: use lower-case letters, digits and single hyphens, starting with a letter, 26 characters at most."
+    error_message = "project: use lowercase letters, digits and single hyphens, starting with a letter; at most 26 characters."
   }
 }
 
 variable "profile" {
-  description = "staging: all of it can be destroyed in one go. production: deletion protection, final snapshots and recovery windows hold."
+  description = "staging: everything can be deleted in one pass. production: deletion protection, final snapshots and recovery windows apply. May be changed on a deployed system."
   type        = string
   nullable    = false
 
@@ -26,29 +26,29 @@ variable "profile" {
 }
 
 variable "region_name" {
-  description = "Our own name of the region, such as spain; second part of the name of everything in it."
+  description = "Our own name of the region, such as spain. Second part of the name of every resource."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.region_name)) && length(var.region_name) <= 16
-    error_message = "region_name: use lower-case letters, digits and single hyphens, starting with a letter, 16 characters at most."
+    error_message = "region_name: use lowercase letters, digits and single hyphens, starting with a letter; at most 16 characters."
   }
 }
 
 variable "aws_region" {
-  description = "The AWS region, such as eu-south-2."
+  description = "AWS region, such as eu-south-2."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.aws_region))
-    error_message = "aws_region: give the code of an AWS region, such as eu-south-2."
+    error_message = "aws_region: use the code of an AWS region, such as eu-south-2."
   }
 }
 
 variable "role" {
-  description = "hub: Argo CD runs here and deploys to every region. spoke: it is deployed to."
+  description = "hub: Argo CD runs here and deploys to every region. spoke: the hub deploys to this region."
   type        = string
   nullable    = false
 
@@ -59,33 +59,33 @@ variable "role" {
 }
 
 variable "domain" {
-  description = "Host name under which the API answers in this region."
+  description = "Host name of the API in this region."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain)) && length(var.domain) <= 64
-    error_message = "domain: give a host name in lower case, 64 characters at most (the limit of a certificate's common name)."
+    error_message = "domain: use a host name in lowercase with at most 64 characters (the limit of a certificate's common name)."
   }
   validation {
     condition     = endswith(var.domain, ".${var.hosted_zone_name}")
-    error_message = "domain: ${var.domain} is not below the hosted zone ${var.hosted_zone_name}."
+    error_message = "domain: ${var.domain} is not in the hosted zone ${var.hosted_zone_name}."
   }
 }
 
 variable "state_bucket" {
-  description = "Bucket that holds the state of this region's stacks; the account's id is part of its name."
+  description = "Bucket for the state of this region's stacks. Its name contains the account id."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.state_bucket))
-    error_message = "state_bucket: give the name of an S3 bucket."
+    error_message = "state_bucket: use the name of an S3 bucket."
   }
 }
 
 variable "lifted_protections" {
-  description = "Protections of the production profile to do without, by name, before things are destroyed: database (its deletion protection), final-snapshot, secrets (their recovery window), registry, audit-log (what is in them)."
+  description = "Protections of the production profile to turn off before resources are deleted: database (deletion protection), final-snapshot, secrets (recovery window), registry and audit-log (their content)."
   type        = set(string)
   default     = []
   nullable    = false

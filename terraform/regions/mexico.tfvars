@@ -3,15 +3,14 @@
 data_residency = "MX"
 compliance     = "LeyFederalMX"
 
-# us-east-1 is not in Mexico, and no tag makes it so: AWS has mx-central-1. Until the move, this names
-# who approved that.
+# us-east-1 is not in Mexico; AWS's region there is mx-central-1. Until the move, this names the approval.
 data_residency_exception = "us-east-1 until the move to mx-central-1"
 
 vpc_cidr         = "10.20.0.0/16"
 hosted_zone_name = "payments.example"
 
-# who may reach the Kubernetes API: put the egress addresses of your operators and CI here
-# (198.51.100.0/24 is reserved for documentation and belongs to nobody); the hub's come by themselves
+# Replace this with the egress addresses of your operators and CI, which reach the Kubernetes API.
+# 198.51.100.0/24 is reserved for documentation. The hub's addresses are added automatically.
 cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 
 system_nodes      = { min = 2, max = 3, desired = 2 }

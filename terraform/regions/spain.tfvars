@@ -6,8 +6,8 @@ compliance     = "GDPR"
 vpc_cidr         = "10.10.0.0/16"
 hosted_zone_name = "payments.example"
 
-# who may reach the Kubernetes API: put the egress addresses of your operators and CI here
-# (198.51.100.0/24 is reserved for documentation and belongs to nobody)
+# Replace this with the egress addresses of your operators and CI, which reach the Kubernetes API.
+# 198.51.100.0/24 is reserved for documentation.
 cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 
 system_nodes      = { min = 2, max = 3, desired = 2 }

@@ -14,7 +14,7 @@
 {{ include "payment-latency-api.fullname" . }}
 {{- end -}}
 
-{{- /* Of every pod, serving or migrating: they stay the same for as long as the release lives. */ -}}
+{{- /* Labels of every pod, serving or migrating. They never change during the life of a release. */ -}}
 {{- define "payment-latency-api.releaseLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -25,7 +25,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: api
 {{- end -}}
 
-{{- /* On objects and pods: facts of the region. What changes with every chart stays off the pods, or they would roll for it. */ -}}
+{{- /* Labels of objects and pods: facts of the region. Labels that change with the chart are not on pods, which would roll. */ -}}
 {{- define "payment-latency-api.regionLabels" -}}
 app.kubernetes.io/part-of: {{ .Chart.Name }}
 paydeploy.io/region: {{ .Values.region }}
@@ -63,7 +63,7 @@ app.kubernetes.io/component: migration
 {{ include "payment-latency-api.commonLabels" . }}
 {{- end -}}
 
-{{- /* The environment of the serving pods, which roll when it changes. */ -}}
+{{- /* Environment variables of the serving pods, which roll when one changes. */ -}}
 {{- define "payment-latency-api.config" -}}
 REGION: {{ .Values.awsRegion | quote }}
 ENVIRONMENT: {{ .Values.environment | quote }}
@@ -78,7 +78,7 @@ DRAIN_SECONDS: {{ include "payment-latency-api.drainSeconds" . | quote }}
 SHUTDOWN_SECONDS: {{ .Values.shutdownSeconds | quote }}
 {{- end -}}
 
-{{- /* A pod answers until the load balancer has forgotten it, which it begins to do some seconds after SIGTERM. */ -}}
+{{- /* A pod serves until the load balancer has deregistered it, which starts a few seconds after SIGTERM. */ -}}
 {{- define "payment-latency-api.drainSeconds" -}}
 {{ add .Values.ingress.deregistrationDelaySeconds 5 }}
 {{- end -}}
@@ -103,7 +103,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{- /* One key of a secret in Secrets Manager; defaults are written out, or Argo CD would see a difference. */ -}}
+{{- /* One key of a secret in Secrets Manager. Defaults are spelled out, because Argo CD would report them as a difference. */ -}}
 {{- define "payment-latency-api.remoteKey" -}}
 - secretKey: {{ .secretKey }}
   remoteRef:

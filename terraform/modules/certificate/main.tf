@@ -1,4 +1,4 @@
-# Requested here, and its proof of ownership written; nobody waits here for it to be issued.
+# Requests the certificate and writes the validation record, but does not wait until it is issued.
 resource "aws_acm_certificate" "this" {
   domain_name       = var.domain
   validation_method = "DNS"
@@ -19,6 +19,6 @@ resource "aws_route53_record" "validation" {
   records = [local.validation.resource_record_value]
   ttl     = 60
 
-  # an account's record for a domain is always the same one: a leftover is as good as ours
+  # The record of a domain is the same for every certificate of the account, so a leftover one can be reused.
   allow_overwrite = true
 }

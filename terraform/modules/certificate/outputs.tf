@@ -2,6 +2,6 @@ output "arn" {
   description = "ARN of the requested certificate; it may not be issued yet."
   value       = aws_acm_certificate.this.arn
 
-  # whoever waits for it to be issued would wait in vain without the record
+  # Without the record the certificate is never issued, and waiting for it would time out.
   depends_on = [aws_route53_record.validation]
 }

@@ -4,6 +4,6 @@ variable "domain" {
 }
 
 variable "hosted_zone_id" {
-  description = "Zone that the domain is in."
+  description = "Hosted zone of the domain."
   type        = string
 }

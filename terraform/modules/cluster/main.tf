@@ -1,4 +1,4 @@
-# Made here and not by EKS, which would keep it for ever and without the key.
+# Created here because EKS would create it without the key and keep it permanently.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_retention_days
@@ -12,11 +12,11 @@ resource "aws_eks_cluster" "this" {
 
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
-  # the add-ons are managed ones, from the first minute
+  # Only managed add-ons are installed.
   bootstrap_self_managed_addons = false
 
   access_config {
-    # who may do what is an access entry; whoever ran Terraform gets nothing by having run it
+    # Access is granted by access entries only, not for having created the cluster.
     authentication_mode                         = "API"
     bootstrap_cluster_creator_admin_permissions = false
   }

@@ -14,7 +14,7 @@ output "endpoint" {
 }
 
 output "certificate_authority" {
-  description = "Certificate authority of the API, PEM in base64."
+  description = "Certificate authority of the API, as base64-encoded PEM."
   value       = aws_eks_cluster.this.certificate_authority[0].data
 }
 
@@ -24,16 +24,16 @@ output "oidc_issuer" {
 }
 
 output "oidc_provider_arn" {
-  description = "IAM's side of the issuer."
+  description = "ARN of the IAM OIDC provider for the issuer."
   value       = aws_iam_openid_connect_provider.this.arn
 }
 
 output "administrator_arns" {
-  description = "IAM users and roles with every right in the cluster."
+  description = "ARNs of the IAM users and roles that administer the cluster."
   value       = keys(aws_eks_access_entry.administrator)
 }
 
 output "public_access_cidrs" {
-  description = "Addresses outside the VPC from which the Kubernetes API is reached."
+  description = "Address ranges outside the VPC that may reach the Kubernetes API."
   value       = aws_eks_cluster.this.vpc_config[0].public_access_cidrs
 }

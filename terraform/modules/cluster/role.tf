@@ -30,7 +30,7 @@ resource "aws_iam_role_policy_attachment" "this" {
   policy_arn = "arn:${var.partition}:iam::aws:policy/AmazonEKSClusterPolicy"
 }
 
-# without these EKS cannot wrap the keys of Kubernetes Secrets with ours
+# EKS needs these permissions to encrypt the keys of Kubernetes Secrets with the region's key.
 data "aws_iam_policy_document" "key" {
   statement {
     actions   = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:ListGrants"]

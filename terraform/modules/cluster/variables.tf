@@ -19,7 +19,7 @@ variable "aws_region" {
 }
 
 variable "kubernetes_version" {
-  description = "Minor version, such as 1.35."
+  description = "Kubernetes minor version, such as 1.35."
   type        = string
 }
 
@@ -29,23 +29,23 @@ variable "subnet_ids" {
 }
 
 variable "security_group_id" {
-  description = "Group of the control plane's network interfaces."
+  description = "Security group of the control plane's network interfaces."
   type        = string
 }
 
 variable "public_access_cidrs" {
-  description = "Addresses from which the API may be reached from outside the VPC."
+  description = "Address ranges outside the VPC that may reach the API."
   type        = list(string)
 
   validation {
-    # an empty list means everybody to EKS
+    # EKS takes an empty list as 0.0.0.0/0.
     condition     = length(var.public_access_cidrs) > 0
-    error_message = "public_access_cidrs: give at least one block."
+    error_message = "public_access_cidrs: use at least one block."
   }
 }
 
 variable "administrators" {
-  description = "ARNs of the IAM users and roles with every right in the cluster."
+  description = "ARNs of the IAM users and roles that administer the cluster."
   type        = list(string)
 }
 
@@ -55,6 +55,6 @@ variable "kms_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "How long the control plane's log is kept."
+  description = "Number of days that the control plane's log is kept."
   type        = number
 }

@@ -3,7 +3,7 @@ resource "aws_db_parameter_group" "this" {
   family      = "postgres${var.engine_version}"
   description = "PostgreSQL ${var.engine_version} of ${var.name}"
 
-  # Statements are not logged: CREATE ROLE would put a password into the log.
+  # Statements are not logged, because CREATE ROLE would write a password to the log.
   dynamic "parameter" {
     for_each = {
       "rds.force_ssl"    = "1"
@@ -22,7 +22,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# Made here and not by RDS, which would keep them for ever and without the key.
+# Created here because RDS would create them without the key and keep them permanently.
 resource "aws_cloudwatch_log_group" "this" {
   for_each = toset(["postgresql", "upgrade"])
 
@@ -31,8 +31,8 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
 }
 
-# A snapshot's name can be taken only once, and this one outlives the database: the time at which the
-# database was made tells it from an earlier database's.
+# The final snapshot outlives the database and its name must be unique. The creation time of the database
+# distinguishes it from the snapshot of an earlier one.
 resource "terraform_data" "created" {
   input = formatdate("YYYYMMDDhhmmss", timestamp())
 

@@ -4,7 +4,7 @@ output "id" {
 }
 
 output "host" {
-  description = "Host name of the instance itself."
+  description = "Host name of the instance, not of its proxy."
   value       = aws_db_instance.this.address
 }
 
@@ -19,12 +19,12 @@ output "database" {
 }
 
 output "master_secret_arn" {
-  description = "Secret of the master user, which RDS makes and rotates."
+  description = "ARN of the master user's secret, which RDS creates and rotates."
   value       = aws_db_instance.this.master_user_secret[0].secret_arn
 }
 
 output "protected" {
-  description = "Whether the instance refuses to be deleted, and whether its data outlives it."
+  description = "Whether the instance has deletion protection, and whether its data outlives it."
   value = {
     instance = aws_db_instance.this.deletion_protection
     data     = !aws_db_instance.this.skip_final_snapshot && !aws_db_instance.this.delete_automated_backups

@@ -29,7 +29,7 @@ variable "instance_class" {
 }
 
 variable "storage_gib" {
-  description = "Storage at first, and up to which it grows by itself."
+  description = "Initial storage, and the limit up to which it grows automatically, in GiB."
   type        = object({ initial = number, max = number })
 }
 
@@ -39,12 +39,12 @@ variable "ca_certificate" {
 }
 
 variable "database" {
-  description = "Database that is made with the instance."
+  description = "Name of the database that is created with the instance."
   type        = string
 }
 
 variable "master_username" {
-  description = "Owner of everything; only migrations use it, to make the roles that the application logs in with."
+  description = "Name of the master user. Only migrations use it, to create the other roles."
   type        = string
 }
 
@@ -64,26 +64,26 @@ variable "kms_key_arn" {
 }
 
 variable "backup_retention_days" {
-  description = "How far back the database can be restored to a point in time."
+  description = "Number of days for which the database can be restored to any point in time."
   type        = number
 }
 
 variable "log_retention_days" {
-  description = "How long the logs are kept."
+  description = "Number of days that the logs are kept."
   type        = number
 }
 
 variable "deletion_protection" {
-  description = "Whether RDS refuses to delete the instance."
+  description = "Whether RDS rejects the deletion of the instance."
   type        = bool
 }
 
 variable "final_snapshot" {
-  description = "Whether a last snapshot and the automated backups outlive the instance."
+  description = "Whether a final snapshot and the automated backups outlive the instance."
   type        = bool
 }
 
 variable "apply_immediately" {
-  description = "Whether changes are made at once instead of in the maintenance window."
+  description = "Whether changes are made immediately instead of in the maintenance window."
   type        = bool
 }

@@ -1,4 +1,4 @@
-# image layers come from S3: without this they go through NAT and are charged for
+# Image layers come from S3. Without this endpoint they pass through NAT, which charges per GB.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = var.vpc_id
   service_name      = "com.amazonaws.${var.aws_region}.s3"

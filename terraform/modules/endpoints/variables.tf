@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Beginning of the endpoints' names."
+  description = "Prefix of the endpoints' names."
   type        = string
 }
 
@@ -9,7 +9,7 @@ variable "aws_region" {
 }
 
 variable "vpc_id" {
-  description = "VPC that the services are reached from."
+  description = "VPC of the endpoints."
   type        = string
 }
 
@@ -19,16 +19,16 @@ variable "route_table_ids" {
 }
 
 variable "services" {
-  description = "Services with an interface endpoint, as in com.amazonaws.REGION.SERVICE."
+  description = "Services with an interface endpoint: SERVICE in com.amazonaws.REGION.SERVICE."
   type        = set(string)
 }
 
 variable "subnet_ids" {
-  description = "Subnets of the interface endpoints, one a zone."
+  description = "Subnets of the interface endpoints, one per zone."
   type        = list(string)
 }
 
 variable "security_group_id" {
-  description = "Group of the interface endpoints."
+  description = "Security group of the interface endpoints."
   type        = string
 }

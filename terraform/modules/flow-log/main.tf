@@ -50,7 +50,7 @@ data "aws_iam_policy_document" "this" {
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
   }
 
-  # has no resource to be limited to
+  # This action does not support resource-level permissions.
   statement {
     actions   = ["logs:DescribeLogGroups"]
     resources = ["*"]

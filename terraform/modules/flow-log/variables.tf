@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the VPC; part of the log group's."
+  description = "Name of the VPC. The name of the log group contains it."
   type        = string
 }
 
@@ -29,6 +29,6 @@ variable "kms_key_arn" {
 }
 
 variable "log_retention_days" {
-  description = "How long the log is kept."
+  description = "Number of days that the log is kept."
   type        = number
 }

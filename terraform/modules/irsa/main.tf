@@ -1,5 +1,5 @@
 locals {
-  # how IAM names the issuer in conditions
+  # IAM conditions name the issuer without the scheme.
   issuer = trimprefix(var.oidc_issuer, "https://")
 }
 

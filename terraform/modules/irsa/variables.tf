@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "description" {
-  description = "What the role is for."
+  description = "Purpose of the role."
   type        = string
 }
 
@@ -14,28 +14,28 @@ variable "oidc_issuer" {
 }
 
 variable "oidc_provider_arn" {
-  description = "IAM's side of the issuer."
+  description = "ARN of the IAM OIDC provider for the issuer."
   type        = string
 }
 
 variable "service_accounts" {
-  description = "Service accounts whose pods get the role, and no others."
+  description = "Service accounts whose pods may assume the role."
   type        = list(object({ namespace = string, name = string }))
 
   validation {
     condition     = length(var.service_accounts) > 0 && alltrue([for account in var.service_accounts : !strcontains("${account.namespace}${account.name}", "*")])
-    error_message = "service_accounts: name each one; the role's trust takes no wildcards."
+    error_message = "service_accounts: name each service account; wildcards are not allowed."
   }
 }
 
 variable "policies" {
-  description = "Policies of the role's own, as JSON, by name."
+  description = "Inline policies of the role as JSON, by name."
   type        = map(string)
   default     = {}
 }
 
 variable "managed_policy_arns" {
-  description = "Policies managed by AWS that the role has."
+  description = "ARNs of the AWS managed policies of the role."
   type        = set(string)
   default     = []
 }

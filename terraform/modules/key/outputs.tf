@@ -4,6 +4,6 @@ output "arn" {
 }
 
 output "deletion_window_in_days" {
-  description = "How long the key can be brought back after its deletion."
+  description = "Number of days during which the deleted key can be restored."
   value       = aws_kms_key.this.deletion_window_in_days
 }

@@ -1,5 +1,5 @@
 data "aws_iam_policy_document" "this" {
-  # the account's own IAM policies decide about its principals; without this nobody could mend the policy
+  # Lets the account's IAM policies grant access. Without it, no principal could change this policy again.
   statement {
     sid       = "Account"
     actions   = ["kms:*"]
@@ -43,8 +43,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Volumes of the nodes. The role is matched by condition, not as a principal: in an account that never
-  # had an Auto Scaling group it does not exist yet, and KMS refuses principals that do not exist.
+  # Volumes of the nodes. The role is matched by a condition, not as a principal: in an account that never had
+  # an Auto Scaling group the role does not exist yet, and KMS rejects principals that do not exist.
   statement {
     sid       = "NodeVolumes"
     actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the region's things; the key's alias."
+  description = "Alias of the key, without alias/."
   type        = string
 }
 
@@ -19,21 +19,21 @@ variable "aws_region" {
 }
 
 variable "deletion_window_in_days" {
-  description = "How long a deleted key can still be brought back."
+  description = "Number of days during which a deleted key can be restored."
   type        = number
 
   validation {
     condition     = var.deletion_window_in_days >= 7 && var.deletion_window_in_days <= 30
-    error_message = "deletion_window_in_days: KMS takes 7 to 30."
+    error_message = "deletion_window_in_days: use 7 to 30."
   }
 }
 
 variable "log_groups" {
-  description = "CloudWatch log groups that are encrypted with the key."
+  description = "Names of the CloudWatch log groups that are encrypted with the key."
   type        = list(string)
 }
 
 variable "trail_name" {
-  description = "CloudTrail trail that is encrypted with the key."
+  description = "Name of the CloudTrail trail that is encrypted with the key."
   type        = string
 }

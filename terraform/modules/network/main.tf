@@ -6,7 +6,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# without rules: what forgets to name its security group reaches nothing
+# Without rules, so that a resource without an explicit security group reaches nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 

@@ -1,20 +1,20 @@
 output "vpc_id" {
-  description = "Id of the VPC."
+  description = "ID of the VPC."
   value       = aws_vpc.this.id
 }
 
 output "vpc_cidr" {
-  description = "Addresses of the VPC."
+  description = "Address range of the VPC."
   value       = aws_vpc.this.cidr_block
 }
 
 output "private_subnet_ids" {
-  description = "Subnets of nodes and pods, in the order of the zones."
+  description = "IDs of the subnets for nodes and pods, in the order of the zones."
   value       = [for zone in var.zones : aws_subnet.private[zone].id]
 }
 
 output "public_subnet_ids" {
-  description = "Subnets of load balancers and NAT gateways, in the order of the zones."
+  description = "IDs of the subnets for load balancers and NAT gateways, in the order of the zones."
   value       = [for zone in var.zones : aws_subnet.public[zone].id]
 }
 
@@ -29,6 +29,6 @@ output "private_route_table_ids" {
 }
 
 output "nat_public_ips" {
-  description = "Addresses that the region's nodes have on the internet, in the order of the zones."
+  description = "Public addresses of the region's nodes on the internet, in the order of the zones."
   value       = [for zone in local.nat_zones : aws_eip.nat[zone].public_ip]
 }

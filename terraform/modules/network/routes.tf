@@ -1,5 +1,5 @@
 locals {
-  # the zones that have a NAT gateway; the others use the first one's
+  # The zones with a NAT gateway. Other zones use the first one.
   nat_zones = var.single_nat_gateway ? slice(var.zones, 0, 1) : var.zones
 }
 
@@ -10,7 +10,7 @@ resource "aws_eip" "nat" {
 
   tags = { Name = "${var.name}-nat-${each.key}" }
 
-  # the gateway must outlive what it gives an address to
+  # AWS releases the address only while the internet gateway exists.
   depends_on = [aws_internet_gateway.this]
 }
 
@@ -65,7 +65,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# no way out: the database is reached inside the VPC only
+# Without a default route: the database is reachable only inside the VPC.
 resource "aws_route_table" "database" {
   vpc_id = aws_vpc.this.id
 

@@ -1,5 +1,5 @@
 locals {
-  # /24 subnets whatever the VPC's size; the offsets leave each tier room for more zones
+  # Subnets are always /24. The offsets leave each tier room for more zones.
   newbits = 24 - tonumber(split("/", var.cidr)[1])
   offsets = { private = 1, public = 11, database = 21 }
 

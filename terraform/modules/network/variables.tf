@@ -1,15 +1,15 @@
 variable "name" {
-  description = "Name of the VPC and beginning of the names in it."
+  description = "Name of the VPC and prefix of the names in it."
   type        = string
 }
 
 variable "cluster_name" {
-  description = "EKS cluster whose load balancers find their subnets by tag."
+  description = "EKS cluster whose load balancers find the subnets by tag."
   type        = string
 }
 
 variable "cidr" {
-  description = "Addresses of the VPC, between /16 and /19."
+  description = "Address range of the VPC, between /16 and /19."
   type        = string
 }
 
@@ -19,11 +19,11 @@ variable "zones" {
 
   validation {
     condition     = length(var.zones) >= 2 && length(var.zones) <= 8
-    error_message = "zones: two to eight are needed."
+    error_message = "zones: use two to eight zones."
   }
 }
 
 variable "single_nat_gateway" {
-  description = "One NAT gateway for all zones instead of one in each."
+  description = "Whether all zones share one NAT gateway instead of having one each."
   type        = bool
 }

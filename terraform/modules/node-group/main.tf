@@ -16,7 +16,7 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # one hop: the instance's credentials stay with the node, pods have roles of their own
+  # One hop: pods cannot reach the instance's credentials. They have their own roles.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -27,7 +27,7 @@ resource "aws_launch_template" "this" {
     enabled = true
   }
 
-  # the provider's default tags do not reach what Auto Scaling makes
+  # The provider's default tags do not apply to resources that Auto Scaling creates.
   dynamic "tag_specifications" {
     for_each = toset(["instance", "volume", "network-interface"])
 
@@ -81,7 +81,7 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
-    # moved by whatever scales the group
+    # An autoscaler or an operator may have changed it.
     ignore_changes = [scaling_config[0].desired_size]
   }
 }

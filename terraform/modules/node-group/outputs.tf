@@ -1,9 +1,9 @@
 output "name" {
-  description = "Name of the group, once its nodes are there."
+  description = "Name of the node group, available once its nodes exist."
   value       = aws_eks_node_group.this.node_group_name
 }
 
 output "taints" {
-  description = "What keeps other pods off the nodes."
+  description = "Taints of the nodes."
   value       = aws_eks_node_group.this.taint
 }

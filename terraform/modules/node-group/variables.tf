@@ -1,15 +1,15 @@
 variable "name" {
-  description = "Name of the group."
+  description = "Name of the node group."
   type        = string
 }
 
 variable "cluster_name" {
-  description = "Cluster that the nodes join."
+  description = "Name of the cluster that the nodes join."
   type        = string
 }
 
 variable "kubernetes_version" {
-  description = "Minor version of the nodes."
+  description = "Kubernetes minor version of the nodes."
   type        = string
 }
 
@@ -19,7 +19,7 @@ variable "role_arn" {
 }
 
 variable "subnet_ids" {
-  description = "Subnets of the nodes, one a zone."
+  description = "Subnets of the nodes, one per zone."
   type        = list(string)
 }
 
@@ -39,12 +39,12 @@ variable "instance_types" {
 }
 
 variable "size" {
-  description = "Number of nodes at least, at most and at first."
+  description = "Minimum, maximum and initial number of nodes."
   type        = object({ min = number, max = number, desired = number })
 }
 
 variable "disk_gib" {
-  description = "Size of a node's volume."
+  description = "Size of each node's volume, in GiB."
   type        = number
 }
 
@@ -54,12 +54,12 @@ variable "labels" {
 }
 
 variable "taints" {
-  description = "Kubernetes taints of the nodes; effects in EKS's spelling, such as NO_SCHEDULE."
+  description = "Kubernetes taints of the nodes, with effects in EKS's spelling, such as NO_SCHEDULE."
   type        = list(object({ key = string, value = string, effect = string }))
   default     = []
 }
 
 variable "tags" {
-  description = "Tags of instances, volumes and network interfaces."
+  description = "Tags for instances, volumes and network interfaces."
   type        = map(string)
 }

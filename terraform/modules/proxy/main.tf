@@ -34,11 +34,11 @@ resource "aws_db_proxy_default_target_group" "this" {
   db_proxy_name = aws_db_proxy.this.name
 
   connection_pool_config {
-    # the rest is for migrations and operators, who connect to the instance itself
+    # The rest is reserved for migrations and operators, which connect to the instance directly.
     max_connections_percent      = 90
     max_idle_connections_percent = 50
 
-    # an answer is due in 100 ms: a request that finds no connection in seconds had better fail
+    # In seconds. A response is due within 100 ms, so a request that finds no connection should fail early.
     connection_borrow_timeout = 5
   }
 }

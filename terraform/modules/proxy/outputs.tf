@@ -7,6 +7,6 @@ output "host" {
   description = "Host name of the proxy."
   value       = aws_db_proxy.this.endpoint
 
-  # it answers nothing before it has a target
+  # The proxy does not work before it has a target.
   depends_on = [aws_db_proxy_target.this]
 }

@@ -24,21 +24,21 @@ variable "security_group_id" {
 }
 
 variable "kms_key_arn" {
-  description = "Key of the secrets and of the log."
+  description = "Key that encrypts the secrets and the log."
   type        = string
 }
 
 variable "logins" {
-  description = "Secrets (username, password) that clients may log in with, by what they are for."
+  description = "ARNs of the secrets (username, password) that clients may log in with, by purpose."
   type        = map(string)
 
   validation {
     condition     = length(var.logins) > 0
-    error_message = "logins: a proxy needs at least one."
+    error_message = "logins: use at least one secret."
   }
 }
 
 variable "log_retention_days" {
-  description = "How long the log is kept."
+  description = "Number of days that the log is kept."
   type        = number
 }

@@ -4,11 +4,11 @@ output "name" {
 }
 
 output "url" {
-  description = "Where to push to and pull from, without a tag."
+  description = "URL of the repository, without a tag."
   value       = aws_ecr_repository.this.repository_url
 }
 
 output "force_delete" {
-  description = "Whether it is deleted with the images in it."
+  description = "Whether the repository may be deleted while it contains images."
   value       = aws_ecr_repository.this.force_delete
 }

@@ -9,11 +9,11 @@ variable "kms_key_arn" {
 }
 
 variable "images_kept" {
-  description = "How many tagged images are kept."
+  description = "Number of tagged images that are kept."
   type        = number
 }
 
 variable "force_delete" {
-  description = "Whether the repository may be destroyed with images in it."
+  description = "Whether the repository may be deleted while it contains images."
   type        = bool
 }

@@ -1,6 +1,6 @@
-# All groups of the region in one place: cluster and database refer to one another here and need not wait
-# for each other later. A group without an egress rule of its own has none (Terraform removes AWS's
-# allow-all).
+# All security groups of the region. They refer to each other, and defining them here lets the stacks `cluster`
+# and `database` run in parallel. Groups without an egress rule have none, because Terraform removes AWS's
+# default rule that allows everything.
 
 resource "aws_security_group" "this" {
   for_each = {
@@ -17,7 +17,7 @@ resource "aws_security_group" "this" {
 
   tags = merge(
     { Name = "${var.name}-${each.key}" },
-    # the load balancer controller opens this group, and only this one, to its load balancers
+    # By this tag the load balancer controller finds the one group that it opens to its load balancers.
     each.key == "node" ? { "kubernetes.io/cluster/${var.cluster_name}" = "owned" } : {},
   )
 }
@@ -25,7 +25,7 @@ resource "aws_security_group" "this" {
 locals {
   id = { for key, group in aws_security_group.this : key => group.id }
 
-  # client to server within the VPC; each becomes an egress and an ingress rule
+  # Connections within the VPC. Each becomes an egress rule of the client and an ingress rule of the server.
   flows = {
     node-to-api          = { from = "node", to = "cluster", port = 443, description = "Kubernetes API" }
     api-to-kubelet       = { from = "cluster", to = "node", port = 10250, description = "kubelet; webhook of External Secrets; metrics-server" }

@@ -1,6 +1,6 @@
 locals {
-  # among nodes: DNS and what pods listen on. The kubelet and node ports lie in the range as well; what
-  # may talk to which pod is for the network policies to say.
+  # Between nodes: DNS and the ports that pods listen on. The range includes the kubelet and node ports. Network
+  # policies restrict the traffic between pods.
   between_nodes = {
     dns-tcp = { protocol = "tcp", from = 53, to = 53, description = "DNS between pods" }
     dns-udp = { protocol = "udp", from = 53, to = 53, description = "DNS between pods" }
@@ -34,7 +34,7 @@ resource "aws_vpc_security_group_egress_rule" "between_nodes" {
   tags = { Name = "${var.name}-between-nodes-${each.key}" }
 }
 
-# registries, Git, AWS services without an endpoint here, and on the hub the other regions' API servers
+# To registries, Git, AWS services without an endpoint and, on the hub, the API servers of other regions.
 resource "aws_vpc_security_group_egress_rule" "https" {
   security_group_id = local.id.node
   cidr_ipv4         = "0.0.0.0/0"

@@ -1,24 +1,24 @@
 output "cluster_id" {
-  description = "Group of the control plane's network interfaces."
+  description = "Security group of the control plane's network interfaces."
   value       = local.id.cluster
 }
 
 output "node_id" {
-  description = "Group of the nodes."
+  description = "Security group of the nodes."
   value       = local.id.node
 }
 
 output "proxy_id" {
-  description = "Group of the database proxy."
+  description = "Security group of the database proxy."
   value       = local.id.proxy
 }
 
 output "database_id" {
-  description = "Group of the database."
+  description = "Security group of the database."
   value       = local.id.database
 }
 
 output "endpoints_id" {
-  description = "Group of the interface endpoints."
+  description = "Security group of the interface endpoints."
   value       = local.id.endpoints
 }

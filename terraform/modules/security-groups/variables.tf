@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Beginning of the groups' names."
+  description = "Prefix of the groups' names."
   type        = string
 }
 

@@ -50,7 +50,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {}
 
-    # only what is kept for longer is worth moving
+    # Moving objects to cheaper storage pays off only if they are kept for longer.
     dynamic "transition" {
       for_each = var.retention_days > 90 ? { STANDARD_IA = 30, GLACIER = 90 } : {}
 
@@ -71,6 +71,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # rules about versions come after versions
+  # Rules for noncurrent versions require versioning.
   depends_on = [aws_s3_bucket_versioning.this]
 }

@@ -1,5 +1,5 @@
 locals {
-  # known before the trail is made, for the policies that name it
+  # Built by hand, because policies name the trail before it exists.
   trail_arn = "arn:${var.partition}:cloudtrail:${var.aws_region}:${var.account_id}:trail/${var.name}"
 }
 

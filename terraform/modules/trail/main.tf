@@ -17,7 +17,7 @@ resource "aws_cloudtrail" "this" {
     }
   }
 
-  # buckets whose every object tells much about the system
+  # Buckets whose objects reveal much about the system.
   dynamic "advanced_event_selector" {
     for_each = var.watched_bucket_arns
 
@@ -39,8 +39,8 @@ resource "aws_cloudtrail" "this" {
     }
   }
 
-  # The trail's own bucket: who reads it or deletes from it is looked at, but not the trail's own writing,
-  # which would be recorded by more writing.
+  # The trail's own bucket: reads and deletions are recorded. Writes are not, because recording the trail's own
+  # writes would cause more of them.
   dynamic "advanced_event_selector" {
     for_each = { reads = ["GetObject"], deletions = ["DeleteObject", "DeleteObjects"] }
 
@@ -66,6 +66,6 @@ resource "aws_cloudtrail" "this" {
     }
   }
 
-  # CloudTrail tries the bucket and the log group when the trail is made
+  # CloudTrail checks its access to the bucket and the log group when the trail is created.
   depends_on = [aws_s3_bucket_policy.this, aws_iam_role_policy.this]
 }

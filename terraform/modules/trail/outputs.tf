@@ -9,11 +9,11 @@ output "bucket" {
 }
 
 output "force_destroy" {
-  description = "Whether the bucket is deleted with the record in it."
+  description = "Whether the bucket may be deleted while it contains the trail."
   value       = aws_s3_bucket.this.force_destroy
 }
 
 output "retention_days" {
-  description = "How long the record is kept."
+  description = "Number of days that the trail is kept."
   value       = one(aws_s3_bucket_lifecycle_configuration.this.rule[*].expiration[0].days)
 }

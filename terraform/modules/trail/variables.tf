@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the trail; beginning of its bucket's, which has the account's id at the end."
+  description = "Name of the trail and prefix of its bucket's name, which ends with the account id."
   type        = string
 }
 
@@ -19,31 +19,31 @@ variable "aws_region" {
 }
 
 variable "multi_region" {
-  description = "Whether it records the account's other regions too."
+  description = "Whether the trail also records the account's other regions."
   type        = bool
 }
 
 variable "watched_bucket_arns" {
-  description = "Buckets whose objects' reads and writes are recorded, by what they hold."
+  description = "ARNs of buckets whose objects' reads and writes are recorded, by their content."
   type        = map(string)
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts bucket and log group."
+  description = "Key that encrypts the bucket and the log group."
   type        = string
 }
 
 variable "retention_days" {
-  description = "How long the bucket keeps the trail."
+  description = "Number of days that the bucket keeps the trail."
   type        = number
 }
 
 variable "log_retention_days" {
-  description = "How long the log group keeps it, for searching."
+  description = "Number of days that the log group keeps the trail for searching."
   type        = number
 }
 
 variable "force_destroy" {
-  description = "Whether the bucket may be destroyed with the trail in it."
+  description = "Whether the bucket may be deleted while it contains the trail."
   type        = bool
 }

@@ -5,13 +5,13 @@ locals {
   )]
 }
 
-# on every node, so needed by the first one
+# These run on every node, so they must be installed before the first one.
 resource "aws_eks_addon" "network" {
   for_each = {
     vpc-cni = {
       version = var.addon_versions.vpc_cni
       role    = module.vpc_cni_role.arn
-      # without it network policies are accepted and ignored
+      # Without this, network policies are accepted but not enforced.
       configuration = jsonencode({ enableNetworkPolicy = "true" })
     }
     kube-proxy = {
@@ -30,7 +30,7 @@ resource "aws_eks_addon" "network" {
   resolve_conflicts_on_update = "OVERWRITE"
 }
 
-# Deployments, which become active only where there are nodes for them
+# These are Deployments, which become active only once nodes exist.
 resource "aws_eks_addon" "workload" {
   for_each = {
     coredns = {

@@ -15,7 +15,7 @@ resource "aws_iam_role" "node" {
   assume_role_policy = data.aws_iam_policy_document.node_trust.json
 }
 
-# to join and to pull; addresses are the network plugin's business, which has a role of its own
+# Permissions to join the cluster and pull images. The network plugin has its own role.
 resource "aws_iam_role_policy_attachment" "node" {
   for_each = toset(["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"])
 
@@ -24,7 +24,7 @@ resource "aws_iam_role_policy_attachment" "node" {
 }
 
 locals {
-  # what runs on the system nodes only: add-ons and, on the hub, Argo CD
+  # Only add-ons and, on the hub, Argo CD run on the system nodes.
   system_label = { role = "system" }
   system_taint = { key = "dedicated", value = "system" }
 
@@ -61,6 +61,7 @@ module "node_group" {
   taints             = each.value.taints
   tags               = local.tags
 
-  # a node is not ready before it has a network, and leaves its interfaces behind when the plugin goes first
+  # A node needs the network plugin to become ready. If the plugin is deleted first, the node leaves its network
+  # interfaces behind.
   depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
 }

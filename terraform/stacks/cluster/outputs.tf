@@ -14,7 +14,7 @@ output "cluster_endpoint" {
 }
 
 output "cluster_ca" {
-  description = "Certificate authority of the Kubernetes API, PEM in base64."
+  description = "Certificate authority of the Kubernetes API, as base64-encoded PEM."
   value       = module.cluster.certificate_authority
 }
 
@@ -24,36 +24,36 @@ output "oidc_issuer" {
 }
 
 output "oidc_provider_arn" {
-  description = "IAM's side of the issuer."
+  description = "ARN of the IAM OIDC provider for the issuer."
   value       = module.cluster.oidc_provider_arn
 }
 
 output "node_role_arn" {
-  description = "IAM role of the nodes."
+  description = "ARN of the IAM role of the nodes."
   value       = aws_iam_role.node.arn
 }
 
 output "external_secrets_role_arn" {
-  description = "IAM role of External Secrets."
+  description = "ARN of the IAM role of External Secrets."
   value       = module.external_secrets_role.arn
 }
 
 output "external_dns_role_arn" {
-  description = "IAM role of external-dns."
+  description = "ARN of the IAM role of external-dns."
   value       = module.external_dns_role.arn
 }
 
 output "lb_controller_role_arn" {
-  description = "IAM role of the AWS Load Balancer Controller."
+  description = "ARN of the IAM role of the AWS Load Balancer Controller."
   value       = module.lb_controller_role.arn
 }
 
 output "ebs_csi_role_arn" {
-  description = "IAM role of the EBS CSI driver."
+  description = "ARN of the IAM role of the EBS CSI driver."
   value       = module.ebs_csi_role.arn
 }
 
 output "argocd_role_arn" {
-  description = "IAM role of Argo CD; empty on spokes."
+  description = "ARN of the IAM role of Argo CD; empty on spokes."
   value       = one(module.argocd_role[*].arn) == null ? "" : module.argocd_role[0].arn
 }

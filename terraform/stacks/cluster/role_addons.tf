@@ -1,4 +1,4 @@
-# roles of the EKS add-ons
+# Roles of the EKS add-ons.
 
 module "vpc_cni_role" {
   source = "../../modules/irsa"

@@ -1,5 +1,4 @@
-# Argo CD's identity, on the hub only. It has no rights in AWS: spokes let it in by an access entry that
-# names this role.
+# Argo CD's identity, on the hub only. The role has no permissions in AWS. Access entries of the spokes name it.
 module "argocd_role" {
   source = "../../modules/irsa"
 

@@ -26,8 +26,8 @@ data "aws_iam_policy_document" "external_dns" {
     resources = ["arn:${local.partition}:route53:::change/*"]
   }
 
-  # The zone is every region's: this region may write its own name in it, and the ownership records beside
-  # it (the name with a prefix for the type), but not another region's.
+  # All regions share the zone. A region may write its own name and the ownership records for it, whose names
+  # have a prefix for the record type, but not the names of other regions.
   statement {
     actions   = ["route53:ChangeResourceRecordSets"]
     resources = [local.hosted_zone_arn]

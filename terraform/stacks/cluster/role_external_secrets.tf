@@ -20,8 +20,8 @@ data "aws_iam_policy_document" "external_secrets" {
     ]
   }
 
-  # The master secret, for migrations. RDS chooses its name, and the database is made beside the cluster,
-  # not before it; so it is named by the tag that RDS puts on it and that nobody else can.
+  # The master secret, for migrations. RDS chooses its name, and the database is created in parallel with the
+  # cluster, so its ARN is not known here. It is matched by its tag instead, which only RDS can set.
   statement {
     actions   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
     resources = ["arn:${local.partition}:secretsmanager:${var.aws_region}:${local.account_id}:secret:*"]

@@ -15,7 +15,7 @@ module "lb_controller_role" {
 }
 
 locals {
-  # the controller tags with this what it makes; other clusters' load balancers are none of its business
+  # The controller sets this tag on the resources it creates. It has no access to those of other clusters.
   lb_cluster_tag = "elbv2.k8s.aws/cluster"
 
   ec2_arn = "arn:${local.partition}:ec2:${var.aws_region}:${local.account_id}"
@@ -24,7 +24,7 @@ locals {
 
 data "aws_iam_policy_document" "lb_controller_read" {
   statement {
-    # descriptions cannot be limited to resources
+    # These actions do not support resource-level permissions.
     actions = [
       "acm:ListCertificates",
       "ec2:DescribeAccountAttributes",
@@ -89,7 +89,7 @@ data "aws_iam_policy_document" "lb_controller_security_groups" {
     }
   }
 
-  # its own groups
+  # Security groups that the controller created.
   statement {
     actions = [
       "ec2:AuthorizeSecurityGroupIngress",
@@ -107,7 +107,7 @@ data "aws_iam_policy_document" "lb_controller_security_groups" {
     }
   }
 
-  # and the nodes', which it opens to them
+  # The nodes' security group, which the controller opens to its load balancers.
   statement {
     actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]
     resources = ["${local.ec2_arn}:security-group/${local.foundation.node_security_group_id}"]
@@ -115,7 +115,7 @@ data "aws_iam_policy_document" "lb_controller_security_groups" {
 }
 
 data "aws_iam_policy_document" "lb_controller_load_balancers" {
-  # the first load balancer of an account needs it
+  # Needed for the first load balancer of an account.
   statement {
     actions   = ["iam:CreateServiceLinkedRole"]
     resources = ["arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/elasticloadbalancing.amazonaws.com/*"]
@@ -178,7 +178,7 @@ data "aws_iam_policy_document" "lb_controller_load_balancers" {
     }
   }
 
-  # Listeners and rules: a listener of a controller's older version has no tag to go by.
+  # Listeners and rules. Those created by older versions of the controller have no tag to match.
   statement {
     actions = [
       "elasticloadbalancing:AddListenerCertificates",

@@ -1,11 +1,11 @@
 variable "deployer_arn" {
-  description = "IAM user or role that deploys: it gets every right in the cluster, by name and not for having created it."
+  description = "ARN of the IAM user or role that deploys. An access entry makes it an administrator of the cluster."
   type        = string
   nullable    = false
 
   validation {
     condition     = can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/.+$", var.deployer_arn))
-    error_message = "deployer_arn: give the ARN of an IAM user or role (of the role itself, not of an assumed-role session)."
+    error_message = "deployer_arn: use the ARN of an IAM user or role (of the role itself, not of an assumed-role session)."
   }
 }
 
@@ -17,10 +17,10 @@ variable "hub_nat_cidrs" {
 
   validation {
     condition     = alltrue([for cidr in var.hub_nat_cidrs : can(cidrnetmask(cidr)) && endswith(cidr, "/32")])
-    error_message = "hub_nat_cidrs: give single addresses, such as 192.0.2.10/32."
+    error_message = "hub_nat_cidrs: use single addresses, such as 192.0.2.10/32."
   }
   validation {
     condition     = var.role == "spoke" || length(var.hub_nat_cidrs) == 0
-    error_message = "hub_nat_cidrs: the hub reaches its own API inside the cluster; leave the list empty there."
+    error_message = "hub_nat_cidrs: must be empty on the hub, which reaches its own API inside the cluster."
   }
 }

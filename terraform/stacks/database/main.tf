@@ -36,8 +36,8 @@ module "proxy" {
   kms_key_arn        = local.foundation.kms_key_arn
   log_retention_days = local.log_retention_days
 
-  # The application's login exists only after the first migration; the master's exists from the start
-  # and is what the proxy can tell by that its target is healthy.
+  # The application's login exists only after the first migration. The master's exists from the start, so with it
+  # the proxy can check the health of its target.
   logins = {
     application = local.foundation.db_app_secret_arn
     master      = module.database.master_secret_arn

@@ -4,7 +4,7 @@ output "db_instance_id" {
 }
 
 output "db_endpoint" {
-  description = "Host name of the instance itself, for migrations."
+  description = "Host name of the instance, for migrations."
   value       = module.database.host
 }
 
@@ -29,6 +29,6 @@ output "proxy_name" {
 }
 
 output "master_secret_arn" {
-  description = "Secret of the master user, which RDS makes and rotates."
+  description = "ARN of the master user's secret, which RDS creates and rotates."
   value       = module.database.master_secret_arn
 }

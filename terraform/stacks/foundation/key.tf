@@ -1,5 +1,5 @@
-# One key for the region: what is encrypted with it cannot be read outside the region, and disabling it
-# shuts all of it at once.
+# One key per region. Data encrypted with it cannot be read outside the region, and disabling it makes all of it
+# unreadable.
 module "key" {
   source = "../../modules/key"
 
@@ -10,7 +10,7 @@ module "key" {
   deletion_window_in_days = local.production ? 30 : 7
   trail_name              = local.name
 
-  # the groups of all stacks: a stack of its own cannot change the key's policy
+  # The log groups of all stacks, because only this stack can change the key's policy.
   log_groups = [
     "/aws/eks/${local.name}/cluster",
     "/aws/rds/instance/${local.name}/postgresql",

@@ -1,6 +1,6 @@
 data "aws_availability_zones" "this" {
-  # neither local zones nor, in us-east-1, the one zone that EKS cannot use; zones in trouble stay in the
-  # list, or an outage would plan to replace their subnets
+  # Excludes local zones and the zone of us-east-1 that EKS does not support. Impaired zones stay in the list,
+  # because otherwise an outage would make the plan replace their subnets.
   exclude_zone_ids = ["use1-az3"]
 
   filter {
@@ -15,7 +15,7 @@ data "aws_availability_zones" "this" {
   lifecycle {
     postcondition {
       condition     = length(self.names) >= local.zone_count
-      error_message = "${var.aws_region} has ${length(self.names)} availability zones that EKS can use; ${local.zone_count} are needed."
+      error_message = "${var.aws_region} has ${length(self.names)} availability zones that EKS supports; ${local.zone_count} are required."
     }
   }
 }

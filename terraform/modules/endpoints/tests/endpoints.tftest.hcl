@@ -12,19 +12,19 @@ variables {
   security_group_id = "sg-0"
 }
 
-run "endpoints" {
+run "services_are_reached_inside_the_vpc" {
   command = plan
 
   assert {
     condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.service_name == "com.amazonaws.eu-south-2.s3" && aws_vpc_endpoint.s3.route_table_ids == toset(["rtb-0", "rtb-1", "rtb-2"])
-    error_message = "image layers come from S3 on a way that costs nothing, from every zone"
+    error_message = "image layers come from S3 through a free gateway endpoint in every zone"
   }
   assert {
     condition     = toset([for endpoint in values(aws_vpc_endpoint.interface) : endpoint.service_name]) == toset(["com.amazonaws.eu-south-2.ecr.api", "com.amazonaws.eu-south-2.sts"])
-    error_message = "the services that were asked for"
+    error_message = "each requested service has an endpoint"
   }
   assert {
     condition     = alltrue([for endpoint in values(aws_vpc_endpoint.interface) : endpoint.private_dns_enabled && endpoint.security_group_ids == toset(["sg-0"]) && length(endpoint.subnet_ids) == 3])
-    error_message = "under their usual names, in every zone, for those that their group lets in"
+    error_message = "the endpoints have the services' usual names, one interface per zone and the given security group"
   }
 }

@@ -1,4 +1,4 @@
-# The record of who talked to whom.
+# The record of the VPC's network traffic.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -21,14 +21,14 @@ run "flow_log" {
 
   assert {
     condition     = aws_flow_log.this.vpc_id == "vpc-0" && aws_flow_log.this.traffic_type == "ALL" && aws_flow_log.this.max_aggregation_interval == 60
-    error_message = "all of the VPC's traffic, to the minute, what was refused as well"
+    error_message = "all traffic of the VPC is recorded every minute, including rejected connections"
   }
   assert {
     condition     = aws_flow_log.this.log_destination_type == "cloud-watch-logs" && aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
-    error_message = "encrypted, and it ends"
+    error_message = "the log is encrypted and expires"
   }
   assert {
     condition     = toset(flatten([for condition in data.aws_iam_policy_document.trust.statement[0].condition : condition.values])) == toset(["123456789012", "arn:aws:ec2:eu-south-2:123456789012:vpc-flow-log/*"])
-    error_message = "its role is lent to this account's flow logs only"
+    error_message = "only flow logs of this account can assume the role"
   }
 }

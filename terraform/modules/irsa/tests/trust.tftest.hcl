@@ -1,4 +1,4 @@
-# A role for service accounts trusts those that it names, and nobody else.
+# A role for service accounts trusts only those that it names.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -16,16 +16,16 @@ variables {
   managed_policy_arns = ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]
 }
 
-run "trust" {
+run "one_service_account_is_trusted_by_its_full_name" {
   command = plan
 
   assert {
     condition     = [for statement in data.aws_iam_policy_document.trust.statement : toset(statement.actions)] == [toset(["sts:AssumeRoleWithWebIdentity"])]
-    error_message = "one way in"
+    error_message = "the trust policy has one statement"
   }
   assert {
     condition     = [for principal in data.aws_iam_policy_document.trust.statement[0].principals : "${principal.type} ${join(" ", principal.identifiers)}"] == ["Federated ${var.oidc_provider_arn}"]
-    error_message = "by this cluster's tokens"
+    error_message = "only tokens of this cluster are accepted"
   }
   assert {
     condition = {
@@ -35,15 +35,15 @@ run "trust" {
       "oidc.eks.eu-south-2.amazonaws.com/id/0:aud" = "StringEquals sts.amazonaws.com"
       "oidc.eks.eu-south-2.amazonaws.com/id/0:sub" = "StringEquals system:serviceaccount:external-dns:external-dns-sa"
     }
-    error_message = "for one service account, named whole"
+    error_message = "only the named service account of the namespace is accepted"
   }
   assert {
     condition     = keys(aws_iam_role_policy.this) == ["records"] && keys(aws_iam_role_policy_attachment.this) == ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]
-    error_message = "with the rights that were given"
+    error_message = "the role has the given policies"
   }
 }
 
-run "every_service_account_of_a_namespace" {
+run "a_wildcard_is_rejected" {
   command = plan
 
   variables {
@@ -53,7 +53,7 @@ run "every_service_account_of_a_namespace" {
   expect_failures = [var.service_accounts]
 }
 
-run "nobody" {
+run "an_empty_list_of_service_accounts_is_rejected" {
   command = plan
 
   variables {

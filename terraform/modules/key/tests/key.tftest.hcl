@@ -1,4 +1,4 @@
-# The region's key: kept, renewed, and lent to those services only that encrypt with it.
+# The region's key: rotated, restorable, and usable only by the services that encrypt with it.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -16,33 +16,33 @@ variables {
   trail_name              = "payments-spain"
 }
 
-run "key" {
+run "the_key_is_rotated_and_has_an_alias" {
   command = plan
 
   assert {
     condition     = aws_kms_key.this.enable_key_rotation && aws_kms_key.this.deletion_window_in_days == 30
-    error_message = "rotated, and there is time to bring it back"
+    error_message = "the key is rotated and can be restored for 30 days"
   }
   assert {
     condition     = aws_kms_alias.this.name == "alias/payments-spain"
-    error_message = "found by its name"
+    error_message = "the alias is the region's name"
   }
 }
 
-run "policy" {
+run "the_key_policy_limits_services_to_their_resources" {
   command = plan
 
   assert {
     condition     = [for statement in data.aws_iam_policy_document.this.statement : statement.sid if length(statement.condition) == 0] == ["Account"]
-    error_message = "only the account itself uses it without a condition"
+    error_message = "only the account itself may use the key without a condition"
   }
   assert {
     condition     = flatten([for statement in data.aws_iam_policy_document.this.statement : [for condition in statement.condition : "${condition.variable}=${join(" ", condition.values)}"] if statement.sid == "Trail"]) == ["aws:SourceArn=arn:aws:cloudtrail:eu-south-2:123456789012:trail/payments-spain"]
-    error_message = "CloudTrail uses it for this trail"
+    error_message = "CloudTrail may use it for this trail only"
   }
   assert {
     condition     = flatten([for statement in data.aws_iam_policy_document.this.statement : [for condition in statement.condition : "${condition.variable}=${join(" ", condition.values)}"] if statement.sid == "Logs"]) == ["kms:EncryptionContext:aws:logs:arn=arn:aws:logs:eu-south-2:123456789012:log-group:/aws/eks/payments-spain/cluster"]
-    error_message = "CloudWatch uses it for the groups that were named"
+    error_message = "CloudWatch may use it for the named log groups only"
   }
   assert {
     condition = alltrue([
@@ -50,11 +50,11 @@ run "policy" {
       contains(flatten([for condition in statement.condition : [for value in condition.values : "${condition.variable}=${value}"]]), "kms:CallerAccount=123456789012")
       if anytrue([for principal in statement.principals : contains(principal.identifiers, "*")])
     ])
-    error_message = "no other account uses it"
+    error_message = "no other account may use it"
   }
 }
 
-run "a_window_that_kms_does_not_know" {
+run "a_deletion_window_that_kms_rejects" {
   command = plan
 
   variables {

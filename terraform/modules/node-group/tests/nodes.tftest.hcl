@@ -1,4 +1,4 @@
-# A group of nodes: its size, what runs on it, and what its machines give away.
+# A node group: its size, the pods it accepts, and the protection of its instances.
 
 mock_provider "aws" {}
 
@@ -18,24 +18,24 @@ variables {
   tags               = { Project = "payments", DataResidency = "EU" }
 }
 
-run "group" {
+run "a_group_has_the_requested_size_version_and_labels" {
   command = plan
 
   assert {
     condition     = aws_eks_node_group.this.scaling_config[0].min_size == 2 && aws_eks_node_group.this.scaling_config[0].max_size == 3 && aws_eks_node_group.this.scaling_config[0].desired_size == 2
-    error_message = "its bounds are those that were asked for"
+    error_message = "the bounds are the requested ones"
   }
   assert {
     condition     = aws_eks_node_group.this.capacity_type == "ON_DEMAND" && aws_eks_node_group.this.instance_types == tolist(["t3.medium"]) && aws_eks_node_group.this.version == "1.35"
-    error_message = "machines that nobody takes back, as old as the cluster"
+    error_message = "on-demand instances with the cluster's Kubernetes version"
   }
   assert {
     condition     = aws_eks_node_group.this.labels == tomap({ role = "system" }) && [for taint in aws_eks_node_group.this.taint : "${taint.key}=${taint.value}:${taint.effect}"] == ["dedicated=system:NO_SCHEDULE"]
-    error_message = "labels and taints say what runs here"
+    error_message = "labels and taints are the requested ones"
   }
   assert {
     condition     = aws_eks_node_group.this.update_config[0].max_unavailable == 1
-    error_message = "an update takes one node away at a time"
+    error_message = "an update replaces one node at a time"
   }
 }
 
@@ -50,16 +50,16 @@ run "a_group_without_taints_takes_every_pod" {
 
   assert {
     condition     = length(aws_eks_node_group.this.taint) == 0
-    error_message = "no taint by itself"
+    error_message = "no taint is added by default"
   }
 }
 
-run "machines" {
+run "instances_are_encrypted_tagged_and_keep_their_credentials" {
   command = plan
 
   assert {
     condition     = aws_launch_template.this.metadata_options[0].http_tokens == "required" && aws_launch_template.this.metadata_options[0].http_put_response_hop_limit == 1
-    error_message = "a pod cannot take the node's credentials"
+    error_message = "a pod cannot read the node's credentials"
   }
   assert {
     condition     = aws_launch_template.this.block_device_mappings[0].ebs[0].encrypted == "true" && aws_launch_template.this.block_device_mappings[0].ebs[0].kms_key_id == var.kms_key_arn && aws_launch_template.this.block_device_mappings[0].ebs[0].volume_size == 30
@@ -67,10 +67,10 @@ run "machines" {
   }
   assert {
     condition     = aws_launch_template.this.vpc_security_group_ids == toset(["sg-0"])
-    error_message = "in the nodes' group, not in one that EKS makes"
+    error_message = "the nodes use the region's security group, not one created by EKS"
   }
   assert {
     condition     = { for specification in aws_launch_template.this.tag_specifications : specification.resource_type => lookup(specification.tags, "DataResidency", "") } == { instance = "EU", volume = "EU", network-interface = "EU" }
-    error_message = "what Auto Scaling makes is tagged as all else"
+    error_message = "resources created by Auto Scaling have the common tags"
   }
 }

@@ -1,4 +1,4 @@
-# The database's proxy: how one logs in through it, and how long one waits.
+# The database's proxy: logins, connection limits and permissions.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -20,45 +20,45 @@ variables {
   }
 }
 
-run "logins" {
+run "clients_log_in_with_the_given_secrets_over_tls" {
   command = plan
 
   assert {
     condition     = aws_db_proxy.this.require_tls && aws_db_proxy.this.engine_family == "POSTGRESQL"
-    error_message = "no login without TLS"
+    error_message = "TLS is required"
   }
   assert {
     condition     = { for auth in aws_db_proxy.this.auth : auth.description => auth.secret_arn } == { application = var.logins["application"], master = var.logins["master"] }
-    error_message = "the logins that were given and no other"
+    error_message = "only the given secrets are accepted"
   }
   assert {
     condition     = alltrue([for auth in aws_db_proxy.this.auth : auth.auth_scheme == "SECRETS" && auth.iam_auth == "DISABLED" && auth.client_password_auth_type == "POSTGRES_SCRAM_SHA_256"])
-    error_message = "by password, which is never sent"
+    error_message = "the password is checked with SCRAM and not sent"
   }
   assert {
     condition     = !aws_db_proxy.this.debug_logging && aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.this.retention_in_days == 30
-    error_message = "statements are not logged; what is, is encrypted and ends"
+    error_message = "statements are not logged; the log is encrypted and expires"
   }
 }
 
-run "connections" {
+run "connections_are_limited" {
   command = plan
 
   assert {
     condition     = aws_db_proxy_default_target_group.this.connection_pool_config[0].connection_borrow_timeout == 5
-    error_message = "who finds no connection is told within seconds"
+    error_message = "a request that finds no connection fails within seconds"
   }
   assert {
     condition     = aws_db_proxy_default_target_group.this.connection_pool_config[0].max_connections_percent == 90 && aws_db_proxy_default_target_group.this.connection_pool_config[0].max_idle_connections_percent == 50
-    error_message = "some connections are left to migrations and operators"
+    error_message = "some connections are reserved for migrations and operators"
   }
   assert {
     condition     = aws_db_proxy.this.idle_client_timeout == 1800 && aws_db_proxy_target.this.db_instance_identifier == "payments-spain"
-    error_message = "an idle client keeps its connection for half an hour"
+    error_message = "an idle client is disconnected after half an hour"
   }
 }
 
-run "rights" {
+run "the_proxy_reads_its_secrets_only" {
   command = plan
 
   assert {
@@ -69,6 +69,6 @@ run "rights" {
       secretsmanager = toset(values(var.logins))
       kms            = toset([var.kms_key_arn])
     }
-    error_message = "it reads its logins, with the region's key, and nothing else"
+    error_message = "it may read its secrets with the region's key, and nothing else"
   }
 }

@@ -1,4 +1,4 @@
-# The image registry: a tag means one image for ever, and releases to go back to stay.
+# The image registry: tags are immutable, and images needed for rollbacks are kept.
 
 mock_provider "aws" {}
 
@@ -9,24 +9,24 @@ variables {
   force_delete = false
 }
 
-run "registry" {
+run "images_are_immutable_scanned_and_encrypted" {
   command = plan
 
   assert {
     condition     = aws_ecr_repository.this.name == "payments" && aws_ecr_repository.this.image_tag_mutability == "IMMUTABLE" && !aws_ecr_repository.this.force_delete
-    error_message = "no tag is moved, and images do not go by mistake"
+    error_message = "tags are immutable, and a repository with images is not deleted"
   }
   assert {
     condition     = aws_ecr_repository.this.image_scanning_configuration[0].scan_on_push
-    error_message = "what is pushed is scanned"
+    error_message = "images are scanned when they are pushed"
   }
   assert {
     condition     = aws_ecr_repository.this.encryption_configuration[0].encryption_type == "KMS" && aws_ecr_repository.this.encryption_configuration[0].kms_key == var.kms_key_arn
-    error_message = "encrypted with the region's key"
+    error_message = "images are encrypted with the region's key"
   }
 }
 
-run "what_is_kept" {
+run "old_images_expire" {
   command = plan
 
   assert {
@@ -34,10 +34,10 @@ run "what_is_kept" {
       untagged = "sinceImagePushed 7"
       tagged   = "imageCountMoreThan 30"
     }
-    error_message = "as many releases as were asked for; what has no tag, a week"
+    error_message = "the requested number of tagged images is kept, and untagged images for a week"
   }
   assert {
     condition     = alltrue([for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule.selection.tagPatternList == ["*"] if rule.selection.tagStatus == "tagged"])
-    error_message = "whatever its tag"
+    error_message = "the limit applies to every tag"
   }
 }

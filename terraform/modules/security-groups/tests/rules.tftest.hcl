@@ -1,4 +1,4 @@
-# Nothing is open that need not be.
+# Only the necessary connections are allowed.
 
 mock_provider "aws" {}
 
@@ -8,12 +8,12 @@ variables {
   vpc_id       = "vpc-0"
 }
 
-run "rules" {
+run "only_necessary_connections_are_allowed" {
   command = apply
 
   assert {
     condition     = alltrue([for rule in concat(values(aws_vpc_security_group_ingress_rule.flow), values(aws_vpc_security_group_ingress_rule.between_nodes)) : rule.cidr_ipv4 == null && rule.referenced_security_group_id != null])
-    error_message = "only groups are let in, no addresses"
+    error_message = "ingress rules name security groups, not addresses"
   }
   assert {
     condition     = alltrue([for rule in concat(values(aws_vpc_security_group_egress_rule.flow), values(aws_vpc_security_group_egress_rule.between_nodes), [aws_vpc_security_group_egress_rule.https]) : rule.ip_protocol != "-1"])

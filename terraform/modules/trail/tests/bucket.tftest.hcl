@@ -1,4 +1,4 @@
-# The record of what was done cannot be read from outside, nor lost by a mistake.
+# The trail cannot be read from outside or lost by mistake.
 
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
@@ -19,48 +19,48 @@ variables {
   force_destroy       = false
 }
 
-run "bucket" {
+run "the_bucket_is_private_versioned_and_encrypted" {
   command = plan
 
   assert {
     condition     = aws_s3_bucket.this.bucket == "payments-spain-audit-123456789012" && !aws_s3_bucket.this.force_destroy
-    error_message = "bucket names are the world's: the account is part of it; it goes only when it is empty"
+    error_message = "the bucket's name contains the account id, because names are global; it is deleted only when empty"
   }
   assert {
     condition     = aws_s3_bucket_public_access_block.this.block_public_acls && aws_s3_bucket_public_access_block.this.block_public_policy && aws_s3_bucket_public_access_block.this.ignore_public_acls && aws_s3_bucket_public_access_block.this.restrict_public_buckets
-    error_message = "nothing in it can be made public"
+    error_message = "no object can be made public"
   }
   assert {
     condition     = aws_s3_bucket_versioning.this.versioning_configuration[0].status == "Enabled"
-    error_message = "what is overwritten stays"
+    error_message = "overwritten objects are kept"
   }
   assert {
     condition     = alltrue([for rule in aws_s3_bucket_server_side_encryption_configuration.this.rule : rule.apply_server_side_encryption_by_default[0].sse_algorithm == "aws:kms" && rule.apply_server_side_encryption_by_default[0].kms_master_key_id == var.kms_key_arn])
-    error_message = "encrypted with the region's key"
+    error_message = "objects are encrypted with the region's key"
   }
   assert {
     condition     = one(aws_s3_bucket_ownership_controls.this.rule[*].object_ownership) == "BucketOwnerEnforced"
-    error_message = "all of it is the account's, whoever wrote it"
+    error_message = "the account owns every object, whoever wrote it"
   }
   assert {
     condition     = one(aws_s3_bucket_lifecycle_configuration.this.rule[*].expiration[0].days) == 2557
-    error_message = "kept for as long as was asked for"
+    error_message = "objects are kept for the requested time"
   }
 }
 
-run "trail" {
+run "the_trail_records_the_account_and_reads_of_the_state" {
   command = plan
 
   assert {
     condition     = aws_cloudtrail.this.enable_log_file_validation && aws_cloudtrail.this.is_multi_region_trail && aws_cloudtrail.this.kms_key_id == var.kms_key_arn
-    error_message = "validated, for all regions, encrypted"
+    error_message = "the trail is validated, covers all regions and is encrypted"
   }
   assert {
     condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : field.equals if field.field == "eventCategory"]]), "Management")
-    error_message = "what is done to the account is recorded"
+    error_message = "management events are recorded"
   }
   assert {
     condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : coalesce(field.starts_with, [])]]), "arn:aws:s3:::state/")
-    error_message = "and who reads Terraform's state"
+    error_message = "reads of Terraform's state are recorded"
   }
 }

@@ -1,4 +1,4 @@
-# How long the record of what was done is kept, and whether it goes with the region.
+# How long the trail is kept, and whether it is deleted with the region.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -36,7 +36,7 @@ variables {
   cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 }
 
-run "staging" {
+run "staging_keeps_the_trail_for_90_days" {
   command = plan
 
   variables {
@@ -45,11 +45,11 @@ run "staging" {
 
   assert {
     condition     = module.trail.retention_days == 90 && module.trail.force_destroy
-    error_message = "three months, and it goes with the region"
+    error_message = "the trail is kept for 90 days and deleted with the region"
   }
 }
 
-run "production" {
+run "production_keeps_the_trail_for_seven_years" {
   command = plan
 
   variables {
@@ -58,11 +58,11 @@ run "production" {
 
   assert {
     condition     = module.trail.retention_days == 2557 && !module.trail.force_destroy
-    error_message = "seven years, and it stays"
+    error_message = "the trail is kept for seven years, and its bucket is not deleted with it"
   }
 }
 
-run "production_lifted" {
+run "lifting_the_protection_deletes_the_trail_with_the_region" {
   command = plan
 
   variables {
@@ -72,6 +72,6 @@ run "production_lifted" {
 
   assert {
     condition     = module.trail.force_destroy && module.trail.retention_days == 2557
-    error_message = "it goes when that is asked for by name"
+    error_message = "the trail is deleted with the region once its protection is lifted"
   }
 }

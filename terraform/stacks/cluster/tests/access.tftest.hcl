@@ -1,4 +1,4 @@
-# Who gets in: to the Kubernetes API, and from its service accounts into AWS.
+# Access to the Kubernetes API, and access of its service accounts to AWS.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -46,17 +46,17 @@ variables {
   deployer_arn                         = "arn:aws:iam::123456789012:role/deployer"
 }
 
-run "a_session_is_no_principal" {
+run "a_session_as_deployer_is_rejected" {
   command = plan
 
   variables {
-    deployer_arn = "arn:aws:sts::123456789012:assumed-role/deployer/somebody"
+    deployer_arn = "arn:aws:sts::123456789012:assumed-role/deployer/session"
   }
 
   expect_failures = [var.deployer_arn]
 }
 
-run "a_spoke_is_open_to_the_hub_address_by_address" {
+run "a_block_as_the_hubs_address_is_rejected" {
   command = plan
 
   variables {
@@ -67,7 +67,7 @@ run "a_spoke_is_open_to_the_hub_address_by_address" {
   expect_failures = [var.hub_nat_cidrs]
 }
 
-run "a_hub_is_no_spoke_of_itself" {
+run "hub_addresses_on_the_hub_are_rejected" {
   command = plan
 
   variables {
@@ -77,12 +77,12 @@ run "a_hub_is_no_spoke_of_itself" {
   expect_failures = [var.hub_nat_cidrs]
 }
 
-run "a_hub_is_reached_from_the_listed_addresses" {
+run "a_hub_is_reached_from_the_listed_addresses_only" {
   command = plan
 
   assert {
     condition     = module.cluster.public_access_cidrs == toset(["198.51.100.0/24"])
-    error_message = "and from nowhere else"
+    error_message = "only the listed addresses reach the API"
   }
 }
 
@@ -100,7 +100,7 @@ run "a_spoke_is_reached_by_its_hub_as_well" {
   }
 }
 
-run "secrets_are_read_by_name" {
+run "external_secrets_reads_the_regions_secrets_only" {
   command = plan
 
   assert {
@@ -109,22 +109,22 @@ run "secrets_are_read_by_name" {
       "arn:aws:secretsmanager:eu-south-2:123456789012:secret:app-AbCdEf",
       "arn:aws:secretsmanager:eu-south-2:123456789012:secret:migrator-AbCdEf",
     ])
-    error_message = "External Secrets reads exact ARNs"
+    error_message = "External Secrets may read exact ARNs"
   }
   assert {
     condition = flatten([
       for statement in data.aws_iam_policy_document.external_secrets.statement : [for condition in statement.condition : "${condition.test} ${condition.variable} ${join(" ", condition.values)}"]
       if contains(statement.actions, "secretsmanager:GetSecretValue")
     ]) == ["StringEquals aws:ResourceTag/aws:rds:primaryDBInstanceArn arn:aws:rds:eu-south-2:123456789012:db:payment-latency-api-spain"]
-    error_message = "or what carries this database's tag"
+    error_message = "and the secret with this database's tag"
   }
 }
 
-run "dns_is_written_below_the_own_domain" {
+run "external_dns_writes_its_own_domain_only" {
   command = plan
 
   assert {
-    # the condition must be there: without one every name would do
+    # The condition must exist: without one, every name would be allowed.
     condition = [
       for statement in data.aws_iam_policy_document.external_dns.statement : toset(flatten([
         for condition in statement.condition : condition.values
@@ -144,7 +144,7 @@ run "system_pods_tolerate_the_system_nodes" {
   }
   assert {
     condition     = [for taint in module.node_group["system"].taints : "${taint.key}=${taint.value}:${taint.effect}"] == ["dedicated=system:NO_SCHEDULE"] && length(module.node_group["application"].taints) == 0
-    error_message = "which are theirs alone, and the application's nodes are open"
+    error_message = "the system nodes are tainted, and the application's nodes are not"
   }
   assert {
     condition     = jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).enableNetworkPolicy == "true"
@@ -152,7 +152,7 @@ run "system_pods_tolerate_the_system_nodes" {
   }
 }
 
-run "add_ons_have_the_versions_that_were_chosen" {
+run "add_ons_have_the_configured_versions" {
   command = plan
 
   variables {
@@ -166,11 +166,11 @@ run "add_ons_have_the_versions_that_were_chosen" {
       coredns            = "v1.0.3-eksbuild.1"
       aws-ebs-csi-driver = "v1.0.4-eksbuild.1"
     }
-    error_message = "a version that nobody chose is never installed"
+    error_message = "only configured versions are installed"
   }
 }
 
-run "a_spoke_has_no_argocd" {
+run "a_spoke_has_no_role_for_argo_cd" {
   command = plan
 
   variables {
@@ -180,15 +180,15 @@ run "a_spoke_has_no_argocd" {
 
   assert {
     condition     = output.argocd_role_arn == ""
-    error_message = "Argo CD lives on the hub"
+    error_message = "Argo CD runs on the hub"
   }
   assert {
     condition     = length(module.argocd_role) == 0
-    error_message = "and has its identity there"
+    error_message = "its role exists on the hub only"
   }
 }
 
-run "who_deploys_and_who_is_named_administer_the_cluster_once_each" {
+run "the_deployer_and_the_named_principals_administer_the_cluster" {
   command = plan
 
   variables {
@@ -197,6 +197,6 @@ run "who_deploys_and_who_is_named_administer_the_cluster_once_each" {
 
   assert {
     condition     = module.cluster.administrator_arns == ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:role/deployer"]
-    error_message = "a run by one of those named changes nobody's access"
+    error_message = "each has one access entry, so a run by a named principal changes no access"
   }
 }

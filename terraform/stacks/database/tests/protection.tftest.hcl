@@ -1,4 +1,4 @@
-# What the profile protects, and what lifting a protection by name does.
+# The protections of each profile, and the effect of lifting one.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -16,7 +16,7 @@ mock_provider "aws" {
   mock_resource "aws_iam_role" {
     defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
   }
-  # else a random word, and the provider refuses one that begins with a digit
+  # The default is a random word, and the provider rejects one that starts with a digit.
   mock_resource "aws_db_proxy_default_target_group" {
     defaults = { name = "default" }
   }
@@ -55,7 +55,7 @@ variables {
   cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 }
 
-run "production_protects" {
+run "production_protects_the_database_and_its_data" {
   command = plan
 
   variables {
@@ -64,11 +64,11 @@ run "production_protects" {
 
   assert {
     condition     = module.database.protected == { instance = true, data = true } && local.log_retention_days == 365
-    error_message = "everything is protected unless it is lifted by name"
+    error_message = "every protection applies unless it is lifted by name"
   }
 }
 
-run "a_protection_is_lifted_by_its_name_alone" {
+run "lifting_one_protection_keeps_the_others" {
   command = plan
 
   variables {
@@ -78,11 +78,11 @@ run "a_protection_is_lifted_by_its_name_alone" {
 
   assert {
     condition     = module.database.protected == { instance = false, data = true } && local.protected["secrets"]
-    error_message = "the others stay"
+    error_message = "only the named protection is lifted"
   }
 }
 
-run "staging_goes_in_one_go" {
+run "staging_is_deleted_in_one_pass" {
   command = plan
 
   variables {
@@ -91,11 +91,11 @@ run "staging_goes_in_one_go" {
 
   assert {
     condition     = module.database.protected == { instance = false, data = false } && !anytrue(values(local.protected))
-    error_message = "nothing of staging is protected"
+    error_message = "nothing is protected in staging"
   }
 }
 
-run "a_protection_that_does_not_exist" {
+run "an_unknown_protection_is_rejected" {
   command = plan
 
   variables {

@@ -1,4 +1,4 @@
-# A region file or a run's file that cannot be right is refused, with its reason, before anything is planned.
+# Wrong values in a region's file or a run's variable file are rejected, with the reason, before planning.
 
 mock_provider "aws" {
   mock_data "aws_availability_zones" {
@@ -33,7 +33,7 @@ variables {
   cluster_endpoint_public_access_cidrs = ["198.51.100.0/24"]
 }
 
-run "names_that_aws_would_refuse" {
+run "names_that_aws_would_reject" {
   command = plan
 
   variables {
@@ -54,7 +54,7 @@ run "a_project_too_long_for_its_buckets" {
   expect_failures = [var.project]
 }
 
-run "a_profile_nobody_knows" {
+run "an_unknown_profile" {
   command = plan
 
   variables {
@@ -94,7 +94,7 @@ run "a_network_that_does_not_start_at_its_first_address" {
   expect_failures = [var.vpc_cidr]
 }
 
-run "an_open_kubernetes_api" {
+run "a_kubernetes_api_open_to_everyone" {
   command = plan
 
   variables {
@@ -104,11 +104,11 @@ run "an_open_kubernetes_api" {
   expect_failures = [var.cluster_endpoint_public_access_cidrs]
 }
 
-run "a_kubernetes_api_for_nobody" {
+run "an_empty_list_of_addresses_for_the_kubernetes_api" {
   command = plan
 
   variables {
-    # EKS takes an empty list for everybody
+    # EKS takes an empty list as 0.0.0.0/0.
     cluster_endpoint_public_access_cidrs = []
   }
 
@@ -137,7 +137,7 @@ run "mexican_data_in_the_united_states_with_an_approval" {
 
   assert {
     condition     = lookup(local.tags, "DataResidencyException", "") == "approved in R-17"
-    error_message = "the approval is a tag"
+    error_message = "the resources are tagged with the approval"
   }
 }
 
