@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2 import urls
 from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models import EC2Backend, ec2_backends, launch_templates, security_groups
-from moto.ec2.models.launch_templates import LaunchTemplateVersion
+from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
@@ -122,6 +122,18 @@ class Rule(SecurityGroupRule):
         return self.ip_range.get("Description") or self.source_group.get("Description")
 
 
+class Template(LaunchTemplate):
+    """Shows its present tags. moto keeps those from its creation, so that every plan would change them again."""
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return self.get_tags()
+
+    @tags.setter
+    def tags(self, _: list[dict[str, str]]) -> None:
+        pass
+
+
 class TemplateVersion(LaunchTemplateVersion):
     """Tags of the template itself do not belong to its launch data, and AWS does not return them there."""
 
@@ -134,6 +146,7 @@ class TemplateVersion(LaunchTemplateVersion):
 
 def install() -> None:
     security_groups.SecurityGroupRule = Rule  # type: ignore[misc]
+    launch_templates.LaunchTemplate = Template  # type: ignore[misc]
     launch_templates.LaunchTemplateVersion = TemplateVersion  # type: ignore[misc]
     wiring.use_backend(ec2_backends, Backend, urls)
     wiring.route(urls, EC2Response)
