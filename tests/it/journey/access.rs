@@ -1,4 +1,4 @@
-//! Who gets into the clusters, and which regions there are.
+//! Access to the clusters, and regions that are no longer configured.
 
 use std::{fs, process::Command};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{MEXICO, REGIONS, section};
 use crate::world::{World, ends_with, said, text};
 
-pub fn the_aws_clis_token_is_as_good_as_ours(world: &World) {
-    section("the AWS CLI's token and ours: either opens every cluster, as the same user");
+pub fn tokens_of_the_aws_cli_and_paydeploy_are_interchangeable(world: &World) {
+    section("tokens of the AWS CLI and of paydeploy: both authenticate as the same user");
     for (region, aws_region, _) in REGIONS {
         let name = format!("payment-latency-api-{region}");
         let theirs = world.aws(aws_region, &["eks", "get-token", "--cluster-name", &name]);
@@ -42,7 +42,7 @@ pub fn the_aws_clis_token_is_as_good_as_ours(world: &World) {
 }
 
 pub fn a_region_that_is_no_longer_configured_is_shown(world: &World) {
-    section("a region that is deployed and no longer configured");
+    section("a region that is deployed but no longer configured");
     let folder = tempfile::tempdir().unwrap();
     let clone = folder.path().join("clone");
     text(Command::new("git").args(["clone", "--quiet"]).arg(&world.workspace).arg(&clone));
@@ -50,23 +50,26 @@ pub fn a_region_that_is_no_longer_configured_is_shown(world: &World) {
     let config = fs::read_to_string(&file).unwrap();
     let (kept, _) = config.split_once("[regions.mexico]").unwrap();
     fs::write(&file, kept.replace("order = [\"spain\", \"mexico\"]", "order = [\"spain\"]")).unwrap();
-    let told = ends_with(3, &mut World::paydeploy_in(&clone, &["status"]));
-    assert!(told.contains("orphan") && told.contains("mexico"), "the region is named");
+    let output = ends_with(3, &mut World::paydeploy_in(&clone, &["status"]));
+    assert!(output.contains("orphan") && output.contains("mexico"), "the region is named");
 }
 
-pub fn a_cluster_that_refuses_is_told_and_mended(world: &World) {
-    section("a cluster that refuses whoever deploys: told, and mended by up");
+pub fn lost_access_is_reported_and_restored(world: &World) {
+    section("a deleted access entry: reported, and restored by up");
     let (region, aws_region, _) = MEXICO;
     let cluster = format!("payment-latency-api-{region}");
     let caller = world.aws(aws_region, &["sts", "get-caller-identity"])["Arn"].clone();
     let caller = caller.as_str().unwrap();
-    let gone = ["eks", "delete-access-entry", "--cluster-name", &cluster, "--principal-arn", caller];
-    world.aws(aws_region, &gone);
+    let delete = ["eks", "delete-access-entry", "--cluster-name", &cluster, "--principal-arn", caller];
+    world.aws(aws_region, &delete);
     let refused = world.paydeploy(&["status", "--region", region]).output().unwrap();
-    let told = said(&refused);
-    println!("{told}");
+    let output = said(&refused);
+    println!("{output}");
     assert_ne!(refused.status.code(), Some(0));
-    assert!(told.contains(&cluster) && told.contains("access entry"), "the cluster and the remedy are named");
+    assert!(
+        output.contains(&cluster) && output.contains("access entry"),
+        "the cluster and the fix are named"
+    );
     ends_with(0, &mut world.paydeploy(&["up"]));
     ends_with(0, &mut world.paydeploy(&["status"]));
 }

@@ -1,11 +1,12 @@
-//! The main job, for real, on the sandbox: an empty account, two regions, and back. One test, because each
-//! part begins where the one before ended.
+//! The whole life cycle on the sandbox: from an empty account to two regions and back. One test, because each
+//! part starts from the state that the previous one left.
 
 mod access;
-mod look;
+mod profile;
 mod recipes;
 mod release;
 mod transcripts;
+mod verify;
 
 use std::process::Command;
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use self::transcripts::Transcripts;
 use crate::world::{World, ends_with, text};
 
-/// Its name, the AWS region, the domain.
+/// Name, AWS region and domain.
 type Region = (&'static str, &'static str, &'static str);
 
 const SPAIN: Region = ("spain", "eu-south-2", "api-es.payments.example");
@@ -23,24 +24,27 @@ const REGIONS: [Region; 2] = [SPAIN, MEXICO];
 const NAMESPACE: &str = "payment-api";
 
 #[test]
-fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
+fn two_regions_are_created_operated_and_deleted() {
     let world = World::here();
     let mut transcripts = Transcripts::default();
-    section("status of an empty account: not as configured");
+    section("status of an empty account: everything is missing");
     ends_with(3, &mut world.paydeploy(&["status"]));
-    section("the plan of an empty account: what can be known, and what not yet");
-    let told = transcripts.record("plan", 3, &mut world.paydeploy(&["plan", "--detailed-exitcode"]));
-    assert!(told.contains("+ terraform/spain/state"), "the bucket is to be made");
-    assert!(told.contains("? apps/mexico"), "a release cannot be known before there is a cluster");
-    assert_eq!(world.last_call(), 0, "a plan changes nothing");
+    section("plan of an empty account: known and unknown changes");
+    let output = transcripts.record("plan", 3, &mut world.paydeploy(&["plan", "--detailed-exitcode"]));
+    assert!(output.contains("+ terraform/spain/state"), "the bucket will be created");
+    assert!(output.contains("? apps/mexico"), "the release is unknown until the cluster exists");
+    assert_eq!(world.last_call(), 0, "plan changes nothing");
 
     section("up");
-    let told = transcripts.record("up", 0, &mut world.paydeploy(&["up"]));
-    assert!(!told.contains("warning:"), "nothing is wrong with the sandbox's zone, address and credentials");
+    let output = transcripts.record("up", 0, &mut world.paydeploy(&["up"]));
+    assert!(
+        !output.contains("warning:"),
+        "the sandbox's zone, address and credentials give no reason for a warning"
+    );
     for region in REGIONS {
-        look::everything_is_there(&world, region, &world.head());
+        verify::region_runs(&world, region, &world.head());
     }
-    look::no_secret_was_told(&world);
+    verify::no_secret_is_in_the_state_folder(&world);
 
     section("status: as configured");
     let status: Value =
@@ -49,34 +53,35 @@ fn two_regions_come_up_from_nothing_are_operated_and_go_away() {
 
     transcripts.record("status", 0, &mut world.paydeploy(&["status"]));
 
-    section("up again: nothing is written");
-    let (calls, releases) = (world.last_call(), look::helm_releases(&world));
+    section("up again: no changes");
+    let (calls, releases) = (world.last_call(), verify::helm_releases(&world));
     transcripts.record("up-again", 0, &mut world.paydeploy(&["up"]));
     let written: Vec<String> =
         world.calls_since(calls).into_iter().filter(|call| !call.contains(".tflock")).collect();
     assert!(written.is_empty(), "a second up wrote: {written:#?}");
-    assert_eq!(look::helm_releases(&world), releases, "a second up made Helm revisions");
+    assert_eq!(verify::helm_releases(&world), releases, "a second up created Helm revisions");
 
-    access::the_aws_clis_token_is_as_good_as_ours(&world);
+    access::tokens_of_the_aws_cli_and_paydeploy_are_interchangeable(&world);
     access::a_region_that_is_no_longer_configured_is_shown(&world);
-    argo_cd_mends_what_is_changed_in_a_cluster(&world);
+    argo_cd_restores_what_is_deleted_in_a_cluster(&world);
     a_change_by_hand_is_drift(&world);
-    release::an_interrupted_one_goes_on_in_the_order_of_the_rollout(&world);
-    release::a_bad_one_stops_at_the_first_region_and_says_why(&world);
-    release::one_survives_an_engine_that_is_off_and_a_registry_that_is_down(&world);
+    profile::it_changes_both_ways_and_keeps_every_secret(&world);
+    release::an_interrupted_one_resumes_in_rollout_order(&world);
+    release::a_bad_one_stops_at_the_first_region_with_its_cause(&world);
+    release::one_survives_a_stopped_engine_and_registry(&world);
     phases_run_alone_from_clean_clones();
     recipes::the_ci_recipes_work_from_clean_clones(&world);
     release::a_failure_stays_in_its_region(&world, &mut transcripts);
-    access::a_cluster_that_refuses_is_told_and_mended(&world);
+    access::lost_access_is_reported_and_restored(&world);
 
-    section("down, one region: the other stays");
+    section("down of one region: the other keeps running");
     ends_with(0, &mut world.paydeploy(&["down", "--yes", "--region", "mexico"]));
-    look::everything_is_there(&world, SPAIN, &world.head());
+    verify::region_runs(&world, SPAIN, &world.head());
     section("down");
     transcripts.record("down", 0, &mut world.paydeploy(&["down", "--yes"]));
     section("down again: nothing to do");
     ends_with(0, &mut world.paydeploy(&["down", "--yes"]));
-    look::only_state_and_dying_keys_stay(&world);
+    verify::only_state_buckets_and_pending_keys_remain(&world);
     transcripts.compare();
 }
 
@@ -84,33 +89,33 @@ fn section(title: &str) {
     println!("\n==== {title}");
 }
 
-fn argo_cd_mends_what_is_changed_in_a_cluster(world: &World) {
-    section("a Service deleted by hand: Argo CD makes it again");
+fn argo_cd_restores_what_is_deleted_in_a_cluster(world: &World) {
+    section("a deleted Service: Argo CD recreates it");
     let service =
         ["-n", NAMESPACE, "get", "service", "payment-latency-api", "-o", "jsonpath={.metadata.uid}"];
     let was = world.kubectl("mexico", &service);
     world.kubectl("mexico", &["-n", NAMESPACE, "delete", "service", "payment-latency-api", "--wait=true"]);
-    world.until("the Service is there again", || {
+    world.until("the Service exists again", || {
         let now = world.try_kubectl("mexico", &service);
         now.is_some_and(|now| !now.is_empty() && now != was)
     });
 }
 
 fn a_change_by_hand_is_drift(world: &World) {
-    section("a change by hand: seen by status --drift, mended by up");
+    section("a manual change: reported by status --drift, reverted by up");
     let arn =
         world.aws("us-east-1", &["rds", "describe-db-instances"])["DBInstances"][0]["DBInstanceArn"].clone();
     let arn = arn.as_str().unwrap();
     let tag = ["rds", "add-tags-to-resource", "--resource-name", arn, "--tags", "Key=Project,Value=tampered"];
     world.aws("us-east-1", &tag);
-    let told = ends_with(3, &mut world.paydeploy(&["status", "--drift", "--region", "mexico"]));
-    assert!(told.contains("aws_db_instance"), "the drifted resource is named");
+    let output = ends_with(3, &mut world.paydeploy(&["status", "--drift", "--region", "mexico"]));
+    assert!(output.contains("aws_db_instance"), "the drifted resource is named");
     ends_with(0, &mut world.paydeploy(&["up"]));
     ends_with(0, &mut world.paydeploy(&["status", "--drift"]));
 }
 
 fn phases_run_alone_from_clean_clones() {
-    section("seven single phases, each from its own clean clone");
+    section("seven single phases, each from a clean clone");
     for phase in ["terraform", "kubeconfig", "docker", "helm-deps", "secrets", "argocd", "apps"] {
         let folder = tempfile::tempdir().unwrap();
         let clone = folder.path().join("clone");

@@ -1,4 +1,4 @@
-//! Releases after the first: in order, interrupted, bad, and on bad days.
+//! Later releases: in rollout order, interrupted, broken, and during outages.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,11 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{MEXICO, REGIONS, SPAIN, look::everything_is_there, section, transcripts::Transcripts};
+use super::{MEXICO, REGIONS, SPAIN, section, transcripts::Transcripts, verify::region_runs};
 use crate::world::{World, ends_with, text};
 
-/// Runs `up` to its end and lets somebody see each event as it comes; returns the exit code and all of them.
-fn up(world: &World, mut see: impl FnMut(u32, &Value)) -> (Option<i32>, Vec<Value>) {
+/// Runs `up` to its end and passes each event to `see` as it arrives. Returns the exit code and all events.
+pub fn up(world: &World, mut see: impl FnMut(u32, &Value)) -> (Option<i32>, Vec<Value>) {
     let mut up = world.paydeploy(&["up", "--output", "json"]);
     let mut child = up.stdout(Stdio::piped()).spawn().unwrap();
     let mut events = Vec::new();
@@ -23,12 +23,12 @@ fn up(world: &World, mut see: impl FnMut(u32, &Value)) -> (Option<i32>, Vec<Valu
     (child.wait().unwrap().code(), events)
 }
 
-fn is_about(event: &Value, name: &str, phase: &str, region: &str) -> bool {
+pub fn is_about(event: &Value, name: &str, phase: &str, region: &str) -> bool {
     event["event"] == name && event["step"]["phase"] == phase && event["step"]["region"] == region
 }
 
-pub fn an_interrupted_one_goes_on_in_the_order_of_the_rollout(world: &World) {
-    section("a new release, interrupted, and up again");
+pub fn an_interrupted_one_resumes_in_rollout_order(world: &World) {
+    section("a new release: interrupted, then resumed");
     let commit = world.commit("a later release");
     let mut interrupted = false;
     let (code, _) = up(world, |up, event| {
@@ -45,47 +45,52 @@ pub fn an_interrupted_one_goes_on_in_the_order_of_the_rollout(world: &World) {
     let at = |name, region| events.iter().position(|event| is_about(event, name, "apps", region)).unwrap();
     assert!(
         at("step-finished", "spain") < at("step-started", "mexico"),
-        "mexico is released when spain is healthy"
+        "mexico is released after spain is healthy"
     );
     for region in REGIONS {
-        everything_is_there(world, region, &commit);
+        region_runs(world, region, &commit);
     }
 }
 
-pub fn a_bad_one_stops_at_the_first_region_and_says_why(world: &World) {
-    section("a release that does not start: told with its own last words, and the second region left alone");
+pub fn a_bad_one_stops_at_the_first_region_with_its_cause(world: &World) {
+    section(
+        "a release that does not start: reported with its last log lines, and the second region is not touched",
+    );
     let good = world.head();
     let deployment = "charts/payment-latency-api/templates/deployment.yaml";
     world.edit(deployment, "args: [serve]", "args: [no-such-command]");
     world.edit(deployment, "progressDeadlineSeconds: 300", "progressDeadlineSeconds: 15");
     world.commit("a bad release");
-    let told = ends_with(1, &mut world.paydeploy(&["up"]));
-    assert!(told.contains("apps/spain") && told.contains("degraded"), "the region and its state are named");
-    assert!(told.contains("unrecognized subcommand 'no-such-command'"), "the pod's last lines are shown");
-    assert!(told.contains("skipped: apps/mexico"), "the second region waits");
-    everything_is_there(world, MEXICO, &good);
-    // the pods of the good release stay until others are ready
-    look_alive(world);
+    let output = ends_with(1, &mut world.paydeploy(&["up"]));
+    assert!(
+        output.contains("apps/spain") && output.contains("degraded"),
+        "the region and its state are named"
+    );
+    assert!(output.contains("unrecognized subcommand 'no-such-command'"), "the pod's last lines are shown");
+    assert!(output.contains("skipped: apps/mexico"), "the second region waits");
+    region_runs(world, MEXICO, &good);
+    // The pods of the good release keep running until new ones are ready.
+    spain_is_healthy(world);
     world.edit(deployment, "args: [no-such-command]", "args: [serve]");
     world.edit(deployment, "progressDeadlineSeconds: 15", "progressDeadlineSeconds: 300");
 }
 
-fn look_alive(world: &World) {
+fn spain_is_healthy(world: &World) {
     let health = "/api/v1/namespaces/payment-api/services/payment-latency-api:http/proxy/health";
     let health: Value = serde_json::from_str(&world.kubectl("spain", &["get", "--raw", health])).unwrap();
     assert_eq!(health["status"], "healthy", "{health}");
 }
 
-pub fn one_survives_an_engine_that_is_off_and_a_registry_that_is_down(world: &World) {
-    section("a release without a container engine: the remedy is told");
+pub fn one_survives_a_stopped_engine_and_registry(world: &World) {
+    section("a release without a container engine: the fix is reported");
     let commit = world.commit("the repair");
     let off = "unix:///nowhere/docker.sock";
-    let told = ends_with(1, world.paydeploy(&["phase", "docker"]).env("DOCKER_HOST", off));
+    let output = ends_with(1, world.paydeploy(&["phase", "docker"]).env("DOCKER_HOST", off));
     for word in [off, "no container engine answers", "systemctl start docker", "DOCKER_HOST"] {
-        assert!(told.contains(word), "`{word}` is not told");
+        assert!(output.contains(word), "`{word}` is not reported");
     }
 
-    section("a registry that is down for a while: tried again until it is there");
+    section("a registry outage: retried until it ends");
     world.sandbox(&["stop", "ecr-mexico"]);
     let mut down = true;
     let (code, events) = up(world, |_, event| {
@@ -94,10 +99,10 @@ pub fn one_survives_an_engine_that_is_off_and_a_registry_that_is_down(world: &Wo
             world.sandbox(&["start", "ecr-mexico"]);
         }
     });
-    assert!(!down, "a push to a registry that is down is tried again");
+    assert!(!down, "the push is retried during the outage");
     assert_eq!(code, Some(0), "{events:#?}");
     for region in REGIONS {
-        everything_is_there(world, region, &commit);
+        region_runs(world, region, &commit);
     }
 }
 
@@ -108,10 +113,13 @@ pub fn a_failure_stays_in_its_region(world: &World, transcripts: &mut Transcript
         "service": "ecr", "region": "us-east-1", "action": "*",
         "count": null, "status": 400, "code": "AccessDeniedException",
     }));
-    let told = transcripts.record("failure", 1, &mut world.paydeploy(&["up"]));
+    let output = transcripts.record("failure", 1, &mut world.paydeploy(&["up"]));
     world.clear_faults();
-    assert!(told.contains("docker/mexico") && told.contains("AccessDeniedException"), "the failure is named");
-    everything_is_there(world, SPAIN, &commit);
+    assert!(
+        output.contains("docker/mexico") && output.contains("AccessDeniedException"),
+        "the failure is named"
+    );
+    region_runs(world, SPAIN, &commit);
     ends_with(0, &mut world.paydeploy(&["up"]));
-    everything_is_there(world, MEXICO, &commit);
+    region_runs(world, MEXICO, &commit);
 }

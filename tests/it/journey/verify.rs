@@ -1,4 +1,4 @@
-//! What is looked at from outside, and never through the program under test.
+//! Checks from outside, never through the program under test.
 
 use std::{fs, process::Command};
 
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, REGIONS, Region};
 use crate::world::World;
 
-/// The region as a user's other tools see it.
-pub fn everything_is_there(world: &World, (region, aws_region, domain): Region, commit: &str) {
+/// Checks with a user's other tools that the region runs the release of `commit`.
+pub fn region_runs(world: &World, (region, aws_region, domain): Region, commit: &str) {
     let name = format!("payment-latency-api-{region}");
     let cluster = world.aws(aws_region, &["eks", "describe-cluster", "--name", &name]);
     assert_eq!(cluster["cluster"]["status"], "ACTIVE");
 
     let nodes = world.kubectl_json(region, &["get", "nodes"]);
-    assert_eq!(nodes["items"].as_array().unwrap().len(), 2, "a system and an application node");
+    assert_eq!(nodes["items"].as_array().unwrap().len(), 2, "one system node and one application node");
 
     let tag = format!("imageTag={commit}");
     let repository =
@@ -24,9 +24,9 @@ pub fn everything_is_there(world: &World, (region, aws_region, domain): Region, 
     assert!(image["imageSizeInBytes"].as_u64().unwrap() < 8_000_000, "{image}");
     let pods = world
         .kubectl_json(region, &["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/component=api"]);
-    // those that a rollout is still ending do not count
-    let stays = |pod: &&Value| pod["metadata"].get("deletionTimestamp").is_none();
-    let pods: Vec<&Value> = pods["items"].as_array().unwrap().iter().filter(stays).collect();
+    // Pods that a rollout is terminating do not count.
+    let remains = |pod: &&Value| pod["metadata"].get("deletionTimestamp").is_none();
+    let pods: Vec<&Value> = pods["items"].as_array().unwrap().iter().filter(remains).collect();
     assert!(pods.len() >= 2, "{} pods", pods.len());
     for pod in pods {
         let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
@@ -60,8 +60,8 @@ pub fn everything_is_there(world: &World, (region, aws_region, domain): Region, 
     );
 }
 
-/// The API key is where it belongs and nowhere else.
-pub fn no_secret_was_told(world: &World) {
+/// No secret's value is in the logs and journals of `.paydeploy`.
+pub fn no_secret_is_in_the_state_folder(world: &World) {
     let in_region = |(_, aws_region, _): (&str, &'static str, &str)| {
         let secrets = world.aws(aws_region, &["secretsmanager", "list-secrets"])["SecretList"].clone();
         let arn = |secret: &Value| (aws_region, secret["ARN"].as_str().unwrap().to_owned());
@@ -83,7 +83,7 @@ pub fn no_secret_was_told(world: &World) {
     }
 }
 
-/// Every Helm release's revision, in every region.
+/// Every revision of every Helm release, in every region.
 pub fn helm_releases(world: &World) -> Vec<String> {
     let each = REGIONS.map(|(region, ..)| {
         world.kubectl(region, &["get", "secrets", "-A", "-l", "owner=helm", "-o", "name"])
@@ -91,19 +91,19 @@ pub fn helm_releases(world: &World) -> Vec<String> {
     each.iter().flat_map(|names| names.lines().map(str::to_owned)).collect()
 }
 
-pub fn only_state_and_dying_keys_stay(world: &World) {
-    let left = world.inventory();
-    let stays = |thing: &Value| match thing["service"].as_str() {
+pub fn only_state_buckets_and_pending_keys_remain(world: &World) {
+    let inventory = world.inventory();
+    let may_remain = |resource: &Value| match resource["service"].as_str() {
         Some("s3") => {
-            thing["id"].as_str().is_some_and(|name| name.starts_with("payment-latency-api-tfstate-"))
+            resource["id"].as_str().is_some_and(|name| name.starts_with("payment-latency-api-tfstate-"))
         }
-        Some("kms") => thing["state"] == "PendingDeletion",
+        Some("kms") => resource["state"] == "PendingDeletion",
         _ => false,
     };
-    let things = left.as_array().expect("the inventory is a list");
-    let leaked: Vec<&Value> = things.iter().filter(|thing| !stays(thing)).collect();
-    assert!(leaked.is_empty(), "left behind: {leaked:#?}");
-    assert!(!things.is_empty(), "the state buckets stay");
+    let resources = inventory.as_array().expect("the inventory is a list");
+    let leaked: Vec<&Value> = resources.iter().filter(|resource| !may_remain(resource)).collect();
+    assert!(leaked.is_empty(), "leftovers: {leaked:#?}");
+    assert!(!resources.is_empty(), "the state buckets remain");
     let runs = fs::read_dir(world.workspace.join(".paydeploy/runs")).unwrap().count();
-    assert!(runs > 5, "the runs' journals stay for the user");
+    assert!(runs > 5, "the journals of the runs remain");
 }

@@ -40,7 +40,7 @@ run "the_bucket_is_private_versioned_and_encrypted" {
   }
   assert {
     condition     = one(aws_s3_bucket_ownership_controls.this.rule[*].object_ownership) == "BucketOwnerEnforced"
-    error_message = "the account owns every object, whoever wrote it"
+    error_message = "the account owns every object, whichever principal wrote it"
   }
   assert {
     condition     = one(aws_s3_bucket_lifecycle_configuration.this.rule[*].expiration[0].days) == 2557
