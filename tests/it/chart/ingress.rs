@@ -1,4 +1,4 @@
-//! What is on the internet, and how it is reached there.
+//! The Ingress: which routes are public, and how they are reached.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::{NAME, Release, list, text};
 const PREFIX: &str = "alb.ingress.kubernetes.io";
 
 #[test]
-fn only_the_public_routes_are_on_the_load_balancer() {
+fn only_public_routes_are_on_the_load_balancer() {
     let release = Release::of("spain");
     let rules = list(&release.the("Ingress")["spec"]["rules"]);
     assert_eq!(rules.len(), 1);
@@ -20,7 +20,7 @@ fn only_the_public_routes_are_on_the_load_balancer() {
 }
 
 #[test]
-fn the_load_balancer_speaks_tls_for_the_regions_domain() {
+fn the_load_balancer_serves_the_regions_domain_over_tls() {
     let release = Release::of("spain");
     let ingress = release.the("Ingress");
     let domain = "api-es.payments.example";
@@ -36,7 +36,7 @@ fn the_load_balancer_speaks_tls_for_the_regions_domain() {
 }
 
 #[test]
-fn the_load_balancer_asks_a_pod_whether_it_is_ready() {
+fn the_load_balancer_probes_the_readiness_of_pods() {
     let release = Release::of("spain");
     let annotations = &release.the("Ingress")["metadata"]["annotations"];
     let said = |name: &str| text(&annotations[format!("{PREFIX}/{name}")]);
@@ -47,7 +47,7 @@ fn the_load_balancer_asks_a_pod_whether_it_is_ready() {
 }
 
 #[test]
-fn more_annotations_go_on_the_ingress() {
+fn additional_annotations_are_set_on_the_ingress() {
     let set = ["ingress.annotations={\"alb.ingress.kubernetes.io/wafv2-acl-arn\":\"arn:aws:wafv2:1\"}"];
     let release = Release::with("spain", &set);
     assert_eq!(

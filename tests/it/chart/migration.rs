@@ -1,4 +1,4 @@
-//! The database's migration, which is part of every release.
+//! The database migration, which is part of every release.
 
 use serde_json::{Value, json};
 
@@ -16,18 +16,18 @@ fn wave(object: &Value) -> i32 {
 }
 
 #[test]
-fn the_database_is_migrated_before_anything_of_a_release_runs() {
+fn the_database_is_migrated_before_a_release_starts() {
     let release = Release::of("spain");
     let job = release.the("Job");
     assert_eq!(annotation(job, HOOK), Some("PreSync"));
     let pod = &job["spec"]["template"];
     assert_eq!(container(pod)["args"], json!(["migrate"]));
-    assert_eq!(pod["spec"]["restartPolicy"], "Never", "a failed try's pod stays to be looked at");
+    assert_eq!(pod["spec"]["restartPolicy"], "Never", "the pod of a failed attempt is kept for inspection");
     assert_eq!(job["spec"]["backoffLimit"], 1);
 }
 
 #[test]
-fn what_the_migration_needs_is_there_before_it() {
+fn the_migrations_inputs_are_created_before_it() {
     let release = Release::of("spain");
     let migration = |object: &&Value| text(&object["metadata"]["name"]).starts_with(MIGRATION);
     let mut hooks: Vec<(i32, &str)> =
@@ -41,7 +41,7 @@ fn what_the_migration_needs_is_there_before_it() {
 }
 
 #[test]
-fn the_master_users_login_goes_with_the_migration_and_the_job_stays_for_its_log() {
+fn the_master_users_login_is_deleted_after_the_migration_and_the_job_is_kept() {
     let release = Release::of("spain");
     let policy =
         |object: &Value| annotation(object, "argocd.argoproj.io/hook-delete-policy").unwrap().to_owned();
@@ -50,25 +50,25 @@ fn the_master_users_login_goes_with_the_migration_and_the_job_stays_for_its_log(
 }
 
 #[test]
-fn the_migration_works_on_the_database_itself_and_says_what_it_was_at_when_it_ends() {
+fn the_migration_connects_to_the_instance_and_reports_its_own_timeout() {
     let release = Release::with("spain", &["migration.timeoutSeconds=300"]);
     let job = release.the("Job");
     let environment = list(&container(&job["spec"]["template"])["env"]);
-    let told = |name: &str| {
+    let value_of = |name: &str| {
         let variable = environment.iter().find(|variable| variable["name"] == name);
         text(&variable.unwrap_or_else(|| panic!("no {name}"))["value"])
     };
     assert!(
-        !told("DATABASE_DIRECT_HOST").contains(".proxy-"),
-        "the proxy may move a session in mid-migration"
+        !value_of("DATABASE_DIRECT_HOST").contains(".proxy-"),
+        "the proxy may move a session in the middle of a migration"
     );
-    assert_eq!(told("MIGRATE_TIMEOUT_SECONDS"), "300");
+    assert_eq!(value_of("MIGRATE_TIMEOUT_SECONDS"), "300");
     let killed = job["spec"]["activeDeadlineSeconds"].as_u64().unwrap();
-    assert!(killed > 2 * 300, "its own limit comes first, in both tries");
+    assert!(killed > 2 * 300, "the program's own limit is reached first, in both attempts");
 }
 
 #[test]
-fn pods_start_when_their_secret_is_there() {
+fn pods_start_after_their_secret_exists() {
     let release = Release::of("spain");
     let secret = wave(release.named("ExternalSecret", NAME));
     for kind in ["Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget"] {

@@ -1,4 +1,4 @@
-//! What Helm makes of the application's chart. A file a subject.
+//! The application's chart as rendered by Helm. One file per subject.
 
 mod ingress;
 mod migration;
@@ -17,7 +17,7 @@ const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/payment-latency
 const NAME: &str = "payment-latency-api";
 const MIGRATION: &str = "payment-latency-api-migrate";
 
-/// The chart with a release's values and the region's own; `set` says what else, as `--set-json` takes it.
+/// Renders the chart with the values of a release and the region. `set` are further values for `--set-json`.
 fn helm(region: &str, set: &[&str]) -> Output {
     let mut helm = Command::new("helm");
     helm.args(["template", NAME, CHART, "--namespace", "payment-api"]);
@@ -29,10 +29,10 @@ fn helm(region: &str, set: &[&str]) -> Output {
     for set in set {
         helm.arg("--set-json").arg(set);
     }
-    helm.output().expect("tests/setup has put helm on PATH")
+    helm.output().expect("tests/setup installs helm")
 }
 
-fn refused(set: &str) -> bool {
+fn is_rejected(set: &str) -> bool {
     !helm("spain", &[set]).status.success()
 }
 
@@ -61,7 +61,7 @@ impl Release {
         self.0.iter().filter(|object| object["kind"] == kind).collect()
     }
 
-    /// The one object of a kind.
+    /// The only object of a kind.
     fn the(&self, kind: &str) -> &Value {
         let all = self.all(kind);
         assert_eq!(all.len(), 1, "objects of kind {kind}");
@@ -73,7 +73,7 @@ impl Release {
         found.unwrap_or_else(|| panic!("no {kind} {name}"))
     }
 
-    /// The templates of all pods: those that serve, and the one that migrates the database.
+    /// The pod templates: the serving one and the migrating one.
     fn pods(&self) -> [&Value; 2] {
         ["Deployment", "Job"].map(|kind| &self.the(kind)["spec"]["template"])
     }
@@ -93,15 +93,15 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// Whether a selector names labels, and the pod has them all.
+/// Whether the pod has all labels of a selector.
 fn selects(selector: &Value, pod: &Value) -> bool {
     let wanted = selector.as_object().unwrap_or_else(|| panic!("{selector} is no selector"));
-    assert!(!wanted.is_empty(), "an empty selector is for every pod");
+    assert!(!wanted.is_empty(), "an empty selector matches every pod");
     wanted.iter().all(|(label, value)| pod["metadata"]["labels"][label] == *value)
 }
 
 #[test]
-fn everything_lives_in_the_namespace() {
+fn every_object_is_in_the_namespace() {
     let namespaced = [
         "ConfigMap",
         "Deployment",
@@ -122,7 +122,7 @@ fn everything_lives_in_the_namespace() {
 }
 
 #[test]
-fn values_that_would_weaken_a_release_are_refused() {
+fn values_that_would_weaken_a_release_are_rejected() {
     for bad in [
         "image.digest=\"latest\"",
         "autoscaling.minReplicas=1",
@@ -135,6 +135,6 @@ fn values_that_would_weaken_a_release_are_refused() {
         "ingress.host=\"\"",
         "secrets.api=\"the-key-itself\"",
     ] {
-        assert!(refused(bad), "{bad} must not render");
+        assert!(is_rejected(bad), "{bad} must not render");
     }
 }

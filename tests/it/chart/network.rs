@@ -1,4 +1,4 @@
-//! Who may talk to whom. Rendered only: no enforcer of network policies runs on the sandbox.
+//! Network policies. Only their rendering is tested, because the sandbox does not enforce them.
 
 use serde_json::{Value, json};
 
@@ -9,20 +9,20 @@ fn policy<'a>(release: &'a Release, name: &str) -> &'a Value {
 }
 
 #[test]
-fn what_no_policy_allows_is_refused() {
+fn traffic_that_no_policy_allows_is_denied() {
     let release = Release::of("spain");
     let refusal = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
     assert_eq!(*policy(&release, "default-deny"), refusal);
-    assert_eq!(release.all("NetworkPolicy").len(), 3, "each allows something, and is looked at below");
+    assert_eq!(release.all("NetworkPolicy").len(), 3, "every other policy is tested below");
 }
 
 #[test]
-fn pods_are_reached_at_their_serving_port_and_their_metrics_by_monitoring_alone() {
+fn pods_accept_requests_from_everywhere_and_scrapes_from_monitoring_only() {
     let release = Release::of("spain");
     let policy = policy(&release, "ingress");
     let [serving, migrating] = release.pods();
     assert!(selects(&policy["podSelector"]["matchLabels"], serving));
-    assert!(!selects(&policy["podSelector"]["matchLabels"], migrating), "nothing talks to the migration");
+    assert!(!selects(&policy["podSelector"]["matchLabels"], migrating), "nothing connects to the migration");
     assert_eq!(policy["policyTypes"], json!(["Ingress"]));
     let monitoring =
         json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}});
@@ -36,7 +36,7 @@ fn pods_are_reached_at_their_serving_port_and_their_metrics_by_monitoring_alone(
 }
 
 #[test]
-fn pods_reach_name_servers_and_the_database_and_no_more() {
+fn pods_reach_only_name_servers_and_the_database() {
     let release = Release::with("spain", &["networkPolicy.databaseCidrs=[\"10.10.0.0/16\"]"]);
     let policy = policy(&release, "egress");
     for pod in release.pods() {
@@ -62,7 +62,7 @@ fn pods_reach_name_servers_and_the_database_and_no_more() {
 }
 
 #[test]
-fn the_database_is_looked_for_at_private_addresses_only() {
+fn pods_reach_the_database_at_private_addresses_only() {
     let release = Release::of("spain");
     let database = &policy(&release, "egress")["egress"][1]["to"];
     let block = |cidr: &str| json!({"ipBlock": {"cidr": cidr}});
@@ -70,7 +70,7 @@ fn the_database_is_looked_for_at_private_addresses_only() {
 }
 
 #[test]
-fn policies_are_there_unless_they_are_turned_off() {
+fn policies_exist_unless_they_are_disabled() {
     let release = Release::with("spain", &["networkPolicy.enabled=false"]);
     assert_eq!(release.all("NetworkPolicy").len(), 0);
 }

@@ -1,11 +1,11 @@
-//! The pods themselves: what they may do, what they get, and how one release follows another.
+//! The pods: permissions, configuration, probes and rollouts.
 
 use serde_json::{Value, json};
 
-use super::{MIGRATION, NAME, Release, container, list, refused, selects, text};
+use super::{MIGRATION, NAME, Release, container, is_rejected, list, selects, text};
 
 #[test]
-fn pods_run_a_digest_as_nobody_on_a_read_only_disk() {
+fn pods_run_a_digest_without_root_on_a_read_only_disk() {
     let release = Release::of("spain");
     for pod in release.pods() {
         let (spec, container) = (&pod["spec"], container(pod));
@@ -17,7 +17,7 @@ fn pods_run_a_digest_as_nobody_on_a_read_only_disk() {
         let all = &spec["securityContext"];
         assert_eq!((&all["runAsNonRoot"], &all["runAsUser"]), (&json!(true), &json!(65534)));
         assert_eq!(all["seccompProfile"]["type"], "RuntimeDefault");
-        assert_eq!(spec["automountServiceAccountToken"], false, "no pod asks the Kubernetes API");
+        assert_eq!(spec["automountServiceAccountToken"], false, "no pod uses the Kubernetes API");
     }
     let [serving, migrating] = release.pods();
     assert_eq!(container(serving)["image"], container(migrating)["image"], "one release is one image");
@@ -26,16 +26,16 @@ fn pods_run_a_digest_as_nobody_on_a_read_only_disk() {
 }
 
 #[test]
-fn the_kubelet_asks_each_question_at_its_own_path_on_the_serving_port() {
+fn each_probe_has_its_own_path_on_the_serving_port() {
     let release = Release::of("spain");
     let pod = container(&release.the("Deployment")["spec"]["template"]);
     assert_eq!(port(pod, "http"), 8080);
     assert_eq!(
         release.named("ConfigMap", NAME)["data"]["PORT"],
         "8080",
-        "the program listens where it is asked"
+        "the program listens on the probed port"
     );
-    // liveness at the database's state would restart every pod in its outage, and help nobody
+    // A liveness probe that depended on the database would restart every pod during an outage.
     for (probe, path) in
         [("startupProbe", "/startupz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
     {
@@ -43,9 +43,9 @@ fn the_kubelet_asks_each_question_at_its_own_path_on_the_serving_port() {
     }
     let patience =
         |probe: &str| seconds(&pod[probe]["periodSeconds"]) * seconds(&pod[probe]["failureThreshold"]);
-    assert_eq!(patience("startupProbe"), 120, "a start may wait for the database");
-    assert_eq!(patience("livenessProbe"), 30, "a pod that hangs is restarted");
-    assert_eq!(patience("readinessProbe"), 15, "a pod that cannot serve is left out");
+    assert_eq!(patience("startupProbe"), 120, "a starting pod may wait for the database");
+    assert_eq!(patience("livenessProbe"), 30, "a hanging pod is restarted");
+    assert_eq!(patience("readinessProbe"), 15, "a pod that cannot serve gets no requests");
 }
 
 fn port(container: &Value, name: &str) -> u64 {
@@ -58,7 +58,7 @@ fn seconds(value: &Value) -> u64 {
 }
 
 #[test]
-fn pods_ask_for_what_they_need_and_cannot_take_a_node() {
+fn pods_have_resource_requests_and_limits() {
     let release = Release::of("spain");
     let [serving, migrating] = release.pods();
     let limits = json!({"cpu": "500m", "memory": "128Mi"});
@@ -73,7 +73,7 @@ fn pods_ask_for_what_they_need_and_cannot_take_a_node() {
 }
 
 #[test]
-fn a_release_takes_no_pod_away_before_its_successor_serves() {
+fn a_rollout_stops_no_pod_before_its_successor_is_ready() {
     let release = Release::of("spain");
     let strategy = &release.the("Deployment")["spec"]["strategy"];
     assert_eq!(
@@ -83,24 +83,30 @@ fn a_release_takes_no_pod_away_before_its_successor_serves() {
 }
 
 #[test]
-fn a_pod_that_ends_has_the_time_to_finish() {
+fn a_terminating_pod_has_time_to_finish_its_requests() {
     let release = Release::of("spain");
     let config = &release.named("ConfigMap", NAME)["data"];
-    let told = |key: &str| text(&config[key]).parse::<u64>().unwrap();
+    let seconds_of = |key: &str| text(&config[key]).parse::<u64>().unwrap();
     let attribute = "alb.ingress.kubernetes.io/target-group-attributes";
     let attribute = text(&release.the("Ingress")["metadata"]["annotations"][attribute]);
-    let forgotten: u64 =
+    let deregistered: u64 =
         attribute.strip_prefix("deregistration_delay.timeout_seconds=").unwrap().parse().unwrap();
-    assert!(told("DRAIN_SECONDS") > forgotten, "it answers until the load balancer has forgotten it");
+    assert!(
+        seconds_of("DRAIN_SECONDS") > deregistered,
+        "the pod serves until the load balancer has deregistered it"
+    );
     let killed =
         seconds(&release.the("Deployment")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]);
-    assert!(killed > told("DRAIN_SECONDS") + told("SHUTDOWN_SECONDS"), "the kubelet comes last");
-    assert!(refused("terminationGracePeriodSeconds=40"), "15 + 5 + 20 leave nothing");
-    assert!(refused("ingress.deregistrationDelaySeconds=60"), "nor do 60 + 5 + 20");
+    assert!(
+        killed > seconds_of("DRAIN_SECONDS") + seconds_of("SHUTDOWN_SECONDS"),
+        "the kubelet kills the pod last"
+    );
+    assert!(is_rejected("terminationGracePeriodSeconds=40"), "15 + 5 + 20 leave nothing");
+    assert!(is_rejected("ingress.deregistrationDelaySeconds=60"), "60 + 5 + 20 exceeds the grace period");
 }
 
 #[test]
-fn pods_are_told_where_they_are_and_reach_the_database_through_its_proxy() {
+fn pods_get_their_region_and_the_database_proxy() {
     let release = Release::of("spain");
     let config = &release.named("ConfigMap", NAME)["data"];
     assert_eq!((&config["REGION"], &config["ENVIRONMENT"]), (&json!("eu-south-2"), &json!("staging")));
@@ -112,14 +118,17 @@ fn pods_are_told_where_they_are_and_reach_the_database_through_its_proxy() {
     let mounted = list(&pod["volumeMounts"]).iter().find(|mount| mount["name"] == "database-ca").unwrap();
     assert_eq!(mounted["mountPath"], authorities.0);
     let bundle = &release.named("ConfigMap", "payment-latency-api-database-ca")["data"][authorities.1];
-    assert!(text(bundle).contains("BEGIN CERTIFICATE"), "the certificates are where the program reads them");
+    assert!(
+        text(bundle).contains("BEGIN CERTIFICATE"),
+        "the certificates are in the file that the program reads"
+    );
 }
 
 #[test]
-fn pods_roll_when_their_configuration_changes_and_for_nothing_else() {
+fn pods_roll_only_when_their_configuration_changes() {
     let pod = |set: &[&str]| Release::with("spain", set).the("Deployment")["spec"]["template"].clone();
     let as_is = pod(&[]);
-    assert_ne!(pod(&["database.port=6432"]), as_is, "they read it at their start only");
+    assert_ne!(pod(&["database.port=6432"]), as_is, "pods read their configuration only when they start");
     assert_eq!(pod(&["autoscaling.maxReplicas=20", "podDisruptionBudget.minAvailable=2"]), as_is);
 }
 
@@ -132,14 +141,16 @@ fn pods_run_on_the_application_nodes_in_different_zones_if_they_can() {
     let [pod, _] = release.pods();
     let zone = "topology.kubernetes.io/zone";
     let apart = &pod["spec"]["affinity"]["podAntiAffinity"];
-    let wishes = list(&apart["preferredDuringSchedulingIgnoredDuringExecution"]);
-    let wish =
-        wishes.iter().find(|wish| wish["podAffinityTerm"]["topologyKey"] == zone).expect("apart by zone");
-    assert!(selects(&wish["podAffinityTerm"]["labelSelector"]["matchLabels"], pod));
+    let preferences = list(&apart["preferredDuringSchedulingIgnoredDuringExecution"]);
+    let preference = preferences
+        .iter()
+        .find(|preference| preference["podAffinityTerm"]["topologyKey"] == zone)
+        .expect("pods prefer different zones");
+    assert!(selects(&preference["podAffinityTerm"]["labelSelector"]["matchLabels"], pod));
     assert_eq!(
         apart.get("requiredDuringSchedulingIgnoredDuringExecution"),
         None,
-        "a lost zone's pods must find a place"
+        "the pods of a failed zone must be schedulable elsewhere"
     );
     let spread = list(&pod["spec"]["topologySpreadConstraints"]);
     let keys: Vec<&str> = spread.iter().map(|spread| text(&spread["topologyKey"])).collect();

@@ -1,4 +1,4 @@
-//! How many pods there are, and how few there may be.
+//! The number of pods, and how few may remain.
 
 use serde_json::{Value, json};
 
@@ -14,12 +14,16 @@ fn each_region_scales_between_its_own_bounds() {
             (Some(min), Some(max)),
             "{region}"
         );
-        assert_eq!(release.the("Deployment")["spec"].get("replicas"), None, "the scaler alone sets replicas");
+        assert_eq!(
+            release.the("Deployment")["spec"].get("replicas"),
+            None,
+            "only the autoscaler sets replicas"
+        );
     }
 }
 
 #[test]
-fn pods_are_added_at_70_percent_of_their_cpu_or_80_of_their_memory() {
+fn pods_are_added_at_70_percent_cpu_or_80_percent_memory() {
     let release = Release::of("spain");
     let scaler = &release.the("HorizontalPodAutoscaler")["spec"];
     let name = &release.the("Deployment")["metadata"]["name"];
@@ -37,21 +41,21 @@ fn pods_are_added_at_70_percent_of_their_cpu_or_80_of_their_memory() {
 }
 
 #[test]
-fn without_a_scaler_there_are_as_many_pods_as_said() {
+fn without_an_autoscaler_the_number_of_pods_is_fixed() {
     let release = Release::with("spain", &["autoscaling.enabled=false", "replicaCount=4"]);
     assert_eq!(release.all("HorizontalPodAutoscaler").len(), 0);
     assert_eq!(release.the("Deployment")["spec"]["replicas"], 4);
 }
 
 #[test]
-fn a_drained_node_leaves_a_pod_that_serves() {
+fn draining_a_node_leaves_a_serving_pod() {
     for set in [&[][..], &["autoscaling.enabled=false"]] {
         let release = Release::with("mexico", set);
         let budget = &release.the("PodDisruptionBudget")["spec"];
-        assert_eq!(budget["minAvailable"], 1, "of two: more, and no node could be drained");
+        assert_eq!(budget["minAvailable"], 1, "one of two: with more, no node could be drained");
         assert_eq!(
             budget["unhealthyPodEvictionPolicy"], "AlwaysAllow",
-            "a pod that does not serve protects nobody"
+            "a pod that is not ready does not delay a drain"
         );
         let [serving, migrating] = release.pods();
         assert!(selects(&budget["selector"]["matchLabels"], serving));

@@ -1,11 +1,11 @@
-//! How secrets reach the pods: as files, which are read again when they change, and by no other way.
+//! Secrets reach the pods only as files, which are reloaded when they change.
 
 use serde_json::{Value, json};
 
 use super::{MIGRATION, NAME, Release, container, list, text};
 
 #[test]
-fn no_secret_is_in_an_environment() {
+fn no_secret_is_in_an_environment_variable() {
     let release = Release::of("spain");
     for pod in release.pods() {
         let container = container(pod);
@@ -26,50 +26,53 @@ fn no_secret_is_in_an_environment() {
     }
 }
 
-/// By the names that the program knows secrets by.
+/// Whether the program reads a secret under this name.
 fn is_secret(name: &str) -> bool {
     ["PASSWORD", "USERNAME", "API_SECRET_KEY", "DATABASE_URL"].iter().any(|word| name.contains(word))
 }
 
 #[test]
-fn secrets_are_files_where_the_program_looks_for_them() {
+fn secrets_are_files_in_the_folders_that_the_program_reads() {
     let release = Release::of("spain");
     let [serving, migrating] = release.pods();
-    let told = list(&container(migrating)["env"]).iter().find(|one| one["name"] == "MIGRATE_SECRETS_DIR");
+    let variable = list(&container(migrating)["env"]).iter().find(|one| one["name"] == "MIGRATE_SECRETS_DIR");
     for (pod, name, folder) in [
         (serving, NAME, &release.named("ConfigMap", NAME)["data"]["SECRETS_DIR"]),
-        (migrating, MIGRATION, &told.expect("it is told where to look")["value"]),
+        (migrating, MIGRATION, &variable.expect("the migration gets its secrets folder")["value"]),
     ] {
         let volumes = list(&pod["spec"]["volumes"]).iter().filter(|volume| volume.get("secret").is_some());
         let volumes: Vec<&Value> = volumes.collect();
-        // the pod's group, which is the program's, and nobody else; Kubernetes reads it as octal
+        // Readable only by the pod's group, which is that of the program. Kubernetes reads the mode as octal.
         let secret = json!({"secretName": name, "defaultMode": "0440"});
         assert_eq!(volumes, [&json!({"name": "secrets", "secret": secret})]);
         let mount = list(&container(pod)["volumeMounts"]).iter().find(|mount| mount["name"] == "secrets");
         assert_eq!(*mount.unwrap(), json!({"name": "secrets", "mountPath": folder, "readOnly": true}));
         assert_eq!(pod["spec"]["securityContext"]["fsGroup"], 65534);
         let delivered = &release.named("ExternalSecret", name)["spec"]["target"]["name"];
-        assert_eq!(delivered, name, "what External Secrets delivers is what the pod mounts");
+        assert_eq!(delivered, name, "the pod mounts the Secret that External Secrets creates");
     }
 }
 
 #[test]
-fn serving_pods_get_the_api_key_and_their_own_login_and_no_other() {
+fn serving_pods_get_only_the_api_key_and_their_own_login() {
     let release = Release::of("spain");
     let spec = &release.named("ExternalSecret", NAME)["spec"];
-    assert_eq!(taken(spec), [("DB_USERNAME", "db-app", "username"), ("DB_PASSWORD", "db-app", "password")]);
+    assert_eq!(
+        single_values(spec),
+        [("DB_USERNAME", "db-app", "username"), ("DB_PASSWORD", "db-app", "password")]
+    );
     let whole: Vec<&str> =
         list(&spec["dataFrom"]).iter().map(|from| source(&from["extract"]["key"])).collect();
-    assert_eq!(whole, ["api"], "with the key before it, while a rotation keeps both valid");
+    assert_eq!(whole, ["api"], "all keys are taken, so that a rotation can keep two of them valid");
     assert_eq!(spec["secretStoreRef"], json!({"kind": "ClusterSecretStore", "name": "aws-secrets-manager"}));
-    assert_eq!(spec["refreshInterval"], "1h", "a rotated key arrives by itself");
+    assert_eq!(spec["refreshInterval"], "1h", "a rotated key is delivered automatically");
 }
 
 #[test]
-fn the_migration_alone_gets_the_master_users_login() {
+fn only_the_migration_gets_the_master_users_login() {
     let release = Release::of("spain");
     let spec = &release.named("ExternalSecret", MIGRATION)["spec"];
-    let mut taken = taken(spec);
+    let mut taken = single_values(spec);
     taken.sort_unstable();
     assert_eq!(
         taken,
@@ -86,12 +89,12 @@ fn the_migration_alone_gets_the_master_users_login() {
 }
 
 #[test]
-fn the_chart_itself_holds_no_secret() {
+fn the_chart_contains_no_secret() {
     assert_eq!(Release::of("spain").all("Secret").len(), 0);
 }
 
-/// File, secret and property of each single value that is taken.
-fn taken(spec: &Value) -> Vec<(&str, &str, &str)> {
+/// File, secret and property of each single value.
+fn single_values(spec: &Value) -> Vec<(&str, &str, &str)> {
     list(&spec["data"])
         .iter()
         .map(|data| {
@@ -101,7 +104,7 @@ fn taken(spec: &Value) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-/// Which of the made-up secrets an ARN names.
+/// Which of the example secrets an ARN names.
 fn source(arn: &Value) -> &str {
     let name = text(arn).rsplit(['/', '!']).next().unwrap();
     ["api", "db-app", "db-migrator", "db-01234567"]

@@ -1,16 +1,16 @@
-//! How pods are found: by those who send them payments, and by those who read their metrics.
+//! How clients and Prometheus find the pods.
 
 use serde_json::{Value, json};
 
 use super::{NAME, Release, list, selects};
 
 #[test]
-fn the_service_sends_to_serving_pods_only() {
+fn the_service_selects_serving_pods_only() {
     let release = Release::of("spain");
     let service = release.the("Service");
     let [serving, migrating] = release.pods();
     assert!(selects(&service["spec"]["selector"], serving));
-    assert!(!selects(&service["spec"]["selector"], migrating), "a migration serves nothing");
+    assert!(!selects(&service["spec"]["selector"], migrating), "the migration serves no requests");
     assert!(selects(&release.the("Deployment")["spec"]["selector"]["matchLabels"], serving));
     assert_eq!(service["spec"]["type"], "ClusterIP");
     let way = |port: &Value| (port["name"].clone(), port["port"].clone(), port["targetPort"].clone());
@@ -22,7 +22,7 @@ fn the_service_sends_to_serving_pods_only() {
 }
 
 #[test]
-fn labels_say_whose_a_pod_is_and_which_law_its_data_is_under() {
+fn labels_name_the_application_and_the_jurisdiction() {
     let release = Release::with("spain", &["dataResidency=\"EU\""]);
     for pod in release.pods() {
         let labels = &pod["metadata"]["labels"];
@@ -36,7 +36,7 @@ fn labels_say_whose_a_pod_is_and_which_law_its_data_is_under() {
 }
 
 #[test]
-fn a_service_monitor_is_there_only_where_it_is_asked_for() {
+fn a_service_monitor_exists_only_if_enabled() {
     for region in ["spain", "mexico", "lima"] {
         assert_eq!(Release::of(region).all("ServiceMonitor").len(), 0, "{region}: its kind may not be there");
     }
@@ -48,12 +48,12 @@ fn a_service_monitor_is_there_only_where_it_is_asked_for() {
         monitor["spec"]["endpoints"],
         json!([{"port": "metrics", "path": "/metrics", "interval": "15s"}])
     );
-    // a monitor selects Services, by their labels
+    // A ServiceMonitor selects Services by their labels.
     assert!(selects(&monitor["spec"]["selector"]["matchLabels"], release.the("Service")));
 }
 
 #[test]
-fn the_service_account_takes_annotations_and_hands_out_no_token() {
+fn the_service_account_takes_annotations_and_mounts_no_token() {
     let release = Release::with("spain", &["serviceAccount.annotations={\"team\":\"payments\"}"]);
     let account = release.named("ServiceAccount", NAME);
     assert_eq!(account["metadata"]["annotations"], json!({"team": "payments"}));
