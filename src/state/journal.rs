@@ -10,7 +10,10 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Event, RunId, StepId};
+use crate::{
+    task::{Event, RunId, StepId},
+    tool::start_time,
+};
 
 /// The version that this program writes. A newer journal is refused, because guessing at what a run left behind could
 /// start a second Terraform on one state.
@@ -77,7 +80,7 @@ impl Journal {
             host: read_trimmed("/proc/sys/kernel/hostname"),
             boot: boot_id(),
             pid: std::process::id(),
-            start: start_of(std::process::id()).unwrap_or_default(),
+            start: start_time(std::process::id()).unwrap_or_default(),
             at: Timestamp::now(),
         };
         let mut journal = Self { path: path.clone(), file };
@@ -165,7 +168,7 @@ impl Unfinished {
 
 /// Whether the process that a journal names still runs.
 pub fn is_alive(header: &Header, pid: u32, start: u64) -> bool {
-    header.boot == boot_id() && start_of(pid) == Some(start)
+    header.boot == boot_id() && start_time(pid) == Some(start)
 }
 
 fn boot_id() -> String {
@@ -174,13 +177,6 @@ fn boot_id() -> String {
 
 fn read_trimmed(path: &str) -> String {
     fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
-}
-
-/// A process's start time in clock ticks since boot (field 22 of `/proc/PID/stat`).
-fn start_of(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field, the program's name, may contain spaces and parentheses.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What to run: program, arguments, environment, and which exit codes are fine.
+//! What to run: program, arguments, environment, and which exit codes are expected.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -7,20 +7,15 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
-
-use super::child::{self, Exit};
-use crate::task::{ErrorExt, Result, Task};
-
 /// A program to run for a step. `Display` is its command line, quoted for a shell.
 ///
-/// It runs in a process group of its own, with nothing on standard input and with a chosen environment;
-/// what it prints goes to the step's log. Arguments appear in logs: they are no place for secrets.
+/// It runs in its own process group, without standard input and with a chosen environment; its output goes to the
+/// step's log. Arguments appear in logs, so they must not hold secrets.
 #[derive(Debug, Clone)]
 pub struct Command {
     pub(super) program: PathBuf,
     pub(super) args: Vec<OsString>,
-    /// Set, or removed from what is passed on.
+    /// Variables that are set, or (`None`) removed from those that are passed on.
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     pub(super) dir: Option<PathBuf>,
     pub(super) codes: Vec<i32>,
@@ -54,13 +49,13 @@ impl Command {
         self
     }
 
-    /// Keeps a variable from the child that is passed on otherwise.
+    /// Withholds a variable that is passed on by default.
     pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), None));
         self
     }
 
-    /// Passes a variable on, if it is set, that is not passed on otherwise.
+    /// Passes on a variable that is withheld by default, if it is set.
     pub fn pass_env(self, name: impl AsRef<OsStr>) -> Self {
         match std::env::var_os(name.as_ref()) {
             Some(value) => self.env(name, value),
@@ -68,54 +63,22 @@ impl Command {
         }
     }
 
-    /// The folder to run in; otherwise that of `paydeploy` itself.
+    /// The folder to run in; by default paydeploy's own.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.dir = Some(dir.as_ref().to_owned());
         self
     }
 
-    /// The exit codes that are no failure; otherwise only 0.
+    /// The exit codes that are not a failure; by default only 0.
     pub fn codes(mut self, codes: &[i32]) -> Self {
         self.codes = codes.to_vec();
         self
     }
 
-    /// Gives up after that long; otherwise the step's own deadline holds.
+    /// Stops the child after that time; by default only the step's own deadline applies.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
-    }
-
-    /// Runs to a good end.
-    ///
-    /// # Errors
-    /// When it cannot be started, ends with another exit code (with its last lines), takes longer than its
-    /// deadline or the run is cancelled.
-    pub async fn run(&self, task: &Task) -> Result<()> {
-        self.exit(task).await?.check()
-    }
-
-    /// Runs to any end.
-    pub async fn exit(&self, task: &Task) -> Result<Exit> {
-        child::logged(self, task, |_| {}).await
-    }
-
-    /// Runs to any end and hands over each line of its output, soon after it was written.
-    pub async fn follow(&self, task: &Task, on_line: impl FnMut(&str) + Send) -> Result<Exit> {
-        child::logged(self, task, on_line).await
-    }
-
-    /// Runs to a good end and returns what it printed on standard output, which stays out of the log.
-    pub async fn output(&self, task: &Task) -> Result<String> {
-        let (exit, output) = child::captured(self, task).await?;
-        exit.check()?;
-        Ok(output)
-    }
-
-    /// The same, as the JSON that it is.
-    pub async fn json<T: DeserializeOwned>(&self, task: &Task) -> Result<T> {
-        let output = self.output(task).await?;
-        serde_json::from_str(&output).doing(format!("read the JSON that `{self}` printed"))
     }
 }
 
@@ -130,7 +93,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// The word as a POSIX shell reads it back.
+/// The word, quoted so that a POSIX shell reads it back unchanged.
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
@@ -145,7 +108,7 @@ mod tests {
     use super::Command;
 
     #[test]
-    fn a_command_reads_as_a_shell_would_take_it() {
+    fn a_command_is_printed_as_a_shell_would_read_it() {
         let command = Command::new("/usr/bin/helm").args(["upgrade", "", "a b", "it's", "--set=x"]);
         assert_eq!(command.to_string(), r"helm upgrade '' 'a b' 'it'\''s' --set=x");
     }

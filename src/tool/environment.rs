@@ -1,9 +1,9 @@
-//! Which of our own environment variables a child sees.
+//! Which of our own environment variables a child inherits.
 
 use std::ffi::{OsStr, OsString};
 
-/// The user's surroundings: where programs, home and temporary files are, how to reach the network, whom
-/// to trust. Everything else (a `TF_VAR_…`, a `KUBECONFIG`) would make a run depend on who starts it.
+/// The user's surroundings: locations of programs, home and temporary files, proxies, trusted certificates, SSH. Any
+/// other variable (a `TF_VAR_…`, a `KUBECONFIG`) would make a run depend on the shell that started it.
 const NAMES: [&str; 20] = [
     "ALL_PROXY",
     "DOCKER_CONFIG",
@@ -27,6 +27,7 @@ const NAMES: [&str; 20] = [
     "no_proxy",
 ];
 
+/// Credentials and regions, locale, and the base directories that tools keep their configuration in.
 const PREFIXES: [&str; 3] = ["AWS_", "LC_", "XDG_"];
 
 pub(super) fn chosen(
@@ -45,7 +46,7 @@ mod tests {
     use super::chosen;
 
     #[test]
-    fn a_child_sees_credentials_and_proxies_but_no_variables_that_steer_tools() {
+    fn a_child_inherits_credentials_and_proxies_but_no_variables_that_steer_tools() {
         let all =
             ["AWS_PROFILE", "https_proxy", "PATH", "TF_VAR_role", "TF_CLI_ARGS", "KUBECONFIG", "HELM_DEBUG"];
         let seen: Vec<_> = chosen(all.map(|name| (name.into(), "x".into())))

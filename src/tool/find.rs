@@ -1,4 +1,4 @@
-//! The programs on PATH: where they are, and whether they are new enough.
+//! The programs on PATH: where they are, and whether their version is supported.
 
 use std::{
     ffi::OsStr,
@@ -10,15 +10,15 @@ use std::{
 
 use super::environment;
 
-/// From here on terraform locks its state by an object in the bucket.
+/// The first version that locks its state with an object in the bucket (`use_lockfile`).
 const TERRAFORM: Version = Version(1, 10, 0);
-/// From here on helm waits as its version 4 does.
+/// The first version whose `--wait` behaves like that of Helm 4.
 const HELM: Version = Version(3, 14, 0);
 
-/// How long a program may take to say its version.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a program may take to print its version. A cold start from a network disk takes seconds.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The programs that steps run, found once. One that is not on PATH is its bare name, and cannot start.
+/// The programs that steps run, found once. One that is not on PATH is kept as its bare name and fails to start.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     pub terraform: PathBuf,
@@ -43,7 +43,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// Reads `1.11.4`, `v4.0.1` and `2.39.5 (vendor)`.
+    /// Parses `1.11.4`, `v4.0.1` and `2.39.5 (vendor)`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches('v');
         let numbers: &str = text.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
@@ -54,7 +54,7 @@ impl Version {
 }
 
 impl Tools {
-    /// Looks along a PATH; runs nothing.
+    /// Searches a PATH; runs nothing.
     pub fn on_path(path: &OsStr) -> Self {
         let find = |name: &str| {
             std::env::split_paths(path)
@@ -65,12 +65,12 @@ impl Tools {
         Self { terraform: find("terraform"), helm: find("helm"), git: find("git") }
     }
 
-    /// Asks each program for its version, and tells what is missing or too old.
+    /// Runs each program for its version, and returns those that are missing or too old.
     pub async fn unfit(&self) -> Vec<Unfit> {
         let (terraform, helm, git) = tokio::join!(
             version(&self.terraform, &["version", "-json"], terraform_version),
             version(&self.helm, &["version", "--template", "{{.Version}}"], Version::parse),
-            version(&self.git, &["version"], |said| Version::parse(said.trim_start_matches("git version "))),
+            version(&self.git, &["version"], |output| Version::parse(output.trim_start_matches("git version "))),
         );
         let unfit = [
             judge(
@@ -91,7 +91,7 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// `Err` says why a program tells no version.
+/// A program's version; `Err` says why it has none, to be read after the program's name.
 async fn version(
     program: &Path,
     args: &[&str],
@@ -104,23 +104,22 @@ async fn version(
         .args(args)
         .env_clear()
         .envs(environment::chosen(std::env::vars_os()))
-        // terraform asks the internet for a newer version otherwise
+        // Otherwise Terraform asks the internet for a newer version.
         .env("CHECKPOINT_DISABLE", "1")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = match tokio::time::timeout(PATIENCE, child).await {
+    let output = match tokio::time::timeout(VERSION_TIMEOUT, child).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("cannot be run: {error}")),
-        Err(_) => return Err(format!("did not tell its version within {} s", PATIENCE.as_secs())),
+        Err(_) => return Err(format!("did not print its version within {} s", VERSION_TIMEOUT.as_secs())),
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    read(&said).ok_or_else(|| format!("tells no version by `{}`", args.join(" ")))
+    read(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| format!("prints no version with `{}`", args.join(" ")))
 }
 
-fn terraform_version(said: &str) -> Option<Version> {
-    let said: serde_json::Value = serde_json::from_str(said).ok()?;
-    Version::parse(said.get("terraform_version")?.as_str()?)
+fn terraform_version(output: &str) -> Option<Version> {
+    let output: serde_json::Value = serde_json::from_str(output).ok()?;
+    Version::parse(output.get("terraform_version")?.as_str()?)
 }
 
 fn judge(name: &str, found: Result<Version, String>, least: Option<Version>, source: &str) -> Option<Unfit> {
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_is_too_old_is_named_with_the_remedy() {
+    fn a_tool_that_is_too_old_is_reported_with_the_fix() {
         let unfit = judge("helm", Ok(Version(3, 13, 9)), Some(HELM), "https://x").unwrap();
         assert_eq!(unfit.problem, "`helm` 3.13.9 is too old");
         assert_eq!(unfit.fix, "install helm 3.14.0 or later: https://x");
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_on_path_is_told_all_at_once() {
+    async fn all_tools_missing_from_path_are_reported_together() {
         let dir = tempfile::tempdir().unwrap();
         let problems = Tools::on_path(dir.path().as_os_str()).unfit().await;
         let problems: Vec<&str> = problems.iter().map(|unfit| unfit.problem.as_str()).collect();

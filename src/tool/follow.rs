@@ -1,4 +1,4 @@
-//! Lines of a file that somebody else is writing.
+//! Lines of a file that another process is writing.
 
 use std::{
     fs::File,
@@ -10,10 +10,10 @@ use std::{
 use futures::{Stream, stream};
 use tokio_util::sync::CancellationToken;
 
-/// How soon a new line is seen.
-const EVERY: Duration = Duration::from_millis(150);
+/// How often the file is checked for new lines: fast enough for a live display, slow enough to cost nothing.
+const INTERVAL: Duration = Duration::from_millis(150);
 
-/// Reads on where it stopped. A line counts when its end is there.
+/// Continues where the last read stopped. A line counts once its newline has been written.
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
@@ -27,7 +27,7 @@ impl Follower {
         Self { path: path.to_owned(), at: from, rest: Vec::new() }
     }
 
-    /// The lines written since the last look.
+    /// The lines that were completed since the last call.
     pub fn lines(&mut self) -> io::Result<Vec<String>> {
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
@@ -43,7 +43,7 @@ impl Follower {
         Ok(String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect())
     }
 
-    /// The lines written since the last look, and what stands after the last line's end.
+    /// The lines that were written since the last call, an incomplete last one included.
     pub fn last_lines(&mut self) -> io::Result<Vec<String>> {
         let mut lines = self.lines()?;
         if !self.rest.is_empty() {
@@ -53,7 +53,7 @@ impl Follower {
     }
 }
 
-/// The lines of a file from a byte on, as they come, until `ended` and all is read.
+/// The lines of a file from a byte on, as they are written, until `ended` is cancelled and everything is read.
 pub fn follow(path: &Path, from: u64, ended: CancellationToken) -> impl Stream<Item = String> + use<> {
     let start = (Follower::new(path, from), ended, Vec::new().into_iter());
     stream::unfold(start, |(mut follower, ended, mut ready)| async move {
@@ -61,15 +61,16 @@ pub fn follow(path: &Path, from: u64, ended: CancellationToken) -> impl Stream<I
             if let Some(line) = ready.next() {
                 return Some((line, (follower, ended, ready)));
             }
+            // The order matters: what was written before the end is read after it is known.
             let over = ended.is_cancelled();
-            // a log that cannot be read is no reason to fail what writes it
+            // The error is swallowed because an unreadable log is no reason to fail the process that writes it.
             let lines = if over { follower.last_lines() } else { follower.lines() }.unwrap_or_default();
             if lines.is_empty() {
                 if over {
                     return None;
                 }
-                // not even a cancelled run can wait here for longer than one look
-                drop(tokio::time::timeout(EVERY, ended.cancelled()).await);
+                // The timeout is expected: it means that the writer is still running.
+                drop(tokio::time::timeout(INTERVAL, ended.cancelled()).await);
             }
             ready = lines.into_iter();
         }
@@ -86,7 +87,7 @@ mod tests {
     use super::{Follower, follow};
 
     #[test]
-    fn a_line_counts_when_its_end_is_there() {
+    fn a_line_counts_once_its_newline_is_written() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut follower = Follower::new(file.path(), 0);
         write!(file, "one\ntw").unwrap();
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn following_ends_with_the_writer_and_misses_nothing() {
+    async fn following_ends_with_the_writer_and_loses_no_line() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write!(file, "skipped\none\n").unwrap();
         let ended = CancellationToken::new();

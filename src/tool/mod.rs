@@ -1,18 +1,24 @@
-//! Child processes: terraform, helm and git.
+//! Child processes: Terraform, Helm and Git.
 
 mod child;
 mod command;
 mod environment;
+mod exit;
 mod find;
 mod follow;
+mod process;
+mod run;
 
-pub use child::{Exit, start_time};
 pub use command::Command;
+pub use exit::ChildExit;
 pub use find::{Tools, Unfit, Version};
 pub use follow::{Follower, follow};
+pub use process::start_time;
 
-/// How many terraform processes fit into the memory that is free now, at about 600 MB each.
+/// How many Terraform processes fit into the memory that is available now: at least 1, so that a small machine makes
+/// progress, and at most 16. Where the kernel does not say, 4.
 pub fn terraform_slots() -> usize {
+    /// Terraform with its AWS provider takes about 600 MB for the largest of our stacks.
     const NEEDED_KB: u64 = 600 * 1024;
     let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;

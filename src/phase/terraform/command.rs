@@ -13,7 +13,7 @@ use super::{
 use crate::{
     aws::state_file,
     step::{Class, Context, Error, ErrorExt, Result},
-    tool::{Command, Exit},
+    tool::{ChildExit, Command},
 };
 
 /// Terraform's cache of providers takes no two at once while it is filled (hashicorp/terraform#32028).
@@ -59,7 +59,7 @@ pub struct Terraform<'a> {
 
 /// How a command ended and what it said.
 pub struct Said {
-    pub exit: Exit,
+    pub exit: ChildExit,
     pub diagnostics: Vec<Diagnostic>,
 }
 

@@ -1,0 +1,22 @@
+//! Identity of a process beyond its id, which the kernel reuses.
+
+/// When a process started, in clock ticks since boot: field 22 of `/proc/PID/stat`, see proc_pid_stat(5).
+/// `None` when there is no such process. Together with the id and the boot it names one process.
+pub fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may itself contain spaces and parentheses. Field
+    // 22 of the line is therefore counted from behind the last parenthesis, where field 3 starts.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::start_time;
+
+    #[test]
+    fn a_running_process_has_a_start_time_and_a_missing_one_has_none() {
+        assert!(start_time(std::process::id()).unwrap() > 0);
+        // The kernel's largest process id is 2^22.
+        assert_eq!(start_time(1 << 23), None);
+    }
+}
