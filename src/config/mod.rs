@@ -1,5 +1,6 @@
-//! `paydeploy.toml`: typed, checked, all problems at once.
+//! `paydeploy.toml`: typed and checked, with all its problems reported together.
 
+mod check;
 mod load;
 mod network;
 mod problem;
@@ -21,7 +22,7 @@ pub use self::{
 };
 use crate::task::RegionName;
 
-/// Protections on or off.
+/// How well data is protected against deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
@@ -38,7 +39,7 @@ impl Profile {
     }
 }
 
-/// What a region is to the others: Argo CD lives in the hub.
+/// A region's part: Argo CD runs in the hub and deploys to the hub and the spokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -55,10 +56,10 @@ impl Role {
     }
 }
 
-/// The whole configuration, checked: one hub, paths that exist, networks that do not overlap.
+/// The whole configuration, checked: one hub, paths that exist, distinct networks and domains.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder of `paydeploy.toml`; every path below is joined to it already.
+    /// The folder of `paydeploy.toml`; the paths below are already joined to it.
     pub root: PathBuf,
     pub project: String,
     /// 12 digits.
@@ -76,7 +77,7 @@ pub struct Config {
 
 #[derive(Debug, Clone)]
 pub struct Terraform {
-    /// The folder with one root module a stack.
+    /// The folder with one root module per stack.
     pub stacks: PathBuf,
 }
 
@@ -93,30 +94,31 @@ pub struct Image {
 
 #[derive(Debug, Clone)]
 pub struct Gitops {
-    /// Where Argo CD reads from.
+    /// The URL that Argo CD reads from.
     pub repository: String,
-    /// Path of the chart in the repository.
+    /// The chart's path in the repository.
     pub chart: PathBuf,
     /// The folder with the AppProject and the ApplicationSet.
     pub manifests: PathBuf,
     /// The application's namespace in every cluster.
     pub namespace: String,
-    /// Name of the Secrets Manager secret (in the hub's region) with `username` and `password`.
+    /// Name of the Secrets Manager secret in the hub's region with Argo CD's credentials: `username` and `password`, or
+    /// `sshPrivateKey`.
     pub credentials: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Preflight {
-    /// The page that tells with which address this machine is seen; `None` where that does not matter.
+    /// The page that returns this machine's public IP address; `None` to skip the check.
     pub egress: Option<Url>,
-    /// Whom to ask how the world sees a zone; nobody: this machine's own name servers.
+    /// Name servers that resolve the hosted zones as the internet does; empty for this machine's own.
     pub name_servers: Vec<SocketAddr>,
 }
 
 /// A chart that `helm-deps` (or, for `argo-cd`, the phase `argocd`) installs.
 #[derive(Debug, Clone)]
 pub struct Addon {
-    /// `oci://…/name`, a path, or a repository's URL and `#name`.
+    /// `oci://REGISTRY/NAME`, `https://REPOSITORY#NAME`, or an absolute path.
     pub chart: String,
     pub version: String,
     pub values: Option<PathBuf>,
@@ -134,7 +136,7 @@ pub struct Region {
     pub vpc_cidr: Option<String>,
     /// From the var file: the zone that must hold `domain`.
     pub hosted_zone: Option<String>,
-    /// From the var file: the networks that the cluster's endpoint admits.
+    /// From the var file: the networks that may reach the cluster's public endpoint.
     pub admitted: Vec<String>,
 }
 
@@ -143,10 +145,10 @@ impl Config {
         self.regions
             .values()
             .find(|region| region.role == Role::Hub)
-            .expect("a checked configuration has one hub")
+            .expect("a checked configuration has exactly one hub")
     }
 
-    /// The name that a region's things carry, its EKS cluster among them.
+    /// The name of a region's resources, its EKS cluster among them.
     pub fn name_in(&self, region: &RegionName) -> String {
         format!("{}-{region}", self.project)
     }

@@ -1,4 +1,4 @@
-//! What paydeploy itself reads from a region's Terraform variables, and whether networks overlap.
+//! The Terraform variables of a region that paydeploy itself reads, and whether networks overlap.
 
 use std::{fs, net::Ipv4Addr, path::Path};
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Region;
 
-/// The variables that checks before any effect need.
+/// The variables that preflight and the configuration's own checks need.
 #[derive(Debug, Default, Deserialize)]
 pub struct Variables {
     pub vpc_cidr: Option<String>,
@@ -19,14 +19,15 @@ impl Variables {
     /// Reads a `.tfvars` file.
     ///
     /// # Errors
-    /// When it cannot be read or is no HCL, or its network is no CIDR.
+    /// When it cannot be read, is not valid HCL, or its network is not a valid CIDR block.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(file)?;
         let variables: Self = hcl::from_str(&text)
-            .map_err(|error| anyhow::anyhow!("`{}` is not readable as HCL: {error}", file.display()))?;
+            .map_err(|error| anyhow::anyhow!("`{}` is not valid HCL: {error}", file.display()))?;
         if let Some(cidr) = &variables.vpc_cidr {
-            range(cidr)
-                .ok_or_else(|| anyhow::anyhow!("`{}`: `vpc_cidr` `{cidr}` is no network", file.display()))?;
+            range(cidr).ok_or_else(|| {
+                anyhow::anyhow!("`{}`: `vpc_cidr` `{cidr}` is not a valid CIDR block", file.display())
+            })?;
         }
         Ok(variables)
     }
@@ -47,16 +48,17 @@ pub fn overlaps<'a>(regions: impl Iterator<Item = &'a Region>) -> Vec<(&'a Regio
     pairs
 }
 
-/// Whether an IPv4 network holds an address; `None` where it is no network.
+/// Whether an IPv4 network contains an address; `None` where it is not a valid network.
 pub fn admits(cidr: &str, address: Ipv4Addr) -> Option<bool> {
     let (first, last) = range(cidr)?;
     Some((first..=last).contains(&address.to_bits()))
 }
 
-/// The first and last address of an IPv4 network.
+/// The first and last address of an IPv4 network; `None` where it is not valid.
 fn range(cidr: &str) -> Option<(u32, u32)> {
     let (address, length) = cidr.split_once('/')?;
     let (address, length) = (address.parse::<Ipv4Addr>().ok()?.to_bits(), length.parse::<u32>().ok()?);
+    // A shift by 32, for a `/32`, would overflow: such a network has no host bits.
     let hosts = u32::MAX.checked_shr(length).unwrap_or(0);
     (length <= 32).then_some((address & !hosts, address | hosts))
 }

@@ -1,8 +1,8 @@
-//! What is wrong with a configuration: all of it together, each with its place and remedy.
+//! What is wrong with a configuration: all problems together, each with its place and its fix.
 
 use std::{fmt, ops::Range, path::PathBuf};
 
-/// One thing to mend.
+/// One problem of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Line in the file, from 1.
@@ -10,6 +10,8 @@ pub struct Problem {
     /// The key's path, as in `regions.spain.role`; empty for the file as a whole.
     pub key: String,
     pub message: String,
+    /// What to change, in one line; `None` where the parser's message says it.
+    pub fix: Option<String>,
 }
 
 /// Everything that is wrong with a file.
@@ -23,11 +25,14 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let things = if self.problems.len() == 1 { "problem" } else { "problems" };
-        write!(f, "{} {things} in `{}`", self.problems.len(), self.file.display())?;
-        for Problem { line, key, message } in &self.problems {
+        let noun = if self.problems.len() == 1 { "problem" } else { "problems" };
+        write!(f, "{} {noun} in `{}`", self.problems.len(), self.file.display())?;
+        for Problem { line, key, message, fix } in &self.problems {
             let key = if key.is_empty() { String::new() } else { format!(" `{key}`:") };
             write!(f, "\n  line {line}:{key} {message}")?;
+            if let Some(fix) = fix {
+                write!(f, "\n    fix: {fix}")?;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `paydeploy.toml` as it is written; the schema is generated from these types.
+//! `paydeploy.toml` as it is written. The JSON schema is generated from these types, and the comments are its descriptions.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::{Profile, Role};
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "paydeploy.toml")]
 pub struct File {
-    /// Names everything that is made: 3 to 26 lower-case letters, digits and single hyphens.
+    /// The prefix of all resource names: 3 to 26 lower-case letters, digits and single hyphens.
     pub project: String,
-    /// The AWS account, 12 digits. Credentials of any other account are refused.
+    /// The AWS account ID, 12 digits. Credentials for any other account are refused.
     pub account: String,
-    /// `production` turns deletion protection, final snapshots and recovery windows on.
+    /// `production` enables deletion protection, final snapshots and recovery windows.
     pub profile: Profile,
     pub terraform: Terraform,
     pub image: Image,
     pub gitops: Gitops,
-    /// What is asked before anything is begun, where the usual answer does not hold.
+    /// Settings of the preflight checks.
     #[serde(default)]
     pub preflight: Preflight,
-    /// How a new release spreads.
+    /// The order in which regions get a new release; by default the hub, then the others by name.
     pub rollout: Option<Rollout>,
-    /// Charts that every cluster gets; `argo-cd` goes to the hub only.
+    /// Charts that are installed in every cluster; `argo-cd` only in the hub.
     #[serde(default)]
     pub addons: BTreeMap<String, Addon>,
-    /// One table a region; exactly one has the role `hub`.
+    /// One table per region; exactly one has the role `hub`.
     pub regions: BTreeMap<String, Region>,
 }
 
@@ -45,11 +45,11 @@ pub struct Terraform {
 pub struct Image {
     /// The build context.
     pub context: String,
-    /// Relative to the context.
+    /// The Dockerfile, relative to the context.
     pub dockerfile: String,
-    /// The repository's name in every region's registry.
+    /// The repository's name in every region's registry: the project's name.
     pub repository: String,
-    /// Build arguments. Not for secrets: they stay in the image's history.
+    /// Build arguments. They stay in the image's history, so they must not hold secrets.
     #[serde(default)]
     pub build_args: BTreeMap<String, String>,
     /// The network of the build's `RUN` steps: `default`, `host` or `none`.
@@ -59,26 +59,27 @@ pub struct Image {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gitops {
-    /// The URL that Argo CD reads the chart from.
+    /// The URL of the Git repository that Argo CD reads the chart from: `https://…`, or `ssh://…` on port 443.
     pub repository: String,
     /// The chart's path in that repository.
     pub chart: String,
-    /// The folder with the AppProject and the ApplicationSet; `gitops/argocd` if not given.
+    /// The folder with the AppProject and the ApplicationSet; by default `gitops/argocd`.
     pub manifests: Option<String>,
-    /// The application's namespace in every cluster; the project's name if not given.
+    /// The application's namespace in every cluster; by default the project's name. Only the application may use it.
     pub namespace: Option<String>,
-    /// The name of a Secrets Manager secret in the hub's region with `username` and `password`.
+    /// The name of a Secrets Manager secret in the hub's region with Argo CD's credentials for the repository: `username` and
+    /// `password`, or `sshPrivateKey`.
     pub credentials: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preflight {
-    /// A page that tells, as plain text, with which address this machine is seen: the clusters must admit it.
-    /// `https://checkip.amazonaws.com` if not given; `off` where they are reached in another way.
+    /// The URL of a page that returns this machine's public IP address as plain text, which the clusters must admit; by default
+    /// `https://checkip.amazonaws.com`. `off` skips the check, where the clusters are reached in another way.
     pub egress: Option<String>,
-    /// Name servers, as `ADDRESS` or `ADDRESS:PORT`, that know how the world sees the hosted zones; this machine's
-    /// if not given.
+    /// Name servers, as `ADDRESS` or `ADDRESS:PORT`, that resolve the hosted zones as the internet does; by default this
+    /// machine's own.
     #[serde(default)]
     pub name_servers: Vec<String>,
 }
@@ -86,32 +87,32 @@ pub struct Preflight {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// Every region's name once: the next one follows when the one before is healthy.
+    /// Every region's name once. A region follows when the one before it is healthy.
     pub order: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Addon {
-    /// `oci://…`, or a path.
+    /// `https://REPOSITORY#NAME`, `oci://REGISTRY/NAME`, or a path.
     pub chart: String,
-    /// An exact version: what is not pinned changes by itself.
+    /// An exact version, such as `1.2.3`.
     pub version: String,
-    /// A file of Helm values.
+    /// A file with Helm values.
     pub values: Option<String>,
-    /// The namespace, where it is not the one that the chart's documentation uses.
+    /// The namespace; by default the one that the chart's documentation uses.
     pub namespace: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Region {
-    /// For instance `eu-south-2`.
+    /// The AWS region's code, such as `eu-south-2`.
     pub aws_region: String,
     pub role: Role,
-    /// The region's Terraform variables.
+    /// The file with the region's Terraform variables.
     pub var_file: String,
-    /// The application's host name in this region.
+    /// The application's host name in this region: below the region's hosted zone, and different in every region.
     pub domain: String,
 }
 

@@ -1,4 +1,6 @@
-//! Holds a TOML document against the generated schema, so that every wrong key and type is told at once.
+//! Compares a TOML document with the generated schema, so that every wrong key and type is reported together.
+//!
+//! serde alone would stop at the first wrong type.
 
 use std::ops::Range;
 
@@ -10,7 +12,7 @@ use toml::{
 
 use super::problem::{Problem, line_of};
 
-/// Where each key stands, for later checks.
+/// The line of each key, for later checks.
 #[derive(Debug, Default)]
 pub struct Places(std::collections::BTreeMap<String, usize>);
 
@@ -36,15 +38,15 @@ struct Walk<'a> {
     shape: Shape,
 }
 
-/// What a document's structure says.
+/// The result of comparing a document with the schema.
 pub struct Shape {
     pub problems: Vec<Problem>,
-    /// The keys that nobody knows, each one of the problems: the rest can be read without them.
+    /// The unknown keys. Each is also one of the problems; the document can be deserialized without them.
     pub unknown: Vec<String>,
     pub places: Places,
 }
 
-/// All structural problems of a document, and the places of its keys.
+/// All structural problems of a document, and the lines of its keys.
 pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Shape {
     let shape = Shape { problems: Vec::new(), unknown: Vec::new(), places: Places::default() };
     let mut walk = Walk { text, schema, shape };
@@ -53,11 +55,12 @@ pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Sha
 }
 
 impl Walk<'_> {
-    fn problem(&mut self, span: &Range<usize>, key: &str, message: String) {
-        self.shape.problems.push(Problem { line: line_of(self.text, span), key: key.to_owned(), message });
+    fn problem(&mut self, span: &Range<usize>, key: &str, message: String, fix: String) {
+        let (line, key) = (line_of(self.text, span), key.to_owned());
+        self.shape.problems.push(Problem { line, key, message, fix: Some(fix) });
     }
 
-    /// Follows references, and the one real alternative of an optional value.
+    /// Follows references, and the alternative of an optional value that is not `null`.
     fn resolve<'s>(&'s self, mut schema: &'s Value) -> &'s Value {
         loop {
             if let Some(name) = schema["$ref"].as_str() {
@@ -82,8 +85,8 @@ impl Walk<'_> {
             else {
                 let names =
                     schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-                let message = unknown(names.collect());
-                self.problem(&name.span(), &key, message);
+                let fix = known_keys(names.collect());
+                self.problem(&name.span(), &key, "unknown key".to_owned(), fix);
                 self.shape.unknown.push(key);
                 continue;
             };
@@ -91,11 +94,12 @@ impl Walk<'_> {
         }
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if !table.iter().any(|(key, _)| key.get_ref() == name) {
-                let message = match schema["properties"][name]["description"].as_str() {
-                    Some(what) => format!("missing ({what})"),
-                    None => "missing".to_owned(),
+                let key = join(path, name);
+                let fix = match schema["properties"][name]["description"].as_str() {
+                    Some(what) => format!("add `{name}`: {}", what.replace('\n', " ")),
+                    None => format!("add `{name}`"),
                 };
-                self.problem(span, &join(path, name), message);
+                self.problem(span, &key, "missing".to_owned(), fix);
             }
         }
     }
@@ -108,7 +112,8 @@ impl Walk<'_> {
             if !value.as_str().is_some_and(|given| choices.iter().any(|choice| choice == given)) {
                 let given =
                     value.as_str().map_or_else(|| value.type_str().to_owned(), |text| format!("`{text}`"));
-                self.problem(&span, key, format!("{given} is not one of `{}`", choices.join("`, `")));
+                let fix = format!("use one of `{}`", choices.join("`, `"));
+                self.problem(&span, key, format!("{given} is not a valid value"), fix);
             }
             return;
         }
@@ -136,6 +141,7 @@ impl Walk<'_> {
                     &span,
                     key,
                     format!("expected {}, found {}", article(wanted), article(found.type_str())),
+                    format!("use {}", article(wanted)),
                 );
             }
         }
@@ -149,9 +155,9 @@ fn choices(schema: &Value) -> Vec<String> {
     plain.chain(documented).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn unknown(mut names: Vec<&str>) -> String {
+fn known_keys(mut names: Vec<&str>) -> String {
     names.sort_unstable();
-    format!("unknown key; known here: `{}`", names.join("`, `"))
+    format!("use one of `{}`", names.join("`, `"))
 }
 
 fn article(noun: &str) -> String {

@@ -1,8 +1,8 @@
-//! Whether what a user wrote can be what it is meant for.
+//! Whether a user's text has the right form.
 
 use url::Url;
 
-/// Whether a text looks like an AWS region; whether there is one is asked of AWS.
+/// Whether a text has the form of an AWS region's code. Preflight asks AWS whether the region exists.
 pub fn good_aws_region(name: &str) -> bool {
     let pieces: Vec<&str> = name.split('-').collect();
     pieces.len() >= 3
@@ -11,20 +11,21 @@ pub fn good_aws_region(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether a URL holds a user's name and password, or a token in place of either. `git@` of SSH is no secret.
+/// Whether a URL contains a password or token. The user of an SSH URL (`git@`) is not a secret; over HTTP a user's name may
+/// be a token.
 pub fn has_login(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
 }
 
-/// `1.2.3`, with or without `v` and what may follow: what is shorter names many.
+/// Whether a version is a full `1.2.3`, with or without a leading `v` and a suffix. To Helm a shorter one is a range.
 pub fn is_exact(version: &str) -> bool {
     let numbers = version.strip_prefix('v').unwrap_or(version).split(['-', '+']).next().unwrap_or_default();
     let pieces: Vec<&str> = numbers.split('.').collect();
     pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
 }
 
-/// A host name as a certificate takes it.
+/// Whether a text is a host name in lower case that ACM accepts as a certificate's domain: 64 characters at most.
 pub fn good_domain(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -40,13 +41,13 @@ mod tests {
     use super::{good_domain, has_login, is_exact};
 
     #[test]
-    fn a_version_names_one() {
+    fn only_a_full_version_is_exact() {
         assert!(["1.2.3", "v1.2.3", "1.2.3-rc.1", "1.2.3+build.7"].into_iter().all(is_exact));
         assert!(!["1.2", "1.x.3", "latest", "", "1.2.3.4", "^1.2.3"].into_iter().any(is_exact));
     }
 
     #[test]
-    fn a_domain_is_a_host_name_that_a_certificate_takes() {
+    fn a_domain_is_a_host_name_that_a_certificate_accepts() {
         assert!(good_domain("api-es.payments.example"));
         let long = format!("{}.example", "a".repeat(60));
         for bad in ["payments", "API.example", "-a.example", "a..example", "a.example.", long.as_str()] {
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_ssh_is_no_secret_and_a_token_is() {
+    fn an_ssh_user_is_not_a_secret_but_a_token_is() {
         assert!(!has_login("https://git.example/x.git"));
         assert!(!has_login("ssh://git@git.example/x.git"));
         assert!(!has_login("git@git.example:x.git"));

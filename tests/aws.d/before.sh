@@ -7,10 +7,10 @@ what_is_asked_is_clear() {
     problem "PAYDEPLOY_AWS_ZONE is \`$zone\`, not a zone's name" \
       "set it to the hosted zone's name, in lower case and without the final dot"
   # no sign that would end the text it becomes part of
-  local url='^(https://|ssh://|git@)[^][:space:]"&|\\]+$'
+  local url='^(https://|ssh://[^/]+:443/)[^][:space:]"&|\\]+$'
   [[ $repository =~ $url ]] ||
     problem "PAYDEPLOY_AWS_REPOSITORY is \`$repository\`, not a URL that Argo CD could read from" \
-      "set it to a Git repository's URL, beginning with https://, ssh:// or git@"
+      "set it to a Git repository's URL that starts with https://, or with ssh:// and uses port 443"
   [[ ! $repository =~ ^https://[^/]*@ ]] ||
     problem "PAYDEPLOY_AWS_REPOSITORY holds a login, which would be committed" \
       "leave it out of the URL; for Argo CD put it in Secrets Manager and name it in PAYDEPLOY_AWS_GIT_SECRET"
