@@ -1,4 +1,4 @@
-//! Load balancers of a cluster, by the tag that the AWS Load Balancer Controller gives them.
+//! A cluster's load balancers, found by the tag that the AWS Load Balancer Controller sets.
 
 use std::time::Duration;
 
@@ -8,15 +8,17 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::{Aws, classify, is_missing};
 use crate::task::{ErrorExt, Poll, Result, Task};
 
-/// On load balancers, target groups and security groups; its value is the cluster's name.
+/// The tag on load balancers, target groups and security groups; its value is the cluster's name.
 const TAG: &str = "elbv2.k8s.aws/cluster";
-/// As many as `DescribeTags` takes.
+/// The most resources that one `DescribeTags` call accepts.
 const CHUNK: usize = 20;
 
-const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_mins(10);
+/// Between two checks of what remains.
+const POLL: Duration = Duration::from_secs(3);
+/// A load balancer releases its network interfaces, and with them its security groups, within a few minutes.
+const DEADLINE: Duration = Duration::from_mins(10);
 
-/// What the controller has made for a cluster.
+/// What the controller created for a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Balancers {
     /// ARNs.
@@ -32,7 +34,7 @@ impl Balancers {
         self.load_balancers.is_empty() && self.target_groups.is_empty() && self.security_groups.is_empty()
     }
 
-    /// All of them, named for people.
+    /// Readable names of all of them.
     pub fn names(&self) -> Vec<String> {
         let short = |arn: &String| arn.rsplit(':').next().unwrap_or(arn).to_owned();
         let groups = self.security_groups.iter().map(|id| format!("security group {id}"));
@@ -44,7 +46,7 @@ impl Balancers {
 pub async fn of_cluster(aws: &Aws, aws_region: &str, cluster: &str) -> Result<Balancers> {
     found(aws, aws_region, cluster)
         .await
-        .doing(format!("look for load balancers of cluster `{cluster}` in `{aws_region}`"))
+        .doing(format!("list the load balancers of cluster `{cluster}` in `{aws_region}`"))
 }
 
 async fn found(aws: &Aws, aws_region: &str, cluster: &str) -> Result<Balancers> {
@@ -79,9 +81,11 @@ async fn tagged(
     for chunk in arns.chunks(CHUNK) {
         let described = match elb.describe_tags().set_resource_arns(Some(chunk.to_vec())).send().await {
             Ok(described) => described,
-            // one of them went since it was listed: the next look will not list it
+            // One of them was deleted after it was listed, which fails the whole call. The retry lists without it.
             Err(error) if is_missing(&error) => {
-                return Err(crate::task::Error::transient("a load balancer went while it was looked at"));
+                return Err(crate::task::Error::transient(
+                    "a load balancer was deleted while its tags were read",
+                ));
             }
             Err(error) => return Err(classify(error)),
         };
@@ -93,40 +97,43 @@ async fn tagged(
     Ok(found)
 }
 
-/// Deletes what a cluster's controller has left, after the cluster is gone; names what it was.
+/// Deletes what a deleted cluster's controller left behind, and returns the names of what that was.
+///
+/// # Errors
+/// When something still remains after 10 minutes.
 pub async fn sweep(task: &Task, aws: &Aws, aws_region: &str, cluster: &str) -> Result<Vec<String>> {
     let names = of_cluster(aws, aws_region, cluster).await?.names();
     if names.is_empty() {
         return Ok(names);
     }
-    task.wait("the end of the load balancers that the cluster left", LOOK, GONE, || async {
-        let left = of_cluster(aws, aws_region, cluster).await?;
-        if left.is_empty() {
+    task.wait("the deletion of the load balancers that the cluster left behind", POLL, DEADLINE, || async {
+        let remaining = of_cluster(aws, aws_region, cluster).await?;
+        if remaining.is_empty() {
             return Ok(Poll::Ready(()));
         }
-        delete(aws, aws_region, &left).await?;
-        Ok(Poll::Pending(left.names().join(", ")))
+        delete(aws, aws_region, &remaining).await?;
+        Ok(Poll::Pending(remaining.names().join(", ")))
     })
     .await?;
     Ok(names)
 }
 
-/// One round. What is still in use says so (a target group of a load balancer, a security group of another
-/// or of a network interface) and is deleted in a later one.
-async fn delete(aws: &Aws, aws_region: &str, left: &Balancers) -> Result<()> {
+/// One round. What is still in use (a target group by a load balancer, a security group by another one or by a network
+/// interface) is refused, and deleted in a later round.
+async fn delete(aws: &Aws, aws_region: &str, remaining: &Balancers) -> Result<()> {
     let config = aws.in_region(aws_region);
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config);
-    for arn in &left.load_balancers {
+    for arn in &remaining.load_balancers {
         elb.delete_load_balancer().load_balancer_arn(arn).send().await.map_err(classify)?;
     }
-    for arn in &left.target_groups {
+    for arn in &remaining.target_groups {
         match elb.delete_target_group().target_group_arn(arn).send().await {
             Err(error) if !is_in_use(error.code()) => return Err(classify(error)),
             _ => {}
         }
     }
     let ec2 = aws_sdk_ec2::Client::new(&config);
-    for id in &left.security_groups {
+    for id in &remaining.security_groups {
         match ec2.delete_security_group().group_id(id).send().await {
             Err(error) if !is_in_use(error.code()) && !is_missing(&error) => return Err(classify(error)),
             _ => {}

@@ -1,4 +1,4 @@
-//! A private bucket: made, looked at, mended.
+//! A private bucket: created, checked, corrected.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use super::{classify, is_missing, partition};
 use crate::task::{Error, ErrorExt, Result};
 
-/// The statement of ours in a bucket's policy.
+/// The id of our statement in a bucket's policy.
 const TLS_ONLY: &str = "TlsOnly";
-/// The one region that is named by naming none.
-const UNNAMED: &str = "us-east-1";
+/// The region that `CreateBucket` only accepts by leaving the location constraint out.
+const DEFAULT_REGION: &str = "us-east-1";
 
-/// A bucket of one account, by name.
+/// A bucket of one account.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: Client,
@@ -31,9 +31,9 @@ pub struct Bucket {
     aws_region: String,
 }
 
-/// What a bucket lacks to be private, kept and encrypted.
+/// A setting that a bucket lacks to be private, versioned and encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lack {
+pub enum Setting {
     PublicAccessBlock,
     Encryption,
     Versioning,
@@ -41,7 +41,7 @@ pub enum Lack {
     Tags,
 }
 
-impl Lack {
+impl Setting {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PublicAccessBlock => "public access block",
@@ -59,36 +59,39 @@ impl Bucket {
         Self { client, name: name.to_owned(), account: account.to_owned(), aws_region: aws_region.to_owned() }
     }
 
-    /// Whether it is there, in this account.
+    /// Whether the bucket exists in this account.
+    ///
+    /// # Errors
+    /// When it belongs to another account or region.
     pub async fn exists(&self) -> Result<bool> {
         let head = self.client.head_bucket().bucket(&self.name).expected_bucket_owner(&self.account);
         let Err(error) = head.send().await else { return Ok(true) };
-        // the answer to HEAD has no body that could hold a code
+        // The response to HEAD has no body, and therefore no error code.
         match status(&error) {
             Some(404) => Ok(false),
             Some(301) => Err(Error::permanent(format!(
-                "bucket `{}` is in another region than `{}`",
+                "bucket `{}` exists in another region than `{}`",
                 self.name, self.aws_region
             ))
-            .with_hint("delete it if it is empty, or give the project another name")),
+            .with_hint("delete it if it is empty, or change `project` in paydeploy.toml")),
             Some(403) => Err(self.foreign()),
-            _ => Err(classify(error)).doing(format!("look for bucket `{}`", self.name)),
+            _ => Err(classify(error)).doing(format!("check whether bucket `{}` exists", self.name)),
         }
     }
 
     fn foreign(&self) -> Error {
         let Self { name, account, .. } = self;
-        let message = format!("bucket `{name}` does not belong to account {account}, or may not be seen");
+        let message =
+            format!("bucket `{name}` belongs to another account than {account}, or access to it is denied");
         Error::permanent(message).with_hint(
-            "if it is another account's, give the project another name; if it is yours, allow s3:ListBucket \
-             on it",
+            "if it is another account's, change `project` in paydeploy.toml; if it is yours, allow s3:ListBucket on it",
         )
     }
 
-    /// Makes it; one of our own that is there already is as good.
+    /// Creates the bucket. One that already exists in this account counts as created: two runs may race.
     pub async fn create(&self) -> Result<()> {
         let mut create = self.client.create_bucket().bucket(&self.name);
-        if self.aws_region != UNNAMED {
+        if self.aws_region != DEFAULT_REGION {
             let place = BucketLocationConstraint::from(self.aws_region.as_str());
             let place = CreateBucketConfiguration::builder().location_constraint(place).build();
             create = create.create_bucket_configuration(place);
@@ -103,8 +106,8 @@ impl Bucket {
         }
     }
 
-    /// What it lacks, with these tags wanted.
-    pub async fn lacks(&self, tags: &BTreeMap<&str, &str>) -> Result<Vec<Lack>> {
+    /// The settings that the bucket lacks, given the tags that it should have.
+    pub async fn missing(&self, tags: &BTreeMap<&str, &str>) -> Result<Vec<Setting>> {
         let (private, encrypted, versioned, policy, tagged) = tokio::try_join!(
             Box::pin(self.is_private()),
             Box::pin(self.is_encrypted()),
@@ -112,32 +115,32 @@ impl Bucket {
             Box::pin(self.policy()),
             Box::pin(self.tags()),
         )
-        .doing(format!("look at bucket `{}`", self.name))?;
+        .doing(format!("read the settings of bucket `{}`", self.name))?;
         let checks = [
-            (Lack::PublicAccessBlock, private),
-            (Lack::Encryption, encrypted),
-            (Lack::Versioning, versioned),
-            (Lack::TlsOnly, self.with_tls_only(policy.as_deref())?.is_none()),
-            (Lack::Tags, tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value))),
+            (Setting::PublicAccessBlock, private),
+            (Setting::Encryption, encrypted),
+            (Setting::Versioning, versioned),
+            (Setting::TlsOnly, self.with_tls_only(policy.as_deref())?.is_none()),
+            (Setting::Tags, tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value))),
         ];
-        Ok(checks.into_iter().filter(|(_, good)| !good).map(|(lack, _)| lack).collect())
+        Ok(checks.into_iter().filter(|(_, good)| !good).map(|(setting, _)| setting).collect())
     }
 
-    /// Gives it what it lacks.
-    pub async fn mend(&self, lack: Lack, tags: &BTreeMap<&str, &str>) -> Result<()> {
-        match lack {
-            Lack::PublicAccessBlock => self.make_private().await,
-            Lack::Encryption => self.encrypt().await,
-            Lack::Versioning => self.keep_versions().await,
-            Lack::TlsOnly => self.refuse_plain_text().await,
-            Lack::Tags => self.tag(tags).await,
+    /// Corrects a setting.
+    pub async fn correct(&self, setting: Setting, tags: &BTreeMap<&str, &str>) -> Result<()> {
+        match setting {
+            Setting::PublicAccessBlock => self.block_public_access().await,
+            Setting::Encryption => self.encrypt().await,
+            Setting::Versioning => self.enable_versioning().await,
+            Setting::TlsOnly => self.require_tls().await,
+            Setting::Tags => self.tag(tags).await,
         }
-        .doing(format!("set {} of bucket `{}`", lack.as_str(), self.name))
+        .doing(format!("set {} of bucket `{}`", setting.as_str(), self.name))
     }
 
     async fn is_private(&self) -> Result<bool> {
         let got = self.client.get_public_access_block().bucket(&self.name).send().await;
-        let Some(got) = there(got)? else { return Ok(false) };
+        let Some(got) = if_present(got)? else { return Ok(false) };
         Ok(got.public_access_block_configuration().is_some_and(|block| {
             [
                 block.block_public_acls(),
@@ -150,7 +153,7 @@ impl Bucket {
         }))
     }
 
-    async fn make_private(&self) -> Result<()> {
+    async fn block_public_access(&self) -> Result<()> {
         let block = PublicAccessBlockConfiguration::builder()
             .block_public_acls(true)
             .block_public_policy(true)
@@ -164,7 +167,7 @@ impl Bucket {
 
     async fn is_encrypted(&self) -> Result<bool> {
         let got = self.client.get_bucket_encryption().bucket(&self.name).send().await;
-        let Some(got) = there(got)? else { return Ok(false) };
+        let Some(got) = if_present(got)? else { return Ok(false) };
         Ok(got.server_side_encryption_configuration().is_some_and(|rules| {
             rules.rules().iter().any(|rule| rule.apply_server_side_encryption_by_default().is_some())
         }))
@@ -185,7 +188,7 @@ impl Bucket {
         Ok(got.status() == Some(&BucketVersioningStatus::Enabled))
     }
 
-    async fn keep_versions(&self) -> Result<()> {
+    async fn enable_versioning(&self) -> Result<()> {
         let on = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         let put = self.client.put_bucket_versioning().bucket(&self.name).versioning_configuration(on);
         put.send().await.map_err(classify)?;
@@ -194,10 +197,10 @@ impl Bucket {
 
     async fn policy(&self) -> Result<Option<String>> {
         let got = self.client.get_bucket_policy().bucket(&self.name).send().await;
-        Ok(there(got)?.and_then(|got| got.policy))
+        Ok(if_present(got)?.and_then(|got| got.policy))
     }
 
-    async fn refuse_plain_text(&self) -> Result<()> {
+    async fn require_tls(&self) -> Result<()> {
         let Some(policy) = self.with_tls_only(self.policy().await?.as_deref())? else { return Ok(()) };
         let put = self.client.put_bucket_policy().bucket(&self.name).policy(policy);
         put.send().await.map_err(classify)?;
@@ -211,11 +214,11 @@ impl Bucket {
 
     async fn tags(&self) -> Result<BTreeMap<String, String>> {
         let got = self.client.get_bucket_tagging().bucket(&self.name).send().await;
-        let tags = there(got)?.map(|got| got.tag_set).unwrap_or_default();
+        let tags = if_present(got)?.map(|got| got.tag_set).unwrap_or_default();
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }
 
-    /// Sets the tags and keeps all others: the call replaces the whole set.
+    /// Sets the tags and keeps all others, because the call replaces the whole set.
     async fn tag(&self, tags: &BTreeMap<&str, &str>) -> Result<()> {
         let mut all = self.tags().await?;
         all.extend(tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
@@ -229,8 +232,8 @@ impl Bucket {
     }
 }
 
-/// A part of a bucket's configuration; `None` where it was never set.
-fn there<T, E>(got: Result<T, SdkError<E>>) -> Result<Option<T>>
+/// A setting of a bucket; `None` if it was never set, which S3 reports as an error.
+fn if_present<T, E>(got: Result<T, SdkError<E>>) -> Result<Option<T>>
 where
     E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -245,7 +248,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// A bucket's policy with our statement added; `None` if it has it already.
+/// A bucket's policy with our statement added; `None` if it already has it.
 fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<String>> {
     let ours = json!({
         "Sid": TLS_ONLY,
@@ -262,7 +265,7 @@ fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<String>> {
     let statements = match policy["Statement"].take() {
         Value::Array(statements) => statements,
         Value::Null => Vec::new(),
-        // a single statement may stand without its list
+        // IAM's grammar allows a single statement without a list.
         one => vec![one],
     };
     if statements.iter().any(|statement| statement["Sid"] == TLS_ONLY) {
@@ -279,7 +282,7 @@ mod tests {
     use super::with_tls_only;
 
     #[test]
-    fn a_bucket_without_a_policy_gets_one_that_refuses_plain_text() {
+    fn a_bucket_without_a_policy_gets_one_that_denies_plain_http() {
         let policy = with_tls_only(None, "arn:aws:s3:::state").unwrap().unwrap();
         let policy: Value = serde_json::from_str(&policy).unwrap();
         assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws:s3:::state", "arn:aws:s3:::state/*"]));
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_policy_says_already_stays() {
+    fn the_statements_of_a_policy_are_kept() {
         let old = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Backup", "Effect": "Allow"}}"#;
         let new = with_tls_only(Some(old), "arn:aws:s3:::state").unwrap().unwrap();
         let policy: Value = serde_json::from_str(&new).unwrap();

@@ -5,8 +5,8 @@ use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErr
 
 use crate::task::{Class, Error};
 
-/// Codes that say "later", beside what the SDK itself retries; `DependencyViolation` is eventual
-/// consistency while something else is being deleted.
+/// Error codes that a retry may fix, beyond those that the SDK retries itself. `DependencyViolation` is one because a
+/// deletion elsewhere becomes visible only after a while.
 const TRANSIENT: [&str; 16] = [
     "DependencyViolation",
     "InternalError",
@@ -26,7 +26,7 @@ const TRANSIENT: [&str; 16] = [
     "ThrottlingException",
 ];
 
-/// Codes that say "somebody made it already, or holds it".
+/// Error codes of a resource that already exists or that another process is changing.
 const CONFLICT: [&str; 6] = [
     "AlreadyExistsException",
     "BucketAlreadyOwnedByYou",
@@ -57,21 +57,21 @@ where
         (Some(code), None) => code.to_owned(),
         _ => DisplayErrorContext(&error).to_string(),
     };
-    let refused = matches!(
+    let rejected = matches!(
         error.code(),
         Some(
             "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException"
         )
     );
     let error = Error::msg(class, message);
-    if refused {
+    if rejected {
         error.with_hint("get fresh AWS credentials, then run the same command again")
     } else {
         error
     }
 }
 
-/// Whether AWS says that the thing is not there, by the code that its service uses.
+/// Whether an error means that the resource does not exist. Every service has its own code for it.
 pub fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.code().is_some_and(|code| {
         code.contains("NotFound")

@@ -1,4 +1,4 @@
-//! Whose credentials these are.
+//! The account and principal of the credentials in use.
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
@@ -6,22 +6,21 @@ use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError
 use super::classify;
 use crate::task::{Class, Error, ErrorExt, Result};
 
-const REMEDY: &str =
-    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`";
+const FIX: &str = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`";
 
-/// Who AWS says is calling.
+/// The caller, according to STS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub account: String,
     pub principal: Principal,
 }
 
-/// An IAM principal without a session, by its ARN.
+/// An IAM principal, by its ARN without a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     User(String),
     Role(String),
-    /// The account itself or a federated user: nothing that a cluster can grant access to.
+    /// The account's root user or a federated user, to which a cluster cannot grant access.
     Other(String),
 }
 
@@ -29,10 +28,11 @@ pub enum Principal {
 pub async fn identity(aws: &SdkConfig) -> Result<Identity> {
     credentials(aws).await?;
     let caller = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.map_err(classify);
-    let caller = caller.doing("ask AWS whose credentials these are").map_err(|error| match error.hint {
-        None if error.class == Class::Permanent => error.with_hint(REMEDY),
-        _ => error,
-    })?;
+    let caller =
+        caller.doing("get the identity of the AWS credentials").map_err(|error| match error.hint {
+            None if error.class == Class::Permanent => error.with_hint(FIX),
+            _ => error,
+        })?;
     let account = caller.account().unwrap_or_default().to_owned();
     let mut principal = principal(caller.arn().unwrap_or_default());
     if let Principal::Role(arn) = &mut principal
@@ -43,22 +43,22 @@ pub async fn identity(aws: &SdkConfig) -> Result<Identity> {
     Ok(Identity { account, principal })
 }
 
-/// Credentials can be had at all.
+/// Checks that there are credentials. Without any, STS's own error would be an unclear dispatch failure.
 async fn credentials(aws: &SdkConfig) -> Result<()> {
-    let missing = || Error::permanent("no AWS credentials were found").with_hint(REMEDY);
+    let missing = || Error::permanent("no AWS credentials were found").with_hint(FIX);
     let provider = aws.credentials_provider().ok_or_else(missing)?;
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
         Err(CredentialsError::CredentialsNotLoaded(_)) => Err(missing()),
         Err(error @ CredentialsError::ProviderTimedOut(_)) => Err(Error::transient(error)),
-        Err(error) => Err(error).doing("get AWS credentials").hint(REMEDY),
+        Err(error) => Err(error).doing("get AWS credentials").hint(FIX),
     }
 }
 
-/// A session's ARN leaves out its role's path, and a cluster's access entry needs it.
+/// A role's ARN with its path, which a session's ARN leaves out and a cluster's access entry requires.
 async fn full_name(aws: &SdkConfig, arn: &str) -> Option<String> {
     let (_, name) = arn.rsplit_once('/')?;
-    // not everybody may ask, and most roles have no path
+    // The error is swallowed because the call may be denied, and most roles have no path.
     let role = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.ok()?;
     role.role().map(|role| role.arn().to_owned())
 }
@@ -84,19 +84,19 @@ mod tests {
     use super::{Principal, principal};
 
     #[test]
-    fn a_session_stands_for_its_role() {
+    fn a_session_is_reduced_to_its_role() {
         let role = Principal::Role("arn:aws:iam::123456789012:role/deployer".to_owned());
         assert_eq!(principal("arn:aws:sts::123456789012:assumed-role/deployer/ci-7"), role);
     }
 
     #[test]
-    fn a_user_stands_for_itself() {
+    fn a_user_is_its_own_principal() {
         let arn = "arn:aws:iam::123456789012:user/people/ana";
         assert_eq!(principal(arn), Principal::User(arn.to_owned()));
     }
 
     #[test]
-    fn the_account_itself_is_nobody_that_access_can_be_granted_to() {
+    fn a_cluster_cannot_grant_access_to_the_root_user_or_a_federated_user() {
         let arn = "arn:aws:iam::123456789012:root";
         assert_eq!(principal(arn), Principal::Other(arn.to_owned()));
         let arn = "arn:aws:sts::123456789012:federated-user/ana";

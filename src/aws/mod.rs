@@ -1,4 +1,4 @@
-//! AWS: clients by region, and what its errors mean.
+//! AWS: clients per region, and the classes of its errors.
 
 pub mod balancers;
 pub mod bucket;
@@ -16,8 +16,8 @@ use aws_config::timeout::TimeoutConfig;
 pub use error::{classify, is_missing};
 pub use partition::{always_enabled, partition};
 
-/// A connection can die without a word: then the call is made again on another one.
-const ANSWER: Duration = Duration::from_secs(30);
+/// The limit for one attempt of a call, because a connection can die silently. The SDK then retries on another one.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One account, any region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,13 +28,13 @@ pub struct Aws {
 impl Aws {
     /// The account that the environment's credentials belong to (environment, profile, SSO, web identity).
     pub async fn from_env() -> Self {
-        let deadline = TimeoutConfig::builder().operation_attempt_timeout(ANSWER).build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let base = aws_config::defaults(aws_config::BehaviorVersion::latest());
-        let base = base.timeout_config(deadline).load().await;
+        let base = base.timeout_config(timeouts).load().await;
         Self::new(base)
     }
 
-    /// Whatever the SDK's configuration says.
+    /// The account of an SDK configuration.
     pub fn new(base: aws_config::SdkConfig) -> Self {
         Self { base: Arc::new(base) }
     }

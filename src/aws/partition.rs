@@ -1,4 +1,4 @@
-//! The worlds that AWS regions lie in.
+//! The partitions that AWS regions belong to.
 
 /// The partition of a region, as ARNs name it.
 pub fn partition(aws_region: &str) -> &'static str {
@@ -9,7 +9,7 @@ pub fn partition(aws_region: &str) -> &'static str {
     }
 }
 
-/// A region of the same partition that every account has.
+/// A region of the same partition that is enabled in every account.
 pub fn always_enabled(aws_region: &str) -> &'static str {
     match partition(aws_region) {
         "aws-cn" => "cn-north-1",

@@ -1,4 +1,4 @@
-//! ECR in one region: which image a tag names, where a repository is, and a login for its registry.
+//! ECR in one region: an image's digest by its tag, a repository's URL, and a login for the registry.
 
 use aws_sdk_ecr::types::ImageIdentifier;
 use base64::Engine as _;
@@ -25,7 +25,7 @@ impl Registry {
         Self { client, aws_region: aws_region.to_owned() }
     }
 
-    /// What a tag names; `None` where there is no such tag or no such repository.
+    /// The digest of a tag; `None` if the tag or its repository does not exist.
     pub async fn digest(&self, repository: &str, tag: &str) -> Result<Option<ImageDigest>> {
         let what = format!("look up `{repository}:{tag}` in ECR of `{}`", self.aws_region);
         let image = ImageIdentifier::builder().image_tag(tag).build();
@@ -39,11 +39,11 @@ impl Registry {
         let Some(digest) = described.image_details().first().and_then(|image| image.image_digest()) else {
             return Ok(None);
         };
-        let unknown = || Error::permanent(format!("ECR says `{digest}`, which is no digest"));
-        parse_digest(digest).ok_or_else(unknown).doing(what).map(Some)
+        let invalid = || Error::permanent(format!("ECR returned `{digest}`, which is not a valid digest"));
+        parse_digest(digest).ok_or_else(invalid).doing(what).map(Some)
     }
 
-    /// A repository's host and name, as images are pulled by; `None` where there is no such repository.
+    /// A repository as `HOST/NAME`; `None` if it does not exist.
     pub async fn url(&self, repository: &str) -> Result<Option<String>> {
         match self.client.describe_repositories().repository_names(repository).send().await {
             Ok(described) => {
@@ -57,19 +57,20 @@ impl Registry {
         }
     }
 
-    /// A login for the registry, good for 12 hours: ask just before it is needed.
+    /// A login for the registry. It expires after 12 hours, or earlier with the credentials that requested it: request it
+    /// just before it is used.
     pub async fn login(&self) -> Result<Login> {
         let what = format!("log in to ECR of `{}`", self.aws_region);
         let answer = self.client.get_authorization_token().send().await;
         let answer = answer.map_err(classify).doing(what.clone())?;
         let data = answer.authorization_data().first();
         data.and_then(|data| decode(data.authorization_token()?, data.proxy_endpoint()?))
-            .ok_or_else(|| Error::permanent("ECR's answer holds no usable token"))
+            .ok_or_else(|| Error::permanent("ECR returned no usable authorization token"))
             .doing(what)
     }
 }
 
-/// The token is `user:password` in base64; the endpoint is the registry's address with its scheme.
+/// The token is `user:password` in base64; the endpoint is the registry's URL.
 fn decode(token: &str, endpoint: &str) -> Option<Login> {
     let token = base64::engine::general_purpose::STANDARD.decode(token).ok()?;
     let (user, password) = std::str::from_utf8(&token).ok()?.split_once(':')?;
@@ -84,7 +85,7 @@ mod tests {
     use super::decode;
 
     #[test]
-    fn a_token_is_a_user_and_a_password() {
+    fn a_token_contains_a_user_and_a_password() {
         // AWS:xyzzy:7
         let login = decode("QVdTOnh5enp5Ojc=", "https://1.dkr.ecr.eu-south-2.amazonaws.com").unwrap();
         assert_eq!((login.user.as_str(), login.password.expose_secret()), ("AWS", "xyzzy:7"));
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_gives_no_login() {
+    fn an_invalid_token_gives_no_login() {
         assert!(decode("%%%", "https://x").is_none());
         assert!(decode("QVdT", "https://x").is_none());
         assert!(decode("QVdTOnA=", "x").is_none());

@@ -1,4 +1,4 @@
-//! Terraform's state as it lies in S3: what a look can tell without running terraform.
+//! Terraform's state in S3: what can be read from it without running Terraform.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use serde_json::Value;
 use super::{classify, is_missing};
 use crate::task::{Error, ErrorExt, Result};
 
-/// The version of the format that is understood.
+/// The supported version of the state format, which Terraform has used since 0.12.
 const VERSION: u64 = 4;
 
-/// What a state says, without its resources' attributes.
+/// A state without its resources' attributes, which may hold secrets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateFile {
     /// Instances of managed resources.
     pub resources: usize,
-    /// Of those, the ones whose creation was not finished.
+    /// How many of those are tainted: their creation failed half-way.
     pub tainted: usize,
     outputs: BTreeMap<String, Value>,
 }
 
-/// Who holds the lock on a state, as terraform writes it.
+/// The lock on a state, as Terraform writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Lock {
+pub struct StateLock {
     #[serde(rename = "ID")]
     pub id: String,
     #[serde(default)]
@@ -37,12 +37,16 @@ pub struct Lock {
 }
 
 impl StateFile {
-    /// Reads the text of a state.
+    /// Parses a state.
+    ///
+    /// # Errors
+    /// When its format is not supported.
     pub fn parse(text: &[u8]) -> Result<Self> {
-        let raw: RawState = serde_json::from_slice(text).doing("read a Terraform state")?;
+        let raw: RawState = serde_json::from_slice(text).doing("parse a Terraform state")?;
         if raw.version != VERSION {
-            let message = format!("the Terraform state has format {}, not {VERSION}", raw.version);
-            return Err(Error::permanent(message).with_hint("use a newer `paydeploy`"));
+            let message =
+                format!("the Terraform state has format {}, but only {VERSION} is supported", raw.version);
+            return Err(Error::permanent(message).with_hint("use a newer paydeploy"));
         }
         let managed = raw.resources.iter().filter(|resource| resource.mode == "managed");
         let instances: Vec<&RawInstance> = managed.flat_map(|resource| &resource.instances).collect();
@@ -51,7 +55,10 @@ impl StateFile {
         Ok(Self { resources: instances.len(), tainted, outputs })
     }
 
-    /// The outputs as a fact; `Err` names the output that is missing or of another type.
+    /// The outputs as a fact.
+    ///
+    /// # Errors
+    /// With the name of the output that is missing or has another type.
     pub fn outputs<F: DeserializeOwned>(&self) -> Result<F, serde_json::Error> {
         let outputs = self.outputs.iter().map(|(name, value)| (name.clone(), value.clone()));
         serde_json::from_value(Value::Object(outputs.collect()))
@@ -84,18 +91,18 @@ struct RawInstance {
     status: Option<String>,
 }
 
-/// The state at a key; `None` where there is no such bucket or key.
+/// The state at a key; `None` if the bucket or the key does not exist.
 pub async fn state(aws: &SdkConfig, bucket: &str, key: &str) -> Result<Option<StateFile>> {
     let text = object(aws, bucket, key).await.doing(format!("read the state `s3://{bucket}/{key}`"))?;
-    text.as_deref().map(StateFile::parse).transpose().doing(format!("understand `s3://{bucket}/{key}`"))
+    text.as_deref().map(StateFile::parse).transpose().doing(format!("parse the state `s3://{bucket}/{key}`"))
 }
 
-/// Who holds the lock on the state at a key, if anybody does.
-pub async fn lock(aws: &SdkConfig, bucket: &str, key: &str) -> Result<Option<Lock>> {
+/// The lock on the state at a key; `None` if it is not locked.
+pub async fn lock(aws: &SdkConfig, bucket: &str, key: &str) -> Result<Option<StateLock>> {
     let key = format!("{key}.tflock");
     let text = object(aws, bucket, &key).await.doing(format!("read the lock `s3://{bucket}/{key}`"))?;
     let lock = text.map(|text| serde_json::from_slice(&text)).transpose();
-    lock.doing(format!("understand the lock `s3://{bucket}/{key}`"))
+    lock.doing(format!("parse the lock `s3://{bucket}/{key}`"))
 }
 
 async fn object(aws: &SdkConfig, bucket: &str, key: &str) -> Result<Option<Vec<u8>>> {
@@ -112,7 +119,7 @@ async fn object(aws: &SdkConfig, bucket: &str, key: &str) -> Result<Option<Vec<u
 mod tests {
     use serde::Deserialize;
 
-    use super::{Lock, StateFile};
+    use super::{StateFile, StateLock};
 
     const STATE: &str = r#"{
         "version": 4, "terraform_version": "1.11.4", "serial": 12, "lineage": "x",
@@ -141,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_tells_its_outputs_and_counts_what_it_manages() {
+    fn a_state_has_outputs_and_a_count_of_managed_resources() {
         let state = StateFile::parse(STATE.as_bytes()).unwrap();
         assert_eq!((state.resources, state.tainted), (3, 1));
         let outputs: Outputs = state.outputs().unwrap();
@@ -150,16 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_another_format_is_refused() {
+    fn a_state_in_another_format_is_refused() {
         let error = StateFile::parse(br#"{"version": 5}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the Terraform state has format 5, not 4");
+        assert_eq!(error.to_string(), "the Terraform state has format 5, but only 4 is supported");
     }
 
     #[test]
     fn a_lock_names_its_holder() {
         let text = r#"{"ID":"17ae","Operation":"OperationTypeApply","Info":"","Who":"ci@runner-7",
             "Version":"1.11.4","Created":"2026-11-22T10:00:00.1Z","Path":"b/k"}"#;
-        let lock: Lock = serde_json::from_str(text).unwrap();
+        let lock: StateLock = serde_json::from_str(text).unwrap();
         assert_eq!((lock.id.as_str(), lock.who.as_str()), ("17ae", "ci@runner-7"));
     }
 }

@@ -1,9 +1,11 @@
-//! EKS bearer tokens without the AWS CLI: a presigned call of STS, which EKS makes to learn who asks.
+//! EKS bearer tokens without the AWS CLI: a presigned STS call, which EKS executes to identify the caller.
 //!
-//! The format is that of aws-iam-authenticator: `k8s-aws-v1.` and the URL of a presigned `GetCallerIdentity`
-//! in unpadded base64url. The URL names STS in the cluster's own region, whatever endpoint this program
-//! itself is told to use: it is EKS that follows it, and tokens of the global endpoint are invalid in opt-in
-//! regions.
+//! 1. `GetCallerIdentity` is presigned with the run's credentials. The cluster's name is a signed header, so that a token
+//!    for one cluster is invalid for another.
+//! 2. The token is `k8s-aws-v1.` and the presigned URL in unpadded base64url, which is aws-iam-authenticator's format.
+//!
+//! The URL names STS in the cluster's own region, whatever endpoint paydeploy itself is configured to use. EKS makes the
+//! call, and tokens for the global endpoint are invalid in opt-in regions.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,11 +20,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::task::{Class, Error, ErrorExt, Result};
 
+/// The prefix by which EKS recognises the format.
 const PREFIX: &str = "k8s-aws-v1.";
-/// EKS takes a token for fifteen minutes after its signature; the last one is left for the way there.
+/// EKS accepts a token for 15 minutes after it was signed, whatever the URL says. The last minute is kept in reserve for
+/// the request's own time and for clocks that differ; `aws eks get-token` reports 14 minutes as well.
 const LIFETIME: Duration = Duration::from_mins(14);
-/// What STS itself would allow; EKS goes by [`LIFETIME`].
+/// `X-Amz-Expires` of the presigned URL. EKS goes by [`LIFETIME`] instead, but servers up to aws-iam-authenticator 0.3
+/// accept at most 60 seconds here.
 const EXPIRES: Duration = Duration::from_mins(1);
+/// A token is renewed when less than this remains, so that it does not expire on its way to the API server.
+const RENEW_BEFORE: Duration = Duration::from_mins(1);
+/// The header that binds a token to one cluster.
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
 
 /// A bearer token for one cluster.
@@ -33,15 +41,15 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it can still be used a minute from now.
+    /// Whether the token will still be valid a minute from now.
     pub fn lasts(&self, now: SystemTime) -> bool {
-        now + Duration::from_mins(1) < self.expires
+        now + RENEW_BEFORE < self.expires
     }
 
-    /// What kubectl expects of an exec plugin on its standard output.
+    /// The JSON that kubectl expects from an exec plugin on its standard output.
     pub fn exec_credential(&self) -> String {
         let expires = jiff::Timestamp::try_from(self.expires)
-            .expect("a token ends within the calendar")
+            .expect("the system clock is within the calendar")
             .strftime("%Y-%m-%dT%H:%M:%SZ")
             .to_string();
         serde_json::json!({
@@ -54,7 +62,7 @@ impl Token {
     }
 }
 
-/// The version of kubectl's credential plugins that [`Token::exec_credential`] speaks.
+/// The API version of [`Token::exec_credential`]: that of `aws eks get-token`, which every supported kubectl accepts.
 pub const EXEC_API: &str = "client.authentication.k8s.io/v1beta1";
 
 /// A token for `cluster`, signed with the credentials and for the region of `aws`.
@@ -65,6 +73,8 @@ pub async fn token(aws: &SdkConfig, cluster: &str, now: SystemTime) -> Result<To
         use aws_credential_types::provider::error::CredentialsError::{
             CredentialsNotLoaded, ProviderError, ProviderTimedOut,
         };
+        // A provider that failed or timed out (IMDS, SSO, a role's STS call) may work on a retry. Wrong configuration will
+        // not.
         match error {
             CredentialsNotLoaded(_) => no_credentials(),
             ProviderTimedOut(_) | ProviderError(_) => Error::new(Class::Transient, error),
@@ -104,6 +114,7 @@ fn presigned(credentials: Credentials, region: &str, cluster: &str, now: SystemT
     Ok(Token { secret: secret.into(), expires: now + LIFETIME })
 }
 
+/// STS in a region, by the partition's own domain.
 fn sts_host(region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("sts.{region}.{domain}")
@@ -128,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_a_presigned_call_of_the_regional_sts_that_signs_the_clusters_name() {
+    fn a_token_is_a_presigned_call_to_the_regional_sts_that_signs_the_clusters_name() {
         let (url, _) = signed(None);
         let query: BTreeMap<_, _> = url.query_pairs().collect();
         assert_eq!(url.host_str(), Some("sts.eu-south-2.amazonaws.com"));
@@ -141,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_token_is_part_of_what_is_signed() {
+    fn a_session_token_is_signed_too() {
         let (with, _) = signed(Some("a session/with+signs="));
         let (without, _) = signed(None);
         let signature = |url: &url::Url| {
@@ -153,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_a_minute_before_eks_refuses_it_and_is_renewed_a_minute_earlier() {
+    fn a_token_expires_a_minute_before_eks_refuses_it_and_is_renewed_a_minute_earlier() {
         let (_, token) = signed(None);
         assert_eq!(token.expires, at_noon() + Duration::from_mins(14));
         assert!(token.lasts(at_noon() + Duration::from_mins(12)));
@@ -161,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_credential_for_kubectl_carries_its_end() {
+    fn the_credential_for_kubectl_carries_its_expiry() {
         let (_, token) = signed(None);
         let credential: serde_json::Value = serde_json::from_str(&token.exec_credential()).unwrap();
         assert_eq!(credential["kind"], "ExecCredential");
@@ -170,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_does_not_show_when_it_is_printed() {
+    fn a_token_is_not_visible_in_debug_output() {
         let (_, token) = signed(None);
         assert!(!format!("{token:?}").contains(PREFIX));
     }

@@ -213,7 +213,7 @@ async fn locked(terraform: &Terraform<'_>) -> Error {
     let aws = terraform.cx.world.aws.in_region(aws_region);
     match state_file::lock(&aws, bucket, key).await {
         Ok(Some(lock)) => {
-            let state_file::Lock { id, who, operation, created } = &lock;
+            let state_file::StateLock { id, who, operation, created } = &lock;
             let message = format!("the state is locked by {who} since {created} ({operation}, lock {id})");
             let folder = shown(&terraform.folder.path);
             Error::msg(Class::Conflict, message).with_hint(format!(

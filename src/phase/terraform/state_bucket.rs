@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    aws::bucket::{Bucket, Lack},
+    aws::bucket::{Bucket, Setting},
     config::{Config, Region},
     fact,
     step::{Check, Context, Phase, Poll, Result, Seen, Step, StepId},
@@ -21,7 +21,7 @@ pub struct StateBucket {
 #[derive(Debug)]
 pub struct Need {
     create: bool,
-    lacks: Vec<Lack>,
+    lacks: Vec<Setting>,
 }
 
 impl StateBucket {
@@ -65,24 +65,29 @@ impl Step for StateBucket {
         if !bucket.exists().await? {
             return Ok(Seen::missing("not there"));
         }
-        let lacks = bucket.lacks(&self.tags(&cx.world.config)).await?;
+        let lacks = bucket.missing(&self.tags(&cx.world.config)).await?;
         let fact = fact::StateBucket { name: name.clone() };
         if lacks.is_empty() {
             return Ok(Seen::ok(fact, name));
         }
-        let lacks: Vec<&str> = lacks.into_iter().map(Lack::as_str).collect();
+        let lacks: Vec<&str> = lacks.into_iter().map(Setting::as_str).collect();
         Ok(Seen::differs(fact, format!("lacks {}", lacks.join(", "))))
     }
 
     async fn check(&self, cx: &Context, _input: &Self::Input) -> Result<Check<Self::Change>> {
         let (name, bucket) = self.bucket(cx);
         if !bucket.exists().await? {
-            let lacks =
-                vec![Lack::PublicAccessBlock, Lack::Encryption, Lack::Versioning, Lack::TlsOnly, Lack::Tags];
+            let lacks = vec![
+                Setting::PublicAccessBlock,
+                Setting::Encryption,
+                Setting::Versioning,
+                Setting::TlsOnly,
+                Setting::Tags,
+            ];
             let lines = vec![format!("+ bucket {name}")];
             return Ok(Check::Change { lines, change: Need { create: true, lacks } });
         }
-        let lacks = bucket.lacks(&self.tags(&cx.world.config)).await?;
+        let lacks = bucket.missing(&self.tags(&cx.world.config)).await?;
         if lacks.is_empty() {
             return Ok(Check::Clean(name));
         }
@@ -103,7 +108,7 @@ impl Step for StateBucket {
         }
         let tags = self.tags(&cx.world.config);
         for lack in change.lacks {
-            bucket.mend(lack, &tags).await?;
+            bucket.correct(lack, &tags).await?;
         }
         Ok(())
     }
