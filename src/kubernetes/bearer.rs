@@ -1,4 +1,4 @@
-//! A fresh EKS token on every request, signed in this process.
+//! A valid EKS token on every request, signed in this process.
 
 use std::{
     pin::Pin,
@@ -18,13 +18,13 @@ use crate::{
     task::{Class, Error, Result},
 };
 
-/// Who signs, and for which cluster.
+/// What tokens are signed with, and for which cluster.
 pub(super) struct Signer {
     pub aws: aws_config::SdkConfig,
     pub cluster: String,
 }
 
-/// Why a request was not sent: no token could be made.
+/// Why a request was not sent: signing a token failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct Unsigned {
@@ -57,9 +57,10 @@ enum State {
     Failed(Unsigned),
 }
 
-/// Signs while it is asked whether it is ready, so that requests themselves wait for nothing.
+/// Signs a token in `poll_ready`, where a service may wait, so that `call` does not have to.
 ///
-/// A failure to sign is the request's, not the service's: kube's buffer would end for good with the latter.
+/// A failure to sign is returned by `call`, not by `poll_ready`: a `tower::buffer`, which kube puts around the service, ends
+/// permanently when `poll_ready` fails.
 pub(super) struct Bearer<S> {
     inner: S,
     signer: Arc<Signer>,
@@ -101,12 +102,13 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let State::Signed(token) = &self.state else {
             let State::Failed(failed) = std::mem::replace(&mut self.state, State::Empty) else {
-                unreachable!("a service is called only when it is ready")
+                unreachable!("`call` follows a successful `poll_ready`")
             };
             return Either::Right(done(Err(failed.into())));
         };
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret.expose_secret()))
-            .expect("a token is base64url");
+            .expect("base64url is valid in a header");
+        // Keeps the token out of hyper's and tower's debug output.
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
         Either::Left(self.inner.call(request))
@@ -123,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with the request's own header.
+    /// Returns the request's own header.
     struct Echo;
 
     impl Service<Request<Body>> for Echo {
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_share_a_token_for_as_long_as_it_lasts() {
+    async fn requests_share_a_token_until_it_expires() {
         let mut service = service(Some(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test")));
         let first = ask(&mut service).await.unwrap();
         assert!(first.to_str().unwrap().starts_with("Bearer k8s-aws-v1."));
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_cannot_be_signed_fails_the_request_and_not_the_client() {
+    async fn a_failure_to_sign_fails_the_request_but_not_the_client() {
         let mut service = service(None);
         for _ in 0..2 {
             let error = ask(&mut service).await.unwrap_err();

@@ -16,11 +16,12 @@ use crate::{
     task::{ErrorExt, Result},
 };
 
-const CONNECT: Duration = Duration::from_secs(10);
-/// Nothing here is watched or followed: an answer that takes longer will not come.
-const ANSWER: Duration = Duration::from_mins(1);
+/// An API server that is up accepts a connection within a second, across regions too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nothing is watched or streamed here, so that a longer silence means a dead connection.
+const IO_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A client that signs its own tokens with the run's credentials; it connects at its first request.
+/// A client that signs its own tokens with the run's credentials. It connects on its first request.
 pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     let cluster = &access.cluster;
     let named = serde_json::json!({
@@ -39,28 +40,28 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     let doing = format!("use the endpoint and the certificate of cluster `{}`", cluster.cluster_name);
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.doing(doing)?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(ANSWER);
-    config.write_timeout = Some(ANSWER);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(IO_TIMEOUT);
+    config.write_timeout = Some(IO_TIMEOUT);
+    // Sending a large body counts as progress: without this the read timeout would run during the upload.
     config.reset_reader_on_write = true;
-    // kube is built without proxies, and would refuse to start where the environment names one
+    // kube is built without proxy support and would fail where the environment sets HTTPS_PROXY.
     config.proxy_url = None;
     let signer = Signer { aws: aws.in_region(&access.aws_region), cluster: cluster.cluster_name.clone() };
     let layer = BearerLayer(Arc::new(signer));
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// How to reach a cluster that nothing but its name is known of; `None` when EKS has none, or one that does
-/// not answer yet or no more.
+/// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or is being deleted.
 ///
-/// For a teardown after a stack's outputs are lost: the IAM roles in it are unknown, and empty.
+/// `down` needs it when a stack's outputs are lost. The IAM roles are unknown and stay empty.
 pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
     let eks = aws_sdk_eks::Client::new(&aws.in_region(aws_region));
     let described = match eks.describe_cluster().name(name).send().await {
         Ok(described) => described,
         Err(error) if aws::is_missing(&error) => return Ok(None),
         Err(error) => {
-            return Err(aws::classify(error)).doing(format!("look for cluster `{name}` in `{aws_region}`"));
+            return Err(aws::classify(error)).doing(format!("find cluster `{name}` in `{aws_region}`"));
         }
     };
     let Some(cluster) = described.cluster else { return Ok(None) };

@@ -1,11 +1,11 @@
-//! What an error of the API server means for a run.
+//! The class of an API server's error.
 
 use kube::core::Status;
 
 use super::bearer::Unsigned;
 use crate::task::{Class, Error};
 
-/// A client's error as a step's error, in the API server's own words.
+/// A client's error as a step's error, with the API server's own message.
 pub fn classify(error: kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => from_status(&status),
@@ -24,29 +24,28 @@ pub fn classify(error: kube::Error) -> Error {
 }
 
 fn from_status(status: &Status) -> Error {
-    let said = match (status.message.trim(), status.reason.trim()) {
-        ("", "") => format!("the API server answered {}", status.code),
+    let message = match (status.message.trim(), status.reason.trim()) {
+        ("", "") => format!("the API server returned status {}", status.code),
         ("", reason) => reason.to_owned(),
         (message, _) => message.to_owned(),
     };
-    let error = Error::msg(class(status), said);
+    let error = Error::msg(class(status), message);
     match status.code {
         401 => error.with_hint(
-            "the cluster does not know this IAM principal: its access entry comes with the cluster's stack \
-             (`paydeploy phase terraform`)",
+            "run `paydeploy phase terraform`: the cluster's stack creates this IAM principal's access entry",
         ),
-        403 => error.with_hint("the access entry of this IAM principal must allow it in the cluster"),
+        403 => error.with_hint("allow it in the access entry of this IAM principal in the cluster"),
         _ => error,
     }
 }
 
 fn class(status: &Status) -> Class {
     match status.code {
-        // an access entry, and an API server, take a while to be known everywhere; a 500 is often a webhook
-        // that does not answer yet
+        // A new access entry takes a while to reach every API server, which refuses it with 401 until then. A 500 is often a
+        // webhook that does not answer yet.
         401 | 408 | 429 | 500.. => Class::Transient,
         409 => Class::Conflict,
-        // a namespace that is going away will be gone
+        // A terminating namespace can be created again once it is deleted.
         403 if status.message.contains("is being terminated") => Class::Transient,
         _ => Class::Permanent,
     }
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_by_itself_is_transient() {
+    fn errors_that_pass_by_themselves_are_transient() {
         for code in [401, 429, 500, 502, 503, 504] {
             assert_eq!(classified(code, "no").class, Class::Transient, "{code}");
         }
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_permanent_and_says_what_would_allow_it() {
+    fn a_refusal_is_permanent_and_has_a_fix() {
         let error = classified(403, "secrets is forbidden");
         assert_eq!(error.class, Class::Permanent);
         assert!(error.hint.is_some());
@@ -81,18 +80,18 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_holds_is_a_conflict() {
+    fn an_existing_object_is_a_conflict() {
         assert_eq!(classified(409, "already exists").class, Class::Conflict);
     }
 
     #[test]
-    fn the_api_servers_words_are_said_once() {
+    fn the_api_servers_message_is_not_repeated() {
         assert_eq!(classified(422, "spec is wrong").to_string(), "spec is wrong");
         assert_eq!(classified(503, "").to_string(), "Reason");
     }
 
     #[test]
-    fn a_token_that_could_not_be_signed_keeps_its_class_and_hint() {
+    fn a_failure_to_sign_keeps_its_class_and_fix() {
         let unsigned = Unsigned::from(Error::permanent("no credentials").with_hint("log in"));
         let error = classify(kube::Error::Service(unsigned.into()));
         assert_eq!((error.class, error.to_string()), (Class::Permanent, "no credentials".to_owned()));

@@ -1,4 +1,4 @@
-//! Why pods are not well: what an operator would look up first, for an error message.
+//! Why pods are not ready: what an operator would check first, for an error message.
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
@@ -7,42 +7,46 @@ use kube::{
     api::{ListParams, LogParams},
 };
 
-/// Pods that are told of; the others of a kind fail alike.
+/// How many pods are reported: pods of one workload usually fail alike.
 const PODS: usize = 3;
+/// How many of a container's last log lines are reported for each pod.
 const LOG_LINES: i64 = 8;
+/// The limit for those lines, because a single one can be megabytes long.
+const LOG_BYTES: i64 = 16 * 1024;
 
-/// A few lines on the pods that a selector finds and that are not well: their state, the newest warning,
-/// their last words. Never an error: it explains another one.
+/// A few lines about the unready pods of a selector: their state, the newest warning event, the last log lines.
+///
+/// All errors are swallowed, because this explains another error.
 pub async fn pods(client: &Client, namespace: &str, selector: &str) -> Vec<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let Ok(list) = api.list(&ListParams::default().labels(selector)).await else { return Vec::new() };
-    let unwell = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?)));
-    let told = unwell.take(PODS).map(|(pod, trouble)| one(client, namespace, pod, trouble));
-    without_echo(join_all(told).await)
+    let unready = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?)));
+    let lines = unready.take(PODS).map(|(pod, trouble)| one(client, namespace, pod, trouble));
+    without_repetition(join_all(lines).await)
 }
 
-/// Pods of a kind mostly fail alike: what the one before has said is not said again.
-fn without_echo(told: Vec<Vec<String>>) -> Vec<String> {
+/// Leaves out the details of a pod that are the same as those of the pod before it.
+fn without_repetition(pods: Vec<Vec<String>>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut before: &[String] = &[];
-    for pod in &told {
-        let (head, words) = pod.split_at(1.min(pod.len()));
+    for pod in &pods {
+        let (head, details) = pod.split_at(1.min(pod.len()));
         lines.extend_from_slice(head);
-        if words != before {
-            lines.extend_from_slice(words);
+        if details != before {
+            lines.extend_from_slice(details);
         }
-        before = words;
+        before = details;
     }
     lines
 }
 
 async fn one(client: &Client, namespace: &str, pod: &Pod, trouble: String) -> Vec<String> {
     let name = pod.name_any();
-    let (warning, words) =
-        futures::join!(newest_warning(client, namespace, &name), last_words(client, namespace, pod));
+    let (warning, output) =
+        futures::join!(newest_warning(client, namespace, &name), last_lines(client, namespace, pod));
     let mut lines = vec![format!("pod `{name}`: {trouble}")];
     lines.extend(warning.filter(|warning| !lines[0].contains(warning)).map(|warning| format!("  {warning}")));
-    lines.extend(words.into_iter().map(|line| format!("  | {line}")));
+    lines.extend(output.into_iter().map(|line| format!("  | {line}")));
     lines
 }
 
@@ -50,6 +54,7 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
     let list = api.list(&ListParams::default().fields(&fields)).await.ok()?;
+    // A back-off event only repeats what the container's own state says.
     let news = list.items.into_iter().filter(|event| event.reason.as_deref() != Some("BackOff"));
     let newest = news.max_by_key(|event| {
         let seen = event.last_timestamp.as_ref().map(|time| time.0);
@@ -58,26 +63,26 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
     Some(format!("{}: {}", newest.reason?, newest.message?.trim()))
 }
 
-/// The last lines of the container that failed: of its last life, if it has begun another.
-async fn last_words(client: &Client, namespace: &str, pod: &Pod) -> Vec<String> {
+/// The last log lines of the first unready container; those of the previous instance if it is waiting to be restarted.
+async fn last_lines(client: &Client, namespace: &str, pod: &Pod) -> Vec<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     let Some(container) = statuses.into_iter().flatten().find(|status| !status.ready) else {
         return Vec::new();
     };
-    let waits = container.state.as_ref().is_some_and(|state| state.waiting.is_some());
+    let is_waiting = container.state.as_ref().is_some_and(|state| state.waiting.is_some());
     let params = LogParams {
         container: Some(container.name.clone()),
-        previous: waits && container.restart_count > 0,
+        previous: is_waiting && container.restart_count > 0,
         tail_lines: Some(LOG_LINES),
-        limit_bytes: Some(16 * 1024),
+        limit_bytes: Some(LOG_BYTES),
         ..LogParams::default()
     };
     let text = api.logs(&pod.name_any(), &params).await.unwrap_or_default();
     text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// What keeps a pod from being ready, in a few words; `None` when nothing does.
+/// Why a pod is not ready, in a few words; `None` when it is ready, finished or being deleted.
 pub fn pod_trouble(pod: &Pod) -> Option<String> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
@@ -91,7 +96,7 @@ pub fn pod_trouble(pod: &Pod) -> Option<String> {
         let last = container.last_state.as_ref().and_then(ended);
         let now = container.state.as_ref().and_then(state);
         match (now, last) {
-            (Some(now), Some(last)) => Some(format!("{now} (before: {last})")),
+            (Some(now), Some(last)) => Some(format!("{now} (previously: {last})")),
             (now, last) => now.or(last),
         }
     });
@@ -103,18 +108,18 @@ pub fn pod_trouble(pod: &Pod) -> Option<String> {
         Some(why.to_owned())
     };
     stuck
-        .or_else(|| unmet("PodScheduled").map(|why| format!("is not scheduled: {why}")))
-        .or_else(|| unmet("Ready").map(|why| format!("is not ready: {why}")))
+        .or_else(|| unmet("PodScheduled").map(|why| format!("not scheduled: {why}")))
+        .or_else(|| unmet("Ready").map(|why| format!("not ready: {why}")))
 }
 
 fn state(state: &ContainerState) -> Option<String> {
     if let Some(waiting) = &state.waiting {
-        let reason = waiting.reason.as_deref().unwrap_or("waits");
-        // every new pod is in one of these for a moment
+        let reason = waiting.reason.as_deref().unwrap_or("waiting");
+        // Every new pod passes through these states.
         if matches!(reason, "ContainerCreating" | "PodInitializing") {
             return None;
         }
-        // how a crash loop's message is worded says nothing: how the container ended does
+        // The message of a crash loop only gives the back-off; the last state has the cause.
         let message = waiting.message.as_deref().filter(|_| reason != "CrashLoopBackOff");
         return Some(message.map_or(reason.to_owned(), |message| format!("{reason}: {message}")));
     }
@@ -123,7 +128,7 @@ fn state(state: &ContainerState) -> Option<String> {
 
 fn ended(state: &ContainerState) -> Option<String> {
     let ended = state.terminated.as_ref()?;
-    let reason = ended.reason.as_deref().unwrap_or("ended");
+    let reason = ended.reason.as_deref().unwrap_or("terminated");
     Some(format!("{reason}, exit code {}", ended.exit_code))
 }
 
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_loop_says_how_the_last_life_ended() {
+    fn a_crash_loop_is_reported_with_the_last_exit_code() {
         let said = trouble(json!({
             "phase": "Running",
             "containerStatuses": [{
@@ -149,27 +154,27 @@ mod tests {
                 "lastState": { "terminated": { "reason": "Error", "exitCode": 2 } },
             }],
         }));
-        assert_eq!(said.unwrap(), "CrashLoopBackOff (before: Error, exit code 2)");
+        assert_eq!(said.unwrap(), "CrashLoopBackOff (previously: Error, exit code 2)");
     }
 
     #[test]
-    fn a_pod_that_finds_no_node_says_why() {
+    fn an_unschedulable_pod_is_reported_with_the_reason() {
         let said = trouble(json!({
             "phase": "Pending",
             "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/2 nodes are available" }],
         }));
-        assert_eq!(said.unwrap(), "is not scheduled: 0/2 nodes are available");
+        assert_eq!(said.unwrap(), "not scheduled: 0/2 nodes are available");
     }
 
     #[test]
-    fn what_pods_say_alike_is_said_once() {
+    fn the_same_details_of_several_pods_are_reported_once() {
         let pod = |name: &str, words: &str| vec![name.to_owned(), words.to_owned()];
-        let lines = without_echo(vec![pod("a", "no"), pod("b", "no"), pod("c", "never"), Vec::new()]);
+        let lines = without_repetition(vec![pod("a", "no"), pod("b", "no"), pod("c", "never"), Vec::new()]);
         assert_eq!(lines, ["a", "no", "b", "c", "never"]);
     }
 
     #[test]
-    fn a_ready_pod_has_no_trouble_and_neither_has_a_finished_one() {
+    fn a_ready_or_finished_pod_has_no_trouble() {
         let ready = json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] });
         assert_eq!(trouble(ready), None);
         assert_eq!(trouble(json!({ "phase": "Succeeded" })), None);

@@ -1,4 +1,4 @@
-//! Kubernetes: a client of each region's API server, objects applied and waited for, Helm's releases.
+//! Kubernetes: a client for each region's API server, objects that are applied and checked, Helm releases.
 
 mod bearer;
 mod client;

@@ -1,4 +1,4 @@
-//! Objects as JSON, under server-side apply: we own the fields that we name, and no others.
+//! Objects as JSON, under server-side apply: paydeploy owns the fields that it sets, and no others.
 
 use std::fmt::Debug;
 
@@ -13,15 +13,15 @@ use serde_json::Value;
 use super::classify;
 use crate::task::{Class, ErrorExt, Result};
 
-/// The field manager of everything that is not a release.
+/// The field manager of all objects that are not part of a Helm release.
 pub const MANAGER: &str = "paydeploy";
 
-/// A kind by its group, version and name. Plurals are formed as Kubernetes forms them.
+/// A kind by its group, version and name. The plural is derived from the name.
 pub fn kind(group: &str, version: &str, kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }
 
-/// `deployment/argocd-server`.
+/// An object's kind and name, as in `deployment/argocd-server`.
 pub fn title(object: &Value) -> String {
     let kind = object["kind"].as_str().unwrap_or("object").to_lowercase();
     format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or("?"))
@@ -59,24 +59,25 @@ fn target(client: &Client, object: &Value) -> Target {
 
 async fn patch(client: &Client, manager: &str, object: &Value, dry_run: bool) -> Result<DynamicObject> {
     let Target { api, name } = target(client, object);
+    // Force takes over fields that another manager set, because the configuration decides their value.
     let params = PatchParams { dry_run, ..PatchParams::apply(manager).force() };
     api.patch(&name, &params, &Patch::Apply(object)).await.map_err(classify)
 }
 
-/// Makes the object have the fields given.
+/// Creates the object, or sets the given fields.
 pub async fn apply(client: &Client, manager: &str, object: &Value) -> Result<DynamicObject> {
     patch(client, manager, object, false).await.doing(format!("apply `{}`", title(object)))
 }
 
-/// What the object would be after [`apply`], admission included; nothing changes.
+/// The object as it would be after [`apply`], admission included; changes nothing.
 pub async fn dry_run(client: &Client, manager: &str, object: &Value) -> Result<DynamicObject> {
-    patch(client, manager, object, true).await.doing(format!("try to apply `{}`", title(object)))
+    patch(client, manager, object, true).await.doing(format!("apply `{}` as a dry run", title(object)))
 }
 
-/// In one line, what [`apply`] would change; `None` when nothing.
+/// What [`apply`] would change, in one line; `None` if nothing.
 pub async fn difference(client: &Client, manager: &str, object: &Value) -> Result<Option<String>> {
     let Target { api, name } = target(client, object);
-    let doing = || format!("look at `{}`", title(object));
+    let doing = || format!("read `{}`", title(object));
     let Some(live) = api.get_opt(&name).await.map_err(classify).doing(doing())? else {
         return Ok(Some(format!("{} is missing", title(object))));
     };
@@ -86,8 +87,7 @@ pub async fn difference(client: &Client, manager: &str, object: &Value) -> Resul
     Ok((!fields.is_empty()).then(|| format!("{}: {} differ", title(object), fields.join(", "))))
 }
 
-/// The fields, down to the second level, in which two states of an object differ; what the API server
-/// itself keeps count of is left out.
+/// The fields, down to the second level, in which two states of an object differ, without those that the API server counts.
 fn differing(live: &Value, wanted: &Value) -> Vec<String> {
     const BOOKKEEPING: [&str; 3] = ["managedFields", "resourceVersion", "generation"];
     let empty = serde_json::Map::new();
@@ -113,7 +113,7 @@ fn differing(live: &Value, wanted: &Value) -> Vec<String> {
     names
 }
 
-/// Deletes an object; whether there was one.
+/// Deletes an object; returns whether it existed.
 pub async fn delete<K>(api: &Api<K>, name: &str) -> Result<bool>
 where
     K: Clone + DeserializeOwned + Debug,
@@ -124,7 +124,7 @@ where
         Err(error) => Err(classify(error)).doing(format!("delete `{name}`")),
     }
     .map_err(|error: crate::task::Error| match error.class {
-        // somebody else changed it in between
+        // The object changed between our request and its execution: the retry reads it again.
         Class::Conflict => crate::task::Error { class: Class::Transient, ..error },
         _ => error,
     })
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_api_server_counts_is_no_difference() {
+    fn fields_that_the_api_server_counts_are_ignored() {
         let live = json!({ "metadata": { "resourceVersion": "1", "generation": 1, "labels": { "a": "b" } } });
         let wanted =
             json!({ "metadata": { "resourceVersion": "2", "managedFields": [], "labels": { "a": "b" } } });
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named_by_field() {
+    fn differences_are_reported_by_field() {
         let live = json!({ "metadata": { "labels": { "a": "b" } }, "rules": [1], "data": { "x": "1" } });
         let wanted =
             json!({ "metadata": { "labels": { "a": "c" } }, "rules": [2], "data": { "x": "1", "y": "2" } });
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_hold_several_objects_and_empty_ones() {
+    fn a_file_may_contain_several_objects_and_empty_documents() {
         let objects = documents("# nothing\n---\nkind: A\nmetadata: {name: x}\n---\n---\nkind: B\n").unwrap();
         assert_eq!(objects.iter().map(title).collect::<Vec<_>>(), ["a/x", "b/?"]);
     }

@@ -1,11 +1,14 @@
-//! A pod asked through the API server, so that nothing needs a route into the cluster's network.
+//! HTTP requests to a pod through the API server, because there is no route into the cluster's network.
 
 use kube::Client;
 
 use super::classify;
 use crate::task::{ErrorExt, Result};
 
-/// What a pod answers to `GET path` on a port by number; an answer other than 2xx is an error.
+/// A pod's response to `GET path` on a port number.
+///
+/// # Errors
+/// When the response is not 2xx.
 pub async fn get_from_pod(
     client: &Client,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! From what is there to what is wanted.
+//! Installs or upgrades a release and waits until it is ready.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use kube::Client;
 use super::{
     super::{
         explain,
-        ready::{self, Missing},
+        ready::{self, NotReady},
     },
     Compared, compare,
     repair::repair,
@@ -20,14 +20,15 @@ use crate::{
     task::{Class, Error, Poll, Result, Task},
 };
 
-/// From the release until all of it does its work.
-const READY: Duration = Duration::from_mins(5);
-const LOOK: Duration = Duration::from_secs(2);
+/// From Helm's end until all objects are ready: images are pulled, and a node may have to be added.
+const DEADLINE: Duration = Duration::from_mins(5);
+/// Between two checks, each of which reads every object of the release.
+const POLL: Duration = Duration::from_secs(2);
 
-/// Makes a release as wanted and waits until all of it is ready. `compared` is what a look found.
+/// Brings a release to its configured state and waits until all of it is ready. `compared` is the result of the last check.
 ///
-/// Helm does not wait itself: it could only say that its time is over, and a release is left pending for
-/// as long as it waits.
+/// Helm itself does not wait: it would only report a timeout without the cause, and a release stays pending while Helm waits,
+/// so that an interruption would need a repair.
 pub async fn install(
     task: &Task,
     place: Place<'_>,
@@ -47,26 +48,26 @@ pub async fn install(
 
 async fn wait(task: &Task, client: &Client, wanted: &Wanted) -> Result<()> {
     let what = format!("release `{}`", wanted.release);
-    let last: std::sync::Mutex<Vec<Missing>> = std::sync::Mutex::default();
-    let look = || async {
+    let last: std::sync::Mutex<Vec<NotReady>> = std::sync::Mutex::default();
+    let check = || async {
         let compared = compare(client, wanted).await?;
-        let told = compared.lines().join(", ");
+        let lines = compared.lines().join(", ");
         let ready = compared.is_clean();
-        *last.lock().expect("nobody panics with it") = compared.missing;
-        Ok(if ready { Poll::Ready(()) } else { Poll::Pending(told) })
+        *last.lock().expect("the lock is never held across a panic") = compared.unready;
+        Ok(if ready { Poll::Ready(()) } else { Poll::Pending(lines) })
     };
-    let Err(error) = task.wait(&what, LOOK, READY, look).await else { return Ok(()) };
-    let missing = last.into_inner().expect("nobody panics with it");
-    Err(explained(client, error, &missing).await)
+    let Err(error) = task.wait(&what, POLL, DEADLINE, check).await else { return Ok(()) };
+    let unready = last.into_inner().expect("the lock is never held across a panic");
+    Err(explained(client, error, &unready).await)
 }
 
-/// The error, with the troubles of the pods that keep something from being ready.
-async fn explained(client: &Client, error: Error, missing: &[Missing]) -> Error {
-    if error.class == Class::Cancelled || missing.is_empty() {
+/// The error, with the state of the pods that are not ready.
+async fn explained(client: &Client, error: Error, unready: &[NotReady]) -> Error {
+    if error.class == Class::Cancelled || unready.is_empty() {
         return error;
     }
-    let mut lines = vec![ready::summary(missing)];
-    for (namespace, selector) in missing.iter().filter_map(|missing| missing.pods.as_ref()) {
+    let mut lines = vec![ready::summary(unready)];
+    for (namespace, selector) in unready.iter().filter_map(|one| one.pods.as_ref()) {
         lines.extend(explain::pods(client, namespace, selector).await);
     }
     let context = error.to_string();

@@ -1,4 +1,4 @@
-//! Helm's releases: read from where Helm keeps them, changed by Helm itself.
+//! Helm releases: read from the Secrets in which Helm stores them, changed by Helm itself.
 
 mod install;
 mod repair;
@@ -15,37 +15,37 @@ pub use wanted::Wanted;
 
 use kube::Client;
 
-use super::ready::{self, Missing};
+use super::ready::{self, NotReady};
 use crate::task::Result;
 
-/// How a release is, compared with what is wanted.
+/// A release, compared with its configuration.
 #[derive(Debug)]
 pub struct Compared {
     pub stored: Option<Stored>,
-    /// What `helm upgrade` would change, a line each.
+    /// What `helm upgrade` would change, one line per change.
     pub changes: Vec<String>,
-    /// What is there and not ready.
-    pub missing: Vec<Missing>,
+    /// What is installed but not ready.
+    pub unready: Vec<NotReady>,
 }
 
 impl Compared {
     pub fn is_clean(&self) -> bool {
-        self.stored.is_some() && self.changes.is_empty() && self.missing.is_empty()
+        self.stored.is_some() && self.changes.is_empty() && self.unready.is_empty()
     }
 
-    /// All that is not as wanted, a line each.
+    /// Everything that differs or is not ready, one line each.
     pub fn lines(&self) -> Vec<String> {
-        self.changes.iter().cloned().chain(self.missing.iter().map(|missing| missing.what.clone())).collect()
+        self.changes.iter().cloned().chain(self.unready.iter().map(|one| one.what.clone())).collect()
     }
 }
 
-/// Looks at a release, without a child process.
+/// Reads a release through the API server, without a child process.
 pub async fn compare(client: &Client, wanted: &Wanted) -> Result<Compared> {
     let Some(stored) = latest(client, &wanted.namespace, &wanted.release).await? else {
         let line = format!("install {} {}", wanted.chart_name(), wanted.version);
-        return Ok(Compared { stored: None, changes: vec![line], missing: Vec::new() });
+        return Ok(Compared { stored: None, changes: vec![line], unready: Vec::new() });
     };
     let changes = stored.changes(wanted);
-    let missing = ready::missing(client, &stored.manifest, &wanted.namespace).await?;
-    Ok(Compared { stored: Some(stored), changes, missing })
+    let unready = ready::unready(client, &stored.manifest, &wanted.namespace).await?;
+    Ok(Compared { stored: Some(stored), changes, unready })
 }

@@ -1,4 +1,4 @@
-//! Helm itself, as a child.
+//! Helm as a child process.
 
 use std::{path::Path, time::Duration};
 
@@ -14,25 +14,25 @@ use crate::{
     tool::Command,
 };
 
-/// Of one `helm` command, hooks included.
+/// The timeout of one Helm command, hooks included, as Helm's `--timeout` takes it.
 const HELM: &str = "5m";
-/// Its own deadline and what it needs to tell it.
+/// Helm's own timeout, and a minute in which it can report that it has passed.
 const CHILD: Duration = Duration::from_mins(6);
 
-/// The helm to run, and where.
+/// The Helm to run, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub program: &'a Path,
-    /// The folder for files that go again.
+    /// The folder for temporary files.
     pub state: &'a Path,
-    /// The folder that charts' paths start from.
+    /// The folder that the charts' paths are relative to.
     pub root: &'a Path,
 }
 
-/// Helm with a kubeconfig of its own, which goes when this is dropped.
+/// Helm with its own kubeconfig, which is deleted when this is dropped.
 ///
-/// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is
-/// not used, because another machine may have set up the cluster.
+/// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is not used, because
+/// it is missing where another machine set up the cluster.
 struct Helm {
     files: tempfile::TempDir,
     command: Command,
@@ -41,7 +41,7 @@ struct Helm {
 impl Helm {
     fn new(place: Place, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
         let Place { program, state, root } = place;
-        std::fs::create_dir_all(state).doing(format!("make the folder `{}`", state.display()))?;
+        std::fs::create_dir_all(state).doing(format!("create the folder `{}`", state.display()))?;
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
         let mut kubeconfig = Kubeconfig::default();
         let name = &access.cluster.cluster_name;
@@ -74,11 +74,11 @@ impl Helm {
     }
 
     async fn run(&self, task: &Task) -> Result<()> {
-        self.command.run(task).await.map_err(judged)
+        self.command.run(task).await.map_err(classified)
     }
 }
 
-/// Helm's and its registry client's words for a chart, or a version of it, that is not there.
+/// What Helm and its registry client print when a chart, or that version of it, does not exist.
 const NO_CHART: [&str; 5] = [
     "no chart version found",
     "no chart name found",
@@ -87,22 +87,23 @@ const NO_CHART: [&str; 5] = [
     "improper constraint",
 ];
 
-/// A helm that failed, by what it said: it passes on the words of its network and of the API server.
-fn judged(error: Error) -> Error {
+/// Classifies Helm's failure by its message, because its exit code is 1 for everything. It passes on the messages of the
+/// network and of the API server.
+fn classified(error: Error) -> Error {
     if error.class != Class::Permanent {
         return error;
     }
-    let said = error.to_string();
-    let class = Class::classify_message(&said);
+    let message = error.to_string();
+    let class = Class::classify_message(&message);
     let error = Error { class, ..error };
-    if class == Class::Permanent && error.hint.is_none() && NO_CHART.iter().any(|words| said.contains(words))
+    if class == Class::Permanent && error.hint.is_none() && NO_CHART.iter().any(|text| message.contains(text))
     {
         return error.with_hint("correct `chart` or `version` of this add-on in paydeploy.toml");
     }
     error
 }
 
-/// Installs a release, or makes of it what is wanted.
+/// Installs a release, or upgrades it to its configuration.
 pub(super) async fn upgrade(
     task: &Task,
     place: Place<'_>,
@@ -119,7 +120,7 @@ pub(super) async fn upgrade(
         .doing(format!("install release `{}`", wanted.release))
 }
 
-/// Removes a release and what it made; waits until that is gone.
+/// Uninstalls a release and waits until its objects are deleted.
 pub async fn uninstall(
     task: &Task,
     place: Place<'_>,
@@ -134,7 +135,7 @@ pub async fn uninstall(
         .doing(format!("uninstall release `{release}`"))
 }
 
-/// Puts a release back to an earlier revision.
+/// Rolls a release back to an earlier revision.
 pub(super) async fn rollback(
     task: &Task,
     place: Place<'_>,
@@ -146,17 +147,17 @@ pub(super) async fn rollback(
     Helm::new(place, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
         .run(task)
         .await
-        .doing(format!("put release `{}` back to revision {revision}", wanted.release))
+        .doing(format!("roll release `{}` back to revision {revision}", wanted.release))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::judged;
+    use super::classified;
     use crate::task::{Class, Error};
 
     #[test]
-    fn what_passes_is_tried_again_and_a_chart_that_is_not_there_is_told_with_its_place() {
-        let class = |said: &str| judged(Error::permanent(said)).class;
+    fn network_errors_are_transient_and_a_missing_chart_has_a_fix() {
+        let class = |message: &str| classified(Error::permanent(message)).class;
         assert_eq!(
             class("Get \"https://c.example/index.yaml\": dial tcp 10.0.0.1:443: i/o timeout"),
             Class::Transient
@@ -166,11 +167,11 @@ mod tests {
             Class::Transient
         );
         assert_eq!(class("Kubernetes cluster unreachable: EOF"), Class::Transient);
-        let error = judged(Error::permanent(
+        let error = classified(Error::permanent(
             "chart \"x\" matching 9.9.9 not found: no chart version found for x-9.9.9",
         ));
         assert_eq!(error.class, Class::Permanent);
         assert!(error.hint.unwrap().contains("`version`"));
-        assert!(judged(Error::permanent("values don't meet the schema")).hint.is_none());
+        assert!(classified(Error::permanent("values don't meet the schema")).hint.is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Releases as Helm stores them: a Secret a revision, JSON in gzip in base64.
+//! Releases as Helm stores them: one Secret per revision, which holds gzipped JSON in base64.
 
 use std::io::Read;
 
@@ -25,14 +25,15 @@ pub struct Stored {
     pub app_version: String,
     /// Rendered, without hooks.
     pub manifest: String,
-    /// The revision that was good before this one.
+    /// The latest earlier revision that was deployed successfully.
     pub last_good: Option<u32>,
+    /// When the operation that led to `status` started; `None` if the time cannot be parsed.
     pub since: Option<jiff::Timestamp>,
     values: Value,
 }
 
 impl Stored {
-    /// Whether Helm is at it, or was when it died.
+    /// Whether Helm is working on it, or was when it was killed.
     pub fn is_pending(&self) -> bool {
         self.status.starts_with("pending-") || self.status == "uninstalling"
     }
@@ -77,7 +78,7 @@ pub async fn latest(client: &Client, namespace: &str, release: &str) -> Result<O
     let doing = || format!("read Helm's release `{release}` in namespace `{namespace}`");
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().labels(&format!("owner=helm,name={release}"));
-    // labels first: a revision may be most of a megabyte
+    // Only metadata is listed first, because each revision may be almost a megabyte.
     let known = api.list_metadata(&params).await.map_err(classify).doing(doing())?;
     let revision =
         |labels: &std::collections::BTreeMap<String, String>| labels.get("version")?.parse::<u32>().ok();
@@ -92,7 +93,7 @@ pub async fn latest(client: &Client, namespace: &str, release: &str) -> Result<O
     });
     let last_good = good.filter_map(|secret| revision(secret.labels())).filter(|good| *good < number).max();
     let Some(secret) = api.get_opt(&newest.name_any()).await.map_err(classify).doing(doing())? else {
-        return Err(Error::transient("it was replaced in between")).doing(doing());
+        return Err(Error::transient("it was replaced while it was read")).doing(doing());
     };
     let payload = secret.data.and_then(|mut data| data.remove("release"));
     let payload = payload.ok_or_else(|| Error::permanent("its Secret is empty")).doing(doing())?;
@@ -138,7 +139,7 @@ fn decode(payload: &[u8]) -> Result<Stored> {
     if packed.starts_with(&[0x1f, 0x8b]) {
         GzDecoder::new(packed.as_slice()).read_to_end(&mut json)?;
     } else {
-        // releases of the first versions of Helm 3
+        // Early versions of Helm 3 did not compress.
         json = packed;
     }
     let payload: Payload = serde_json::from_slice(&json)?;
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_read_as_helm_wrote_it() {
+    fn a_release_is_decoded_as_helm_encoded_it() {
         let stored = decode(&packed(&release("deployed", json!({ "a": 1 })))).unwrap();
         assert_eq!((stored.status.as_str(), stored.version.as_str()), ("deployed", "1.19.0"));
         assert_eq!(stored.app_version, "0.21.0");
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_as_wanted_when_chart_values_and_status_are() {
+    fn a_release_is_unchanged_when_chart_values_and_status_match() {
         let stored = decode(&packed(&release("deployed", json!({ "a": 1 })))).unwrap();
         assert_eq!(stored.changes(&wanted("1.19.0", json!({ "a": 1.0 }))), Vec::<String>::new());
         let lines = stored.changes(&wanted("1.20.0", json!({ "a": 2, "b": 3 })));
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_or_pending_release_is_to_be_done_again() {
+    fn a_failed_or_pending_release_is_upgraded_again() {
         for status in ["failed", "pending-install", "pending-upgrade", "uninstalling"] {
             let stored = decode(&packed(&release(status, json!({})))).unwrap();
             assert_eq!(stored.changes(&wanted("1.19.0", json!({}))), [format!("revision 0 is {status}")]);

@@ -1,9 +1,9 @@
-//! Values as Helm takes them.
+//! Helm values: merged and compared as Helm does it.
 
 use serde_json::Value;
 
-/// Values with others on top: mappings are merged, all else (lists too) is replaced, as Helm does it with
-/// several files.
+/// Overlays values: mappings are merged, everything else, lists included, is replaced. Helm does the same with several
+/// files.
 pub fn merge(base: Value, over: Value) -> Value {
     match (base, over) {
         (Value::Object(mut base), Value::Object(over)) => {
@@ -20,8 +20,7 @@ pub fn merge(base: Value, over: Value) -> Value {
     }
 }
 
-/// The keys, as in `controller.replicas`, at which two sets of values differ. Never the values: they may be
-/// nobody's business.
+/// The keys, as in `controller.replicas`, at which two sets of values differ. Values are left out because they may be secret.
 pub(super) fn differing(had: &Value, wanted: &Value) -> Vec<String> {
     let mut keys = Vec::new();
     walk("", had, wanted, &mut keys);
@@ -41,7 +40,7 @@ fn walk(path: &str, had: &Value, wanted: &Value, keys: &mut Vec<String>) {
                 walk(&path, &of(had), &of(wanted), keys);
             }
         }
-        // Helm keeps numbers as floating point
+        // Helm stores numbers as floating point.
         (Value::Number(had), Value::Number(wanted)) if had.as_f64() == wanted.as_f64() => {}
         (Value::Array(had), Value::Array(wanted)) if had.len() == wanted.len() => {
             for (index, (had, wanted)) in had.iter().zip(wanted).enumerate() {
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named_by_key_and_without_values() {
+    fn differences_are_reported_by_key_without_values() {
         let had = json!({ "a": { "x": 1, "secret": "old" }, "list": [{ "n": 1 }], "gone": 1 });
         let wanted = json!({ "a": { "x": 1.0, "secret": "new" }, "list": [{ "n": 2 }], "added": {} });
         assert_eq!(differing(&had, &wanted), ["a.secret", "added", "gone", "list[0].n"]);

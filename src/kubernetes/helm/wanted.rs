@@ -1,4 +1,4 @@
-//! What a release should be.
+//! The configured state of a release.
 
 use serde_json::Value;
 
@@ -8,19 +8,19 @@ use crate::{
     task::{ErrorExt, Result},
 };
 
-/// A release as it should be.
+/// A release as configured.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub release: String,
     pub namespace: String,
-    /// `oci://…/name`, a path, or a repository's URL and `#name`.
+    /// `oci://REGISTRY/NAME`, `https://REPOSITORY#NAME`, or a path.
     pub chart: String,
     pub version: String,
     pub values: Value,
 }
 
 impl Wanted {
-    /// A chart of the configuration, with values that only facts can tell on top of those in its file.
+    /// An add-on's chart, with the values that come from facts merged over those in its file.
     pub fn new(release: &str, addon: &Addon, facts: Value) -> Result<Self> {
         let base = match &addon.values {
             None => Value::Object(serde_json::Map::new()),
@@ -44,7 +44,7 @@ impl Wanted {
         self.chart.rsplit(['/', '#']).next().unwrap_or(&self.chart)
     }
 
-    /// The chart as Helm's arguments name it.
+    /// The chart as arguments for Helm.
     pub(super) fn chart_args(&self) -> Vec<&str> {
         match self.chart.split_once('#') {
             Some((repository, name)) => vec![name, "--repo", repository],

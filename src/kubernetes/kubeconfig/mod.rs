@@ -1,5 +1,9 @@
-//! Kubeconfig files: contexts of ours among others, kubectl's credentials by `paydeploy token`.
+//! Kubeconfig files that hold our contexts beside the user's own.
+//!
+//! Invariants: entries that paydeploy did not write are never changed, and a context is only overwritten when its user gets
+//! its credentials from `paydeploy token`.
 
+mod context;
 mod file;
 
 use std::{
@@ -10,18 +14,20 @@ use std::{
 
 use serde_norway::{Mapping, Value};
 
+use self::context::parts;
+pub use self::{
+    context::program,
+    file::{change, write_private},
+};
 use crate::{
-    aws::token::EXEC_API,
     fact,
     task::{Error, ErrorExt, Result},
 };
 
-pub use file::{change, write_private};
-
 /// The lists of a kubeconfig and the key of what each of their entries holds.
 const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("users", "user"), ("contexts", "context")];
 
-/// A kubeconfig's text, read. What it holds beside our contexts stays as it is, comments excepted.
+/// A parsed kubeconfig. Everything except our contexts is kept; only comments are lost, because YAML libraries drop them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kubeconfig(Mapping);
 
@@ -39,35 +45,36 @@ impl Default for Kubeconfig {
 
 impl Kubeconfig {
     /// # Errors
-    /// When it is no YAML mapping.
+    /// When it is not a YAML mapping.
     pub fn parse(text: &str) -> Result<Self> {
         match serde_norway::from_str(text)? {
             Value::Mapping(file) => Ok(Self(file)),
             Value::Null => Ok(Self::default()),
-            _ => Err(Error::permanent("it is no kubeconfig: its top level is no mapping")),
+            _ => Err(Error::permanent("not a kubeconfig: expected a mapping at the top level")),
         }
     }
 
-    /// The file's contexts; empty when there is no file.
+    /// Reads a file; empty if it does not exist.
     pub fn load(path: &Path) -> Result<Self> {
         let doing = || format!("read the kubeconfig `{}`", path.display());
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).doing(doing()).hint("repair or remove it"),
+            Ok(text) => Self::parse(&text).doing(doing()).hint("correct the file or delete it"),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).doing(doing()),
         }
     }
 
     pub fn render(&self) -> String {
-        serde_norway::to_string(&self.0).expect("YAML that was read can be written")
+        serde_norway::to_string(&self.0).expect("parsed YAML can be serialized")
     }
 
+    /// A list by its key. kubectl writes an empty one as `null`.
     fn list(&mut self, list: &str) -> &mut Vec<Value> {
         let value = self.0.entry(list.into()).or_insert_with(|| Value::Sequence(Vec::new()));
         if !value.is_sequence() {
             *value = Value::Sequence(Vec::new());
         }
-        value.as_sequence_mut().expect("it was just made one")
+        value.as_sequence_mut().expect("it was just set to a sequence")
     }
 
     fn entry(&self, list: &str, name: &str) -> Option<&Value> {
@@ -77,12 +84,12 @@ impl Kubeconfig {
     fn put(&mut self, list: &str, name: &str, entry: Value) {
         let entries = self.list(list);
         match entries.iter_mut().find(|entry| named(entry, name)) {
-            Some(there) => *there = entry,
+            Some(existing) => *existing = entry,
             None => entries.push(entry),
         }
     }
 
-    /// Adds a region's context, user and cluster, or brings them up to date.
+    /// Adds or updates a region's context, user and cluster.
     pub fn set(&mut self, name: &str, access: &fact::Access, namespace: &str, program: &Path) {
         for ((list, key), value) in LISTS.into_iter().zip(parts(name, access, namespace, program)) {
             let mut entry = Mapping::new();
@@ -95,8 +102,8 @@ impl Kubeconfig {
         }
     }
 
-    /// Whether a region's entries are up to date. Their plugin may be another copy of this program, for as long
-    /// as that is there.
+    /// Whether a region's entries are up to date. Their plugin may be another copy of this program as long as that exists, so
+    /// that two copies do not overwrite each other's contexts in turn.
     pub fn has(&self, name: &str, access: &fact::Access, namespace: &str, program: &Path) -> bool {
         let theirs = self.program(name).filter(|theirs| theirs.exists()).unwrap_or(program);
         let parts = parts(name, access, namespace, theirs);
@@ -111,7 +118,7 @@ impl Kubeconfig {
         exec.get("command")?.as_str().map(Path::new)
     }
 
-    /// Takes a region's entries out; whether there were any.
+    /// Removes a region's entries; returns whether there were any.
     pub fn remove(&mut self, name: &str) -> bool {
         let mut found = false;
         for (list, _) in LISTS {
@@ -120,6 +127,7 @@ impl Kubeconfig {
             entries.retain(|entry| !named(entry, name));
             found |= entries.len() < before;
         }
+        // A current context that does not exist would make every kubectl command fail.
         if self.0.get("current-context").and_then(Value::as_str) == Some(name) {
             self.0.remove("current-context");
             let first = self.names().into_iter().next();
@@ -130,10 +138,10 @@ impl Kubeconfig {
         found
     }
 
-    /// Puts the contexts of another kubeconfig, ours, into this one; all else stays, the current context included.
+    /// Merges the contexts of our own kubeconfig into this one. Everything else is kept, the current context included.
     ///
     /// # Errors
-    /// When the other is no kubeconfig, or a context of that name is somebody else's.
+    /// When a context of the same name was not written by paydeploy.
     pub fn merge(&mut self, ours: &str) -> Result<()> {
         let ours = Self::parse(ours).doing("read our own kubeconfig")?;
         for name in ours.names() {
@@ -141,7 +149,7 @@ impl Kubeconfig {
                 let Some(entry) = ours.entry(list, &name) else { continue };
                 if self.entry(list, &name).is_some() && !self.is_ours(&name) {
                     return Err(Error::permanent(format!(
-                        "the kubeconfig has a context `{name}` that is not ours"
+                        "the kubeconfig already has a context `{name}` that paydeploy did not write"
                     ))
                     .with_hint(format!("rename it: `kubectl config rename-context {name} NAME`")));
                 }
@@ -161,7 +169,8 @@ impl Kubeconfig {
         contexts.into_iter().flatten().filter_map(name).collect()
     }
 
-    /// Whether the user of that name gets its credentials from `paydeploy token`.
+    /// Whether the user of that name gets its credentials from `paydeploy token`. The program's name is not compared, because
+    /// a copy may have been renamed.
     fn is_ours(&self, name: &str) -> bool {
         let exec = self.entry("users", name).and_then(|entry| entry.get("user")?.get("exec"));
         exec.and_then(|exec| exec.get("args")?.get(0)?.as_str()) == Some("token")
@@ -172,39 +181,7 @@ fn named(entry: &Value, name: &str) -> bool {
     entry.get("name").and_then(Value::as_str) == Some(name)
 }
 
-/// Cluster, user and context. The plugin is named by its absolute path and told all it needs, so that it
-/// works from any folder.
-fn parts(name: &str, access: &fact::Access, namespace: &str, program: &Path) -> [Value; 3] {
-    let fact::Access { cluster, aws_region } = access;
-    let args = ["token", "--cluster", &cluster.cluster_name, "--aws-region", aws_region];
-    let parts = serde_json::json!([
-        { "server": cluster.cluster_endpoint, "certificate-authority-data": cluster.cluster_ca },
-        { "exec": {
-            "apiVersion": EXEC_API,
-            "command": program,
-            "args": args,
-            "interactiveMode": "Never",
-            "provideClusterInfo": false,
-        } },
-        { "cluster": name, "user": name, "namespace": namespace },
-    ]);
-    serde_norway::from_str(&parts.to_string()).expect("JSON is YAML")
-}
-
-/// Where this program is: what the contexts name as kubectl's plugin.
-pub fn program() -> Result<PathBuf> {
-    Ok(installed(&std::env::current_exe().doing("find where this program is")?))
-}
-
-/// Also after an upgrade has replaced it while it runs: Linux then names the old file.
-fn installed(program: &Path) -> PathBuf {
-    match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
-        Some(path) => path.into(),
-        None => program.to_owned(),
-    }
-}
-
-/// Where our own kubeconfig is, below `.paydeploy/`.
+/// The path of our own kubeconfig below `.paydeploy/`.
 pub fn path(state: &Path) -> PathBuf {
     state.join("kubeconfig")
 }
@@ -252,7 +229,7 @@ users: [{name: me, user: {token: abc}}]
 ";
 
     #[test]
-    fn a_context_names_the_plugin_by_its_absolute_path_and_all_it_needs() {
+    fn a_context_has_the_plugins_absolute_path_and_all_its_arguments() {
         insta::assert_snapshot!(with(&["spain"]).render(), @r"
         apiVersion: v1
         kind: Config
@@ -299,7 +276,7 @@ users: [{name: me, user: {token: abc}}]
     }
 
     #[test]
-    fn merging_twice_equals_merging_once_and_brings_our_own_up_to_date() {
+    fn merging_twice_equals_merging_once_and_updates_our_own_contexts() {
         let once = merge(USERS_OWN, &with(&["spain"]).render()).unwrap();
         assert_eq!(merge(&once, &with(&["spain"]).render()).unwrap(), once);
         let mut moved = Kubeconfig::default();
@@ -310,13 +287,13 @@ users: [{name: me, user: {token: abc}}]
     }
 
     #[test]
-    fn merging_does_not_touch_a_context_of_our_name_that_is_not_ours() {
+    fn merging_does_not_overwrite_a_context_that_paydeploy_did_not_write() {
         let error = merge(&USERS_OWN.replace("home", "spain"), &with(&["spain"]).render()).unwrap_err();
-        assert!(error.to_string().contains("`spain` that is not ours"), "{error}");
+        assert!(error.to_string().contains("`spain` that paydeploy did not write"), "{error}");
     }
 
     #[test]
-    fn merging_into_an_empty_file_makes_a_kubeconfig() {
+    fn merging_into_an_empty_file_creates_a_kubeconfig() {
         assert_eq!(merge("", &with(&["spain"]).render()).unwrap(), with(&["spain"]).render());
         merge("- a list", "").unwrap_err();
     }
@@ -331,7 +308,7 @@ users: [{name: me, user: {token: abc}}]
     }
 
     #[test]
-    fn a_context_is_up_to_date_with_any_copy_of_the_program_that_is_there() {
+    fn a_context_is_up_to_date_with_any_existing_copy_of_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let (copy, elsewhere) = (dir.path().join("paydeploy"), Path::new("/opt/paydeploy"));
         let mut file = Kubeconfig::default();
@@ -342,12 +319,5 @@ users: [{name: me, user: {token: abc}}]
         assert!(has("https://x"));
         assert!(!has("https://moved"));
         assert!(!file.has("mexico", &access("https://x"), "payment-api", elsewhere));
-    }
-
-    #[test]
-    fn an_upgrade_while_it_runs_does_not_change_where_the_program_is() {
-        for seen in ["/opt/bin/paydeploy (deleted)", "/opt/bin/paydeploy"] {
-            assert_eq!(installed(Path::new(seen)), Path::new("/opt/bin/paydeploy"));
-        }
     }
 }
