@@ -12,25 +12,25 @@ use futures::StreamExt;
 use super::{Engine, bounded, error::classify, log::Log, pieces::pieces, transcript::Transcript};
 use crate::task::{Class, Error, ErrorExt, Result, Task};
 
-/// A cold build of a service with all that it depends on, on a small machine, takes a quarter of it.
+/// A cold build with all dependencies takes about a quarter of this on a small machine.
 const DEADLINE: Duration = Duration::from_hours(1);
 
-/// What an image is made of, apart from its context's files.
+/// What an image is built from, apart from its context's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipe {
-    /// Its path in the context.
+    /// The Dockerfile's path in the context.
     pub dockerfile: String,
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
-    /// The network of `RUN` steps; the engine's own choice if not given.
+    /// The network of `RUN` steps; by default the engine's choice.
     pub network: Option<String>,
     pub platform: String,
 }
 
-/// Builds an image without a name from a context in the form of a tar file, and returns its id.
+/// Builds an unnamed image from a context, given as a tar file, and returns its id.
 ///
 /// # Errors
-/// When the build fails, with the failed step's last lines; when it takes longer than an hour.
+/// When the build fails, with the failed step's last lines; when it takes longer than an hour (transient).
 pub async fn build(task: &Task, engine: &Engine, recipe: &Recipe, context: File) -> Result<String> {
     let what = format!("build the image from `{}`", recipe.dockerfile);
     bounded(task, DEADLINE, follow(task, engine, recipe, context)).await.doing(what)
@@ -41,8 +41,8 @@ async fn follow(task: &Task, engine: &Engine, recipe: &Recipe, context: File) ->
     let body = body_try_stream(pieces(context).doing("read the build context")?);
     let mut events = engine.docker.build_image(options(recipe), None, Some(body));
     let mut transcript = Transcript::default();
-    let (mut image, mut told) = (None, None);
-    task.progress("sends the build context");
+    let (mut image, mut reported) = (None, None);
+    task.progress("sending the build context");
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
@@ -54,9 +54,9 @@ async fn follow(task: &Task, engine: &Engine, recipe: &Recipe, context: File) ->
                     log.line(&line)?;
                 }
                 let progress = transcript.progress();
-                if let Some((done, total, text)) = progress.clone().filter(|_| progress != told) {
+                if let Some((done, total, text)) = progress.clone().filter(|_| progress != reported) {
                     task.count(done, total, text);
-                    told = progress;
+                    reported = progress;
                 }
             }
             Some(BuildInfoAux::Default(built)) => image = built.id.or(image),
@@ -73,7 +73,7 @@ fn options(recipe: &Recipe) -> BuildImageOptions {
         (recipe.args.clone().into_iter().collect(), recipe.labels.clone().into_iter().collect());
     let options = BuildImageOptionsBuilder::default()
         .version(BuilderVersion::BuilderBuildKit)
-        // BuildKit asks for pull credentials by a session, which must be one build's own
+        // BuildKit requests pull credentials through a session, which two builds must not share.
         .session(&format!("paydeploy-{}", uuid::Uuid::now_v7().simple()))
         .dockerfile(&recipe.dockerfile)
         .platform(&recipe.platform)
@@ -87,15 +87,15 @@ fn options(recipe: &Recipe) -> BuildImageOptions {
     }
 }
 
-/// A failed build in the words of the step that failed, where one did.
+/// A failed build's error, with the message of the step that failed, if any.
 fn explained(transcript: &Transcript, error: Error) -> Error {
-    let Some(broken) = transcript.broken() else { return error };
-    let how = format!("`{}` failed: {}", broken.name, broken.error);
-    let class = Class::classify_message(&broken.error);
-    if broken.tail.is_empty() {
+    let Some(failed) = transcript.failed_step() else { return error };
+    let how = format!("`{}` failed: {}", failed.name, failed.error);
+    let class = Class::classify_message(&failed.error);
+    if failed.tail.is_empty() {
         return Error::msg(class, how);
     }
-    Error::new(class, anyhow::anyhow!(broken.tail.join("\n")).context(how))
+    Error::new(class, anyhow::anyhow!(failed.tail.join("\n")).context(how))
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     use crate::task::{Class, Error};
 
     #[test]
-    fn the_recipe_is_what_the_engine_is_asked_for() {
+    fn the_recipe_is_passed_on_to_the_engine() {
         let recipe = Recipe {
             dockerfile: "service/Dockerfile".to_owned(),
             args: BTreeMap::from([("SOURCE_DATE_EPOCH".to_owned(), "7".to_owned())]),
@@ -120,11 +120,11 @@ mod tests {
         assert_eq!(asked.dockerfile, "service/Dockerfile");
         assert_eq!(asked.buildargs.unwrap()["SOURCE_DATE_EPOCH"], "7");
         assert_eq!(asked.networkmode.as_deref(), Some("host"));
-        assert_ne!(asked.session, options(&recipe).session, "two builds at once have two sessions");
+        assert_ne!(asked.session, options(&recipe).session, "concurrent builds have separate sessions");
     }
 
     #[test]
-    fn a_failed_build_speaks_in_the_words_of_the_step_that_failed() {
+    fn a_failed_build_is_reported_with_the_failed_steps_message() {
         let vertex = Vertex {
             digest: "a".to_owned(),
             name: "[2/3] RUN make".to_owned(),

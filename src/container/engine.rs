@@ -1,4 +1,4 @@
-//! The local container engine, whichever it is.
+//! The local container engine: Docker, or Podman through its Docker API.
 
 use std::time::Duration;
 
@@ -13,13 +13,14 @@ use super::{
 };
 use crate::task::{Error, ErrorExt, Result};
 
-const USUAL: &str = "unix:///var/run/docker.sock";
-/// How long an engine may take to say which API it speaks.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// From a request to its answer's first byte: an engine reads the whole build context before it answers.
+/// The socket that the Docker CLI uses by default.
+const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+/// How long an engine may take to negotiate its API's version. A local one answers immediately or not at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a request to the response's first byte: an engine reads the whole build context before it responds.
 const FIRST_BYTE: Duration = Duration::from_mins(10);
 
-/// An engine that has answered.
+/// An engine that has responded.
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) docker: Docker,
@@ -34,32 +35,32 @@ pub struct LocalImage {
 }
 
 impl Engine {
-    /// The engine that `DOCKER_HOST` names, or the one at the usual socket.
+    /// The engine that `DOCKER_HOST` names, or the one at the default socket.
     ///
     /// # Errors
-    /// When none answers, with what to do about it.
+    /// When it does not respond, with a fix.
     pub async fn from_env() -> Result<Self> {
-        // an empty variable means none, as for the Docker CLI
+        // The Docker CLI treats an empty variable as unset.
         let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-        Self::at(host.as_deref().unwrap_or(USUAL)).await
+        Self::at(host.as_deref().unwrap_or(DEFAULT_HOST)).await
     }
 
     /// The engine at an address such as `unix:///var/run/docker.sock` or `tcp://10.0.0.1:2375`.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not respond.
     pub async fn at(address: &str) -> Result<Self> {
-        let ask = async {
+        let connect = async {
             let docker = Docker::connect_with_host(address)?.with_timeout(FIRST_BYTE);
             docker.negotiate_version().await
         };
-        let why = match tokio::time::timeout(PATIENCE, ask).await {
+        let why = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok(docker)) => return Ok(Self { docker }),
             Ok(Err(error)) => classify(error).to_string(),
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            Err(_) => format!("no response within {} s", CONNECT_TIMEOUT.as_secs()),
         };
-        Err(Error::permanent(format!("no container engine answers at `{address}`: {why}")).with_hint(
-            "start the container engine (`systemctl start docker`), or set DOCKER_HOST to one that runs",
+        Err(Error::permanent(format!("no container engine responds at `{address}`: {why}")).with_hint(
+            "start the container engine (`systemctl start docker`), or set DOCKER_HOST to one that is running",
         ))
     }
 
@@ -68,7 +69,7 @@ impl Engine {
         let image = match self.docker.inspect_image(name).await {
             Ok(image) => image,
             Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(classify(error)).doing(format!("look for the image `{name}`")),
+            Err(error) => return Err(classify(error)).doing(format!("inspect the image `{name}`")),
         };
         let revision = image
             .config
@@ -77,22 +78,22 @@ impl Engine {
         Ok(image.id.map(|id| LocalImage { id, revision }))
     }
 
-    /// Gives an image a name of this engine alone.
+    /// Names an image in this engine.
     pub async fn name(&self, image: &str, name: &str, tag: &str) -> Result<()> {
         let options = TagImageOptionsBuilder::default().repo(name).tag(tag).build();
         let tagged = self.docker.tag_image(image, Some(options)).await;
         tagged.map_err(classify).doing(format!("name the image `{name}:{tag}`"))
     }
 
-    /// Gives an image the name that it is pushed by.
+    /// Gives an image the name under which it is pushed.
     pub(super) async fn name_for(&self, image: &str, repository: &Repository, tag: &str) -> Result<()> {
         self.name(image, &repository.to_string(), tag).await
     }
 
-    /// Removes an image that nobody has named; one in use stays.
+    /// Removes an unnamed image, unless it is in use.
     pub async fn discard(&self, image: &str) {
         let options = RemoveImageOptionsBuilder::default().build();
-        // litter in the engine is no reason to fail, least of all after another failure
+        // The error is swallowed because a leftover image is harmless, and must not hide another failure.
         drop(self.docker.remove_image(image, Some(options), None).await);
     }
 }
@@ -103,20 +104,20 @@ mod tests {
     use crate::task::Class;
 
     #[tokio::test]
-    async fn without_an_engine_the_remedy_is_told() {
+    async fn a_missing_engine_is_reported_with_a_fix() {
         let dir = tempfile::tempdir().unwrap();
         let address = format!("unix://{}/docker.sock", dir.path().display());
         let error = Engine::at(&address).await.unwrap_err();
         assert_eq!(error.class, Class::Permanent);
         assert!(
-            error.to_string().starts_with(&format!("no container engine answers at `{address}`")),
+            error.to_string().starts_with(&format!("no container engine responds at `{address}`")),
             "{error}"
         );
         assert!(error.hint.unwrap().contains("DOCKER_HOST"));
     }
 
     #[tokio::test]
-    async fn an_address_of_another_kind_is_named() {
+    async fn an_unsupported_address_is_named() {
         let error = Engine::at("ssh://builder.example").await.unwrap_err();
         assert!(error.to_string().contains("ssh://builder.example"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! What an engine's error means for a run.
+//! The class of a container engine's error.
 
 use bollard::errors::Error as EngineError;
 
@@ -13,12 +13,12 @@ pub(super) fn classify(error: EngineError) -> Error {
         | EngineError::HyperLegacyError { .. }
         | EngineError::DockerResponseServerError { status_code: 429 | 502..=504, .. } => Class::Transient,
         EngineError::DockerResponseServerError { message, .. }
-        // an engine answers 500 to almost everything that fails, and passes on what its network said
+        // An engine returns 500 for almost every failure and passes on the network's own message.
         | EngineError::DockerStreamError { error: message } => Class::classify_message(message),
         _ => Class::Permanent,
     };
     match error {
-        // the engine's own words say it all
+        // bollard's own prefix would add nothing to the engine's message.
         EngineError::DockerStreamError { error } => Error::msg(class, error.trim_end()),
         error => Error::new(class, error),
     }
@@ -36,7 +36,7 @@ mod tests {
     use crate::task::Class;
 
     #[test]
-    fn trouble_of_the_network_passes_and_a_broken_build_does_not() {
+    fn network_errors_are_transient_and_a_failed_build_is_permanent() {
         let down = "Get \"https://r.example/v2/\": dial tcp 10.0.0.1:443: connect: connection refused";
         assert_eq!(Class::classify_message(down), Class::Transient);
         assert_eq!(
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_speaks_for_itself() {
+    fn an_engines_message_is_kept_as_it_is() {
         let error = EngineError::DockerStreamError { error: "no space left on device\n".to_owned() };
         let error = classify(error);
         assert_eq!((error.class, error.to_string().as_str()), (Class::Permanent, "no space left on device"));

@@ -1,4 +1,4 @@
-//! The step's log, for what is told by an API instead of a child process.
+//! The step's log, for output that comes from an API instead of a child process.
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,7 +26,7 @@ impl Log {
     }
 
     pub fn line(&mut self, line: &str) -> Result<()> {
-        // one write a line: others may append to the same file
+        // One write per line keeps lines whole when others append to the same file.
         self.file
             .write_all(format!("{line}\n").as_bytes())
             .doing(format!("write the log `{}`", self.path.display()))

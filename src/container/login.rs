@@ -1,4 +1,6 @@
-//! A registry's login, and the one more that a refusal is worth.
+//! A registry's login, and its renewal after a refusal.
+//!
+//! A login may expire while it is in use: ECR's lasts 12 hours but never longer than the credentials that requested it.
 
 use std::future::Future;
 
@@ -7,19 +9,19 @@ use url::Url;
 
 use crate::task::{Error, Result};
 
-/// What a registry lets somebody in by.
+/// Credentials for a registry.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// The registry's address, with its scheme.
+    /// The registry's URL.
     pub endpoint: Url,
     pub user: String,
     pub password: SecretString,
 }
 
-/// Why a registry did not do what it was asked.
+/// Why a registry did not fulfil a request.
 #[derive(Debug)]
 pub enum Failure {
-    /// It refuses the login, in these words.
+    /// It refused the login, with this message.
     Login(String),
     Other(Error),
 }
@@ -29,7 +31,7 @@ impl Failure {
     pub(super) fn doing(self, what: &str) -> Self {
         let doing = format!("failed to {what}");
         match self {
-            Self::Login(said) => Self::Login(format!("{doing}: {said}")),
+            Self::Login(message) => Self::Login(format!("{doing}: {message}")),
             Self::Other(Error { class, source, hint }) => {
                 Self::Other(Error { class, source: source.context(doing), hint })
             }
@@ -46,32 +48,32 @@ impl From<Error> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Login(said) => Self::permanent(said).with_hint(
-                "check that the AWS credentials may pull from ECR in one region and push to it in the other",
+            Failure::Login(message) => Self::permanent(message).with_hint(
+                "allow the AWS principal to pull from ECR in one region and to push to it in the other",
             ),
             Failure::Other(error) => error,
         }
     }
 }
 
-/// Whether an engine's message says that a registry refused the login. They come from three places:
-/// distribution's 401, ECR's 403, and an engine that had nothing to send.
+/// Whether an engine's message means that a registry refused the login. There are three sources: a 401 of the distribution
+/// API, ECR's 403, and an engine that had no credentials to send.
 pub(super) fn is_refusal(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let signs = ["unauthorized", "no basic auth credentials", "denied", "authorization token has expired"];
     signs.iter().any(|sign| message.contains(sign))
 }
 
-/// Does `work` with a login made just before, and once more with a new one if the first is refused.
+/// Runs `work` with a fresh login, and a second time with another one if the first is refused.
 ///
 /// # Errors
 /// Those of `login` and of `work`; a second refusal is permanent.
-pub async fn with_login<L, T, Asking, Working>(
-    mut login: impl FnMut() -> Asking,
+pub async fn with_login<L, T, Requesting, Working>(
+    mut login: impl FnMut() -> Requesting,
     mut work: impl FnMut(L) -> Working,
 ) -> Result<T>
 where
-    Asking: Future<Output = Result<L>>,
+    Requesting: Future<Output = Result<L>>,
     Working: Future<Output = Result<T, Failure>>,
 {
     match work(login().await?).await {
@@ -89,7 +91,7 @@ mod tests {
     use crate::task::{Class, Error};
 
     #[test]
-    fn refusals_of_a_login_are_known_by_their_words() {
+    fn a_refused_login_is_recognised_by_its_message() {
         assert!(is_refusal("unauthorized: authentication required"));
         assert!(is_refusal("denied: Your authorization token has expired. Reauthenticate and try again."));
         assert!(is_refusal("no basic auth credentials"));
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_failure_asks_for_no_new_login() {
+    async fn another_failure_requests_no_new_login() {
         let mut logins = 0;
         let login = || {
             logins += 1;

@@ -1,4 +1,4 @@
-//! The container engine and image registries: build, try, push, copy.
+//! The container engine and image registries: build, smoke-test, push, copy.
 
 mod bound;
 mod build;

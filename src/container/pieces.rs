@@ -1,4 +1,4 @@
-//! A file as a body to send, without holding it in memory.
+//! A file as a request's body, without loading it into memory.
 
 use std::{
     fs::File,
@@ -9,9 +9,10 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
 use tokio::io::AsyncReadExt;
 
+/// Large enough that system calls do not matter, small enough for several uploads at once.
 const PIECE: usize = 256 * 1024;
 
-/// The file's content from its start, piece by piece.
+/// The file's content from its start, in pieces.
 pub(super) fn pieces(mut file: File) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
     file.rewind()?;
     let file = tokio::fs::File::from_std(file);
@@ -31,7 +32,7 @@ mod tests {
     use super::{PIECE, pieces};
 
     #[tokio::test]
-    async fn a_file_is_sent_whole() {
+    async fn the_whole_file_is_sent() {
         let mut file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0u8..=255).cycle().take(PIECE * 2 + 7).collect();
         file.write_all(&content).unwrap();

@@ -1,4 +1,4 @@
-//! A push by the engine, and what its status lines say.
+//! A push by the engine, followed by its status lines.
 
 use std::time::Duration;
 
@@ -22,16 +22,18 @@ use crate::{
     task::{Error, Result, Task},
 };
 
+/// A service's image over a slow uplink takes minutes; this is far beyond.
 const DEADLINE: Duration = Duration::from_mins(20);
-/// An engine with nothing to tell for so long has lost its registry.
+/// An engine that reports nothing for this long has lost its registry.
 const SILENCE: Duration = Duration::from_mins(1);
-/// An engine tries a registry that is down for 50 s, without saying why. Our own retries say what they wait for.
+/// An engine retries an unavailable registry for about 50 s without reporting a reason. Stopping it earlier leaves the rest
+/// to our own retries, which report the reason.
 const RETRYING: Duration = Duration::from_secs(20);
 
-/// Pushes an image of the engine as `repository:tag`, and returns the digest that the registry knows it by.
+/// Pushes an image of the engine as `repository:tag`, and returns its digest in the registry.
 ///
 /// # Errors
-/// [`Failure::Login`] when the registry refuses the login; transient when it is down.
+/// [`Failure::Login`] when the registry refuses the login; a transient error when it is unavailable.
 pub async fn push(
     task: &Task,
     engine: &Engine,
@@ -63,11 +65,11 @@ async fn follow(
     };
     let mut events =
         Box::pin(engine.docker.push_image(&repository.to_string(), Some(options), Some(credentials)));
-    let (mut seen, mut told) = (Progress::default(), (0, 0));
-    task.progress(format!("pushes to {}", repository.host));
+    let (mut seen, mut reported) = (Progress::default(), (0, 0));
+    task.progress(format!("pushing to {}", repository.host));
     loop {
         let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| {
-            Error::transient(format!("`{}` has not answered for {} s", repository.host, SILENCE.as_secs()))
+            Error::transient(format!("`{}` has not responded for {} s", repository.host, SILENCE.as_secs()))
         })?;
         let Some(event) = event else { break };
         let status = event.map_err(failed)?;
@@ -75,13 +77,15 @@ async fn follow(
             log.line(&line)?;
         }
         if seen.retries_for(Instant::now()) > RETRYING {
-            return Err(
-                Error::transient(format!("`{}` does not take the image's layers", repository.host)).into()
-            );
+            return Err(Error::transient(format!(
+                "`{}` does not accept the image's layers",
+                repository.host
+            ))
+            .into());
         }
-        if told != (seen.done, seen.layers) {
-            told = (seen.done, seen.layers);
-            task.count(seen.done, seen.layers, format!("pushes to {}", repository.host));
+        if reported != (seen.done, seen.layers) {
+            reported = (seen.done, seen.layers);
+            task.count(seen.done, seen.layers, format!("pushing to {}", repository.host));
         }
     }
     seen.digest.ok_or_else(|| Error::transient("the engine ended the push without a digest").into())
@@ -93,29 +97,30 @@ fn failed(error: EngineError) -> Failure {
             Failure::Login(error.trim_end().to_owned())
         }
         EngineError::DockerStreamError { error } if is_taken(&error) => {
-            // somebody was faster: the next look tells whether with the same image
+            // Another run pushed first. The retry checks whether it pushed the same image.
             Failure::Other(Error::transient(error.trim_end()))
         }
         error => Failure::Other(classify(error)),
     }
 }
 
-/// Whether a registry with immutable tags says that the tag is there already.
+/// Whether a registry with immutable tags reports that the tag already exists.
 pub(super) fn is_taken(message: &str) -> bool {
     message.contains("tag is immutable") || message.contains("cannot be overwritten")
 }
 
-/// What the status lines add up to.
+/// The sum of the status lines.
 #[derive(Debug, Default)]
 struct Progress {
     layers: u32,
     done: u32,
+    /// Since when the engine has only been retrying.
     retrying: Option<Instant>,
     digest: Option<ImageDigest>,
 }
 
 impl Progress {
-    /// Takes a status in, and returns it for the log unless it is one of a moving bar.
+    /// Adds a status line, and returns it for the log unless it belongs to a progress bar.
     fn take(&mut self, event: &PushImageInfo, tag: &str, now: Instant) -> Option<String> {
         let status = event.status.as_deref()?;
         match status {
@@ -132,10 +137,10 @@ impl Progress {
         if let Some(digest) = digest_in(status, tag) {
             self.digest = Some(digest);
         }
-        // bars and countdowns would fill the log
-        let moves =
+        // Progress bars and countdowns would fill the log.
+        let is_bar =
             matches!(status, "Preparing" | "Waiting" | "Pushing") || status.starts_with("Retrying in ");
-        (!moves).then(|| status.to_owned())
+        (!is_bar).then(|| status.to_owned())
     }
 
     fn retries_for(&self, now: Instant) -> Duration {
@@ -143,10 +148,10 @@ impl Progress {
     }
 }
 
-/// The digest at the end of a push is told in words only: `TAG: digest: sha256:… size: 1234`.
+/// The digest at the end of a push. The API has no field for it, only the text `TAG: digest: sha256:… size: 1234`.
 fn digest_in(status: &str, tag: &str) -> Option<ImageDigest> {
-    let told = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
-    parse_digest(told.split(' ').next()?)
+    let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
+    parse_digest(rest.split(' ').next()?)
 }
 
 #[cfg(test)]
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_of_a_push_is_read_from_its_last_words() {
+    fn the_digest_of_a_push_is_read_from_its_last_status() {
         let digest = format!("sha256:{}", "4f".repeat(32));
         let last = format!("0123abc: digest: {digest} size: 528");
         assert_eq!(digest_in(&last, "0123abc").unwrap().0, digest);
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_counted_and_bars_stay_out_of_the_log() {
+    fn layers_are_counted_and_progress_bars_stay_out_of_the_log() {
         let (mut seen, now) = (Progress::default(), Instant::now());
         let mut logged = Vec::new();
         for text in [
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_engine_that_only_retries_is_noticed() {
+    async fn an_engine_that_only_retries_is_detected() {
         let mut seen = Progress::default();
         seen.take(&status("Retrying in 5 seconds"), "t", Instant::now());
         tokio::time::advance(Duration::from_secs(5)).await;
@@ -207,11 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_push_fails_as_its_message_says() {
+    fn a_failed_push_is_classified_by_its_message() {
         assert!(matches!(refused("no basic auth credentials"), Failure::Login(_)));
         let class = |failure: Failure| match failure {
             Failure::Other(error) => error.class,
-            Failure::Login(said) => panic!("{said} is no refused login"),
+            Failure::Login(message) => panic!("{message} is not a refused login"),
         };
         assert_eq!(class(refused("dial tcp 10.89.1.1:5601: connect: connection refused")), Class::Transient);
         assert_eq!(

@@ -1,10 +1,10 @@
-//! Names of repositories and images.
+//! Names of repositories and digests of images.
 
 use std::{fmt, str::FromStr};
 
 use crate::{fact::ImageDigest, task::Error};
 
-/// A repository of a registry: `HOST[:PORT]/NAME`.
+/// A repository in a registry: `HOST[:PORT]/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
     pub host: String,
@@ -17,7 +17,7 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, Error> {
         let good_host = |host: &str| {
             let (name, port) = host.split_once(':').unwrap_or((host, "443"));
-            // without one of these the first part would be a folder of Docker Hub
+            // Docker takes a first part without any of these for a namespace on Docker Hub.
             (host.contains(['.', ':']) || host == "localhost")
                 && !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
@@ -34,7 +34,9 @@ impl FromStr for Repository {
             Some((host, name)) if good_host(host) && name.split('/').all(good_part) => {
                 Ok(Self { host: host.to_owned(), name: name.to_owned() })
             }
-            _ => Err(Error::permanent(format!("`{text}` is no image repository: `HOST/NAME` was expected"))),
+            _ => Err(Error::permanent(format!(
+                "`{text}` is not a valid image repository: expected `HOST/NAME`"
+            ))),
         }
     }
 }
@@ -45,7 +47,7 @@ impl fmt::Display for Repository {
     }
 }
 
-/// `sha256:` and 64 lower-case hexadecimal digits; no other algorithm is in use for images.
+/// Parses `sha256:` and 64 lower-case hexadecimal digits. No registry uses another algorithm for images.
 pub fn parse_digest(text: &str) -> Option<ImageDigest> {
     let hex = text.strip_prefix("sha256:")?;
     let good = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_registry_is_refused() {
+    fn a_repository_without_a_registry_is_refused() {
         for bad in [
             "api",
             "team/api",
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_sha256_in_lower_case() {
+    fn a_digest_is_sha256_in_lower_case_hexadecimal() {
         let good = format!("sha256:{}", "0a".repeat(32));
         assert_eq!(parse_digest(&good).unwrap().0, good);
         for bad in

@@ -1,4 +1,4 @@
-//! A first start of an image, so that one that cannot even start never reaches a registry.
+//! Starts an image once, so that one that cannot start never reaches a registry.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,29 +16,32 @@ use futures::StreamExt;
 use super::{Engine, error::classify, log::Log};
 use crate::task::{Class, Error, ErrorExt, Result, Task};
 
+/// A service that prints its version or checks its configuration ends within a second.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long its removal may take.
-const REMOVAL: Duration = Duration::from_secs(20);
-/// Tells what was left by a run that was killed here.
+/// How long each clean-up request may take: an engine that hangs must not hang the step as well.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Marks our containers, so that those of a killed run can be found.
 const LABEL: &str = "paydeploy.trial";
-/// From when on a container with the label is nobody's: the same engine may serve another run.
+/// The age in seconds at which a container with the label counts as abandoned. It is far beyond [`DEADLINE`], because the same
+/// engine may serve another run.
 const ABANDONED: i64 = 10 * 60;
+/// How many of the container's last lines an error repeats.
 const TAIL: &str = "12";
 
-/// Starts an image with `args`, as a pod would have it: no network, nothing to write to, no privileges.
+/// Starts an image with `args` under a pod's restrictions: no writable file system, no privileges, and no network either.
 ///
 /// # Errors
-/// When it does not end by itself with exit code 0, with its last lines.
+/// When it does not exit with code 0 in time, with its last lines.
 pub async fn smoke(task: &Task, engine: &Engine, image: &str, args: &[&str]) -> Result<()> {
     let what = format!("start the image with `{}`", args.join(" "));
-    task.progress("starts the image once");
+    task.progress("starting the image once");
     let container = Container::create(engine, image, args).await.doing(what.clone())?;
     let ended = tokio::select! {
         ended = tokio::time::timeout(DEADLINE, container.run()) => match ended {
             Ok(Ok(0)) => Ok(()),
-            Ok(Ok(code)) => Err(Error::permanent(format!("it ended with exit code {code}"))),
+            Ok(Ok(code)) => Err(Error::permanent(format!("it exited with code {code}"))),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::permanent(format!("it still ran after {} s", DEADLINE.as_secs()))),
+            Err(_) => Err(Error::permanent(format!("it was still running after {} s", DEADLINE.as_secs()))),
         },
         () = task.cancel.soft.cancelled() => Err(Error::cancelled()),
     };
@@ -58,7 +61,7 @@ pub async fn smoke(task: &Task, engine: &Engine, image: &str, args: &[&str]) -> 
     }
 }
 
-/// A container of ours, which goes when this goes.
+/// A container that is removed when this is dropped.
 struct Container {
     engine: Engine,
     id: Option<String>,
@@ -87,7 +90,7 @@ impl Container {
     }
 
     fn id(&self) -> &str {
-        self.id.as_deref().expect("only its removal takes the id")
+        self.id.as_deref().expect("the id is only taken by the removal")
     }
 
     async fn run(&self) -> Result<i64> {
@@ -97,27 +100,29 @@ impl Container {
             Some(Ok(ended)) => Ok(ended.status_code),
             Some(Err(EngineError::DockerContainerWaitError { code, error })) if error.is_empty() => Ok(code),
             Some(Err(error)) => Err(classify(error)),
-            None => Err(Error::transient("the engine did not say how the container ended")),
+            None => Err(Error::transient("the engine did not report how the container ended")),
         }
     }
 
-    /// Its last lines, as far as the engine keeps any.
+    /// The container's last lines. Errors are swallowed, because the lines only explain another result.
     async fn tail(&self) -> Vec<String> {
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL).build();
         let logs = self.engine.docker.logs(self.id(), Some(options));
         let pieces = logs.filter_map(|piece| std::future::ready(piece.ok().map(LogOutput::into_bytes)));
-        let pieces: Vec<_> = tokio::time::timeout(REMOVAL, pieces.collect()).await.unwrap_or_default();
+        let pieces: Vec<_> =
+            tokio::time::timeout(CLEANUP_TIMEOUT, pieces.collect()).await.unwrap_or_default();
         String::from_utf8_lossy(&pieces.concat()).lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     async fn remove(mut self) {
-        let id = self.id.take().expect("it is removed once");
+        let id = self.id.take().expect("a container is removed once");
         remove(self.engine.clone(), id).await;
     }
 }
 
 impl Drop for Container {
-    /// A forced stop drops the step in mid-air.
+    /// A hard stop drops the step at any point. Removal then continues in the background; if the process ends before it is
+    /// done, the next run's [`sweep`] removes the container.
     fn drop(&mut self) {
         if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
             drop(runtime.spawn(remove(self.engine.clone(), id)));
@@ -125,14 +130,14 @@ impl Drop for Container {
     }
 }
 
-/// Removes what earlier runs could not.
+/// Removes containers that earlier runs left. Errors are swallowed, because leftovers are no reason to fail this run.
 async fn sweep(engine: &Engine) {
     let filters = HashMap::from([("label", vec![LABEL])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let listed = tokio::time::timeout(REMOVAL, engine.docker.list_containers(Some(options))).await;
+    let listed = tokio::time::timeout(CLEANUP_TIMEOUT, engine.docker.list_containers(Some(options))).await;
     let limit = jiff::Timestamp::now().as_second() - ABANDONED;
-    let left = listed.ok().and_then(Result::ok).unwrap_or_default().into_iter();
-    for container in left.filter(|container| container.created.is_some_and(|made| made < limit)) {
+    let containers = listed.ok().and_then(Result::ok).unwrap_or_default().into_iter();
+    for container in containers.filter(|container| container.created.is_some_and(|time| time < limit)) {
         if let Some(id) = container.id {
             remove(engine.clone(), id).await;
         }
@@ -141,6 +146,6 @@ async fn sweep(engine: &Engine) {
 
 async fn remove(engine: Engine, id: String) {
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    // what it was started for is known; litter is no failure
-    drop(tokio::time::timeout(REMOVAL, engine.docker.remove_container(&id, Some(options))).await);
+    // The error is swallowed because the result of the smoke test is known, and the next run sweeps again.
+    drop(tokio::time::timeout(CLEANUP_TIMEOUT, engine.docker.remove_container(&id, Some(options))).await);
 }

@@ -1,40 +1,40 @@
-//! What BuildKit tells of a build, as lines for a log, a few words for the user, and a failure's reason.
+//! BuildKit's messages about a build, as lines for the log, a progress text, and the cause of a failure.
 
 use std::collections::VecDeque;
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex};
 
-/// How many of a failed vertex's last lines an error repeats.
+/// How many of a failed step's last lines an error repeats.
 const TAIL: usize = 12;
 
-/// The build so far: its vertexes in the order in which they were first told of.
+/// The build so far: its vertexes (steps) in the order in which they were first reported.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    vertexes: Vec<Seen>,
+    vertexes: Vec<VertexState>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct VertexState {
     digest: String,
     name: String,
     started: bool,
     ended: bool,
     error: Option<String>,
     tail: VecDeque<String>,
-    /// Output whose line has not ended yet.
+    /// Output after the last newline.
     rest: String,
 }
 
 /// The step of a Dockerfile that failed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Broken {
+pub(super) struct FailedStep {
     pub name: String,
     pub error: String,
     pub tail: Vec<String>,
 }
 
 impl Transcript {
-    /// Takes one message in, and returns its lines for the log, in the form of `docker build --progress plain`.
+    /// Adds one message, and returns its lines for the log in the format of `docker build --progress plain`.
     pub fn take(&mut self, status: &StatusResponse) -> Vec<String> {
         let mut lines = Vec::new();
         for vertex in &status.vertexes {
@@ -42,8 +42,8 @@ impl Transcript {
             let ended = self.vertexes[number].update(vertex);
             let number = number + 1;
             match ended {
-                Some(Change::Started) => lines.push(format!("#{number} {}", vertex.name)),
-                Some(Change::Ended { first, how }) => {
+                Some(Transition::Started) => lines.push(format!("#{number} {}", vertex.name)),
+                Some(Transition::Ended { first, how }) => {
                     if first {
                         lines.push(format!("#{number} {}", vertex.name));
                     }
@@ -54,8 +54,8 @@ impl Transcript {
         }
         for log in &status.logs {
             let number = self.number(&log.vertex);
-            let said = self.vertexes[number].hear(&String::from_utf8_lossy(&log.msg));
-            lines.extend(said.into_iter().map(|line| format!("#{} {line}", number + 1)));
+            let lines_of_output = self.vertexes[number].append(&String::from_utf8_lossy(&log.msg));
+            lines.extend(lines_of_output.into_iter().map(|line| format!("#{} {line}", number + 1)));
         }
         for warning in &status.warnings {
             lines.push(format!("warning: {}", String::from_utf8_lossy(&warning.short)));
@@ -63,7 +63,7 @@ impl Transcript {
         lines
     }
 
-    /// Vertexes done, vertexes known, and the newest that runs.
+    /// Finished vertexes, known vertexes, and the name of the newest running one.
     pub fn progress(&self) -> Option<(u32, u32, String)> {
         let current = self.vertexes.iter().rev().find(|vertex| vertex.started && !vertex.ended)?;
         let count = |done: usize| u32::try_from(done).unwrap_or(u32::MAX);
@@ -71,9 +71,9 @@ impl Transcript {
         Some((count(done), count(self.vertexes.len()), current.name.clone()))
     }
 
-    /// The vertex that ended the build; those that were cancelled with it are not to blame.
-    pub fn broken(&self) -> Option<Broken> {
-        let culprit = |vertex: &&Seen| {
+    /// The step that failed the build. Steps that were cancelled because of it do not count.
+    pub fn failed_step(&self) -> Option<FailedStep> {
+        let culprit = |vertex: &&VertexState| {
             vertex.error.as_deref().is_some_and(|error| !error.ends_with("context canceled"))
         };
         let vertex = self.vertexes.iter().find(culprit)?;
@@ -81,29 +81,30 @@ impl Transcript {
         if !vertex.rest.is_empty() {
             tail.push(vertex.rest.clone());
         }
-        Some(Broken { name: vertex.name.clone(), error: vertex.error.clone().unwrap_or_default(), tail })
+        Some(FailedStep { name: vertex.name.clone(), error: vertex.error.clone().unwrap_or_default(), tail })
     }
 
     fn number(&mut self, digest: &str) -> usize {
         let known = self.vertexes.iter().position(|vertex| vertex.digest == digest);
         known.unwrap_or_else(|| {
-            self.vertexes.push(Seen { digest: digest.to_owned(), ..Seen::default() });
+            self.vertexes.push(VertexState { digest: digest.to_owned(), ..VertexState::default() });
             self.vertexes.len() - 1
         })
     }
 }
 
-enum Change {
+/// A change in a vertex's state that the log shows.
+enum Transition {
     Started,
-    /// `first`: it was never seen to run.
+    /// `first`: its start was never reported.
     Ended {
         first: bool,
         how: String,
     },
 }
 
-impl Seen {
-    fn update(&mut self, vertex: &Vertex) -> Option<Change> {
+impl VertexState {
+    fn update(&mut self, vertex: &Vertex) -> Option<Transition> {
         self.name.clone_from(&vertex.name);
         if !vertex.error.is_empty() {
             self.error = Some(vertex.error.clone());
@@ -117,17 +118,18 @@ impl Seen {
                 (None, true) => "CACHED".to_owned(),
                 (None, false) => "DONE".to_owned(),
             };
-            return Some(Change::Ended { first, how });
+            return Some(Transition::Ended { first, how });
         }
-        (first && self.started).then_some(Change::Started)
+        (first && self.started).then_some(Transition::Started)
     }
 
-    fn hear(&mut self, output: &str) -> Vec<String> {
+    /// Appends output, and returns the lines that are complete.
+    fn append(&mut self, output: &str) -> Vec<String> {
         self.rest.push_str(output);
         let Some(end) = self.rest.rfind('\n') else { return Vec::new() };
         let rest = self.rest.split_off(end + 1);
         let whole = std::mem::replace(&mut self.rest, rest);
-        // a progress bar redraws its line: only what it ended as is kept
+        // A progress bar redraws its line: only its last state is kept.
         let last_drawn = |line: &str| line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
         let lines: Vec<String> = whole.lines().map(last_drawn).collect();
         self.tail.extend(lines.iter().filter(|line| !line.is_empty()).cloned());
@@ -170,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_reads_as_docker_writes_it() {
+    fn a_build_is_logged_as_docker_prints_it() {
         let mut build = Transcript::default();
         let known = vertexes(&[vertex("a", "[1/2] FROM base"), vertex("b", "[2/2] RUN make")]);
         assert_eq!(build.take(&known), [""; 0]);
@@ -182,11 +184,11 @@ mod tests {
         assert_eq!(build.take(&output("b", "o\n")), ["#2 two"]);
         assert_eq!(build.take(&vertexes(&[ended("b", "[2/2] RUN make")])), ["#2 DONE"]);
         assert_eq!(build.progress(), None);
-        assert_eq!(build.broken(), None);
+        assert_eq!(build.failed_step(), None);
     }
 
     #[test]
-    fn a_failure_names_its_step_and_its_last_lines_only() {
+    fn a_failure_has_its_step_and_only_its_last_lines() {
         let mut build = Transcript::default();
         build.take(&vertexes(&[started("a", "RUN x"), started("b", "RUN make")]));
         let text = (1..=20).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
@@ -196,14 +198,14 @@ mod tests {
         let failed = Vertex { error: "exit code: 2".to_owned(), ..ended("b", "RUN make") };
         let lines = build.take(&vertexes(&[cancelled, failed]));
         assert_eq!(lines, ["#1 ERROR: context canceled", "#2 ERROR: exit code: 2"]);
-        let broken = build.broken().unwrap();
-        assert_eq!((broken.name.as_str(), broken.error.as_str()), ("RUN make", "exit code: 2"));
-        assert_eq!((broken.tail.len(), broken.tail[0].as_str()), (13, "line 9"));
-        assert_eq!(broken.tail.last().unwrap(), "make: *** stop");
+        let failed = build.failed_step().unwrap();
+        assert_eq!((failed.name.as_str(), failed.error.as_str()), ("RUN make", "exit code: 2"));
+        assert_eq!((failed.tail.len(), failed.tail[0].as_str()), (13, "line 9"));
+        assert_eq!(failed.tail.last().unwrap(), "make: *** stop");
     }
 
     #[test]
-    fn a_redrawn_line_is_kept_as_it_ended() {
+    fn only_the_last_state_of_a_redrawn_line_is_kept() {
         let mut build = Transcript::default();
         build.take(&vertexes(&[started("a", "RUN curl")]));
         assert_eq!(build.take(&output("a", "10%\r55%\r100%\n")), ["#1 100%"]);

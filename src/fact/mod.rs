@@ -1,21 +1,21 @@
-//! What steps tell each other: plain typed values, no I/O, no secrets.
+//! What steps pass to each other: plain typed values, without I/O and without secrets.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The state bucket of a region is there.
+/// A region's state bucket exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateBucket {
     pub name: String,
 }
 
-/// What the world looked like before the first effect.
+/// What preflight found before the first effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preflight {
-    /// The IAM principal that runs this, without a session name: it gets an access entry in every cluster.
+    /// The ARN of the IAM principal that runs paydeploy, without a session name. It gets an access entry in every cluster.
     pub deployer_arn: String,
-    /// What is released: the commit of the work tree.
+    /// The commit that is released: the one checked out in the work tree.
     pub commit: Commit,
 }
 
@@ -24,11 +24,12 @@ pub struct Preflight {
 pub struct Commit {
     /// 40 hexadecimal digits.
     pub id: String,
-    /// Committer date, seconds since 1970: the image's build date.
+    /// The committer date in seconds since 1970. It is also the image's build date, so that builds are reproducible.
     pub time: i64,
 }
 
 impl Commit {
+    /// The first 7 digits, as Git abbreviates.
     pub fn short(&self) -> &str {
         self.id.get(..7).unwrap_or(&self.id)
     }
@@ -55,7 +56,7 @@ pub struct Foundation {
 pub struct Cluster {
     pub cluster_name: String,
     pub cluster_endpoint: String,
-    /// PEM, base64-encoded, as EKS gives it.
+    /// PEM in base64, as EKS returns it.
     pub cluster_ca: String,
     pub external_secrets_role_arn: String,
     pub external_dns_role_arn: String,
@@ -76,7 +77,7 @@ pub struct Database {
     pub master_secret_arn: String,
 }
 
-/// The `audit` stack is there; nobody waits for it.
+/// Outputs of the `audit` stack. No other step depends on them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Audit {
     pub trail_arn: String,
@@ -88,7 +89,7 @@ pub struct Certificate {
     pub arn: String,
 }
 
-/// The region's cluster answers, and this is how to reach it.
+/// How to reach the region's cluster, which has responded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     pub cluster: Cluster,
@@ -106,19 +107,19 @@ impl fmt::Display for ImageDigest {
     }
 }
 
-/// An image that exists: built here or found in a region's registry.
+/// An existing image: built here or found in a region's registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
     pub tag: String,
-    /// Where it is: a region's registry, or the local engine.
+    /// The image's location: a region's registry or the local engine.
     pub at: ImageSource,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSource {
-    /// `repository@digest` in the registry of the AWS region named.
+    /// `repository@digest` in the registry of that AWS region.
     Registry { aws_region: String, repository: String, digest: ImageDigest },
-    /// An image id of the local container engine.
+    /// An image id in the local container engine.
     Engine { id: String },
 }
 
@@ -130,7 +131,7 @@ pub struct Image {
     pub digest: ImageDigest,
 }
 
-/// An add-on is there and does its work.
+/// An add-on is installed and ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addon {
     pub release: String,
@@ -152,20 +153,20 @@ pub struct ArgoCd {
     pub namespace: String,
 }
 
-/// Argo CD may act in the region.
+/// Argo CD has access to the region's cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
     pub namespace: String,
 }
 
-/// Argo CD knows the region's cluster and has listed in it.
+/// The region's cluster is registered with Argo CD, which has listed objects in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     /// The cluster Secret's name in Argo CD's namespace.
     pub secret: String,
 }
 
-/// What a region runs.
+/// The release that a region runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     pub commit: String,

@@ -70,7 +70,9 @@ impl Tools {
         let (terraform, helm, git) = tokio::join!(
             version(&self.terraform, &["version", "-json"], terraform_version),
             version(&self.helm, &["version", "--template", "{{.Version}}"], Version::parse),
-            version(&self.git, &["version"], |output| Version::parse(output.trim_start_matches("git version "))),
+            version(&self.git, &["version"], |output| Version::parse(
+                output.trim_start_matches("git version ")
+            )),
         );
         let unfit = [
             judge(
@@ -114,7 +116,8 @@ async fn version(
         Ok(Err(error)) => return Err(format!("cannot be run: {error}")),
         Err(_) => return Err(format!("did not print its version within {} s", VERSION_TIMEOUT.as_secs())),
     };
-    read(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| format!("prints no version with `{}`", args.join(" ")))
+    read(&String::from_utf8_lossy(&output.stdout))
+        .ok_or_else(|| format!("prints no version with `{}`", args.join(" ")))
 }
 
 fn terraform_version(output: &str) -> Option<Version> {

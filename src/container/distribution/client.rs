@@ -1,4 +1,4 @@
-//! One repository of a registry over HTTP.
+//! One repository of a registry, over HTTP.
 
 use std::{fs::File, io::Write, time::Duration};
 
@@ -18,21 +18,22 @@ use crate::{
     task::{Class, Error, ErrorExt, Result},
 };
 
+/// A registry that is up accepts a connection within a second, across regions too.
 const CONNECT: Duration = Duration::from_secs(10);
-/// A registry that sends or takes nothing for so long is down.
+/// A registry that neither sends nor accepts data for this long is down.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// A client for any registry. It trusts the machine's certificates, or those of `SSL_CERT_FILE`.
+/// A client for any registry. It trusts the machine's certificate authorities, or those in `SSL_CERT_FILE`.
 ///
 /// # Errors
-/// When the machine has no certificates.
+/// When the machine has none.
 pub fn http() -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("paydeploy/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .build()
-        .doing("set up an HTTPS client")
+        .doing("create an HTTPS client")
 }
 
 /// A repository and a login for it.
@@ -47,7 +48,7 @@ pub struct Remote {
 
 impl Remote {
     /// # Errors
-    /// When the login is for another registry than the repository's.
+    /// When the login is for another registry than the repository's: a password must not reach a third party.
     pub fn new(http: reqwest::Client, repository: &Repository, login: Login) -> Result<Self> {
         let mut host = login.endpoint.host_str().unwrap_or_default().to_owned();
         if let Some(port) = login.endpoint.port() {
@@ -60,7 +61,7 @@ impl Remote {
             )));
         }
         let base = login.endpoint.join(&format!("/v2/{}/", repository.name));
-        let base = base.doing(format!("make an address of `{repository}`"))?;
+        let base = base.doing(format!("build the URL of `{repository}`"))?;
         Ok(Self { http, host, base, login })
     }
 
@@ -68,14 +69,15 @@ impl Remote {
         &self.host
     }
 
-    /// A manifest by its digest, which is checked.
+    /// A manifest by its digest, which is verified.
     pub async fn manifest(&self, digest: &ImageDigest) -> Result<Manifest, Failure> {
         let request =
             self.request(Method::GET, &format!("manifests/{digest}"))?.header(ACCEPT, MEDIA_TYPES.join(", "));
         let answer = self.good("get the manifest from", request).await?;
-        let told = answer.headers().get(CONTENT_TYPE).and_then(|told| told.to_str().ok()).map(str::to_owned);
-        let bytes = answer.bytes().await.map_err(|error| self.unreached("get the manifest from", error))?;
-        let manifest = Manifest::parse(bytes, told.as_deref())?;
+        let content_type =
+            answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let bytes = answer.bytes().await.map_err(|error| self.unreachable("get the manifest from", error))?;
+        let manifest = Manifest::parse(bytes, content_type.as_deref())?;
         if manifest.digest != *digest {
             return Err(self.corrupt(digest, &manifest.digest).into());
         }
@@ -83,7 +85,7 @@ impl Remote {
     }
 
     fn corrupt(&self, asked: &ImageDigest, got: &ImageDigest) -> Error {
-        Error::transient(format!("`{}` was asked for {asked} and sent {got}", self.host))
+        Error::transient(format!("`{}` sent {got} instead of {asked}", self.host))
     }
 
     pub(super) async fn put_manifest(&self, reference: &str, manifest: &Manifest) -> Result<(), Failure> {
@@ -96,22 +98,22 @@ impl Remote {
 
     pub(super) async fn has_blob(&self, blob: &Part) -> Result<bool, Failure> {
         let request = self.request(Method::HEAD, &format!("blobs/{}", blob.digest))?;
-        let answer = self.sent("look for a layer in", request).await?;
+        let answer = self.sent("check for a layer in", request).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(false);
         }
-        self.judged("look for a layer in", answer).await.map(|_| true)
+        self.judged("check for a layer in", answer).await.map(|_| true)
     }
 
-    /// Downloads a blob into a file without a name, and checks its digest.
+    /// Downloads a blob into an unnamed temporary file, and verifies its digest.
     pub(super) async fn blob(&self, blob: &Part) -> Result<File, Failure> {
         const WHAT: &str = "get a layer from";
         let request = self.request(Method::GET, &format!("blobs/{}", blob.digest))?;
-        // ECR redirects to S3, which must not see the login: reqwest keeps it back from another host
+        // ECR redirects to S3, which must not receive the login: reqwest removes it when the host changes.
         let mut answer = self.good(WHAT, request).await?;
         let mut hash = Sha256::new();
-        let mut file = tempfile::tempfile().doing("make a temporary file")?;
-        while let Some(piece) = answer.chunk().await.map_err(|error| self.unreached(WHAT, error))? {
+        let mut file = tempfile::tempfile().doing("create a temporary file")?;
+        while let Some(piece) = answer.chunk().await.map_err(|error| self.unreachable(WHAT, error))? {
             hash.update(&piece);
             file.write_all(&piece).doing("write a layer to a temporary file")?;
         }
@@ -119,7 +121,9 @@ impl Remote {
         if got == blob.digest { Ok(file) } else { Err(self.corrupt(&blob.digest, &got).into()) }
     }
 
-    /// Uploads a blob in one piece; the registry checks its digest.
+    /// Uploads a blob as a session with a single PATCH; the registry verifies the digest.
+    ///
+    /// ECR refuses parts smaller than 5 MiB except the last one, and a single one is always the last.
     pub(super) async fn put_blob(&self, blob: &Part, content: File) -> Result<(), Failure> {
         const WHAT: &str = "put a layer into";
         let start = self.request(Method::POST, "blobs/uploads/")?.header(CONTENT_LENGTH, 0);
@@ -138,7 +142,7 @@ impl Remote {
     }
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
-        let url = self.base.join(path).doing(format!("make an address of `{path}`"))?;
+        let url = self.base.join(path).doing(format!("build the URL of `{path}`"))?;
         Ok(self.with_login(self.http.request(method, url)))
     }
 
@@ -146,20 +150,22 @@ impl Remote {
         request.basic_auth(&self.login.user, Some(self.login.password.expose_secret()))
     }
 
-    /// Where an upload goes on: it must stay with this registry, for the login goes along.
+    /// The URL at which an upload continues. It must be this registry's, because the login is sent with it.
     fn location(&self, answer: &Response) -> Result<Url> {
-        let told = answer.headers().get(LOCATION).and_then(|told| told.to_str().ok());
-        located(&self.base, told.unwrap_or_default())
-            .ok_or_else(|| Error::permanent(format!("`{}` does not say where to upload to", self.host)))
+        let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        located(&self.base, location.unwrap_or_default()).ok_or_else(|| {
+            Error::permanent(format!("`{}` sent no usable location for the upload", self.host))
+        })
     }
 
+    /// The response to a request, if it is a success.
     async fn good(&self, what: &str, request: RequestBuilder) -> Result<Response, Failure> {
         let answer = self.sent(what, request).await?;
         self.judged(what, answer).await
     }
 
     async fn sent(&self, what: &str, request: RequestBuilder) -> Result<Response, Failure> {
-        request.send().await.map_err(|error| self.unreached(what, error).into())
+        request.send().await.map_err(|error| self.unreachable(what, error).into())
     }
 
     async fn judged(&self, what: &str, answer: Response) -> Result<Response, Failure> {
@@ -167,42 +173,42 @@ impl Remote {
         if status.is_success() {
             return Ok(answer);
         }
-        let said = said(&answer.text().await.unwrap_or_default());
-        let told = format!("failed to {what} `{}`: {status}{said}", self.host);
-        Err(match judge(status, &said) {
-            None => Failure::Login(told),
-            Some(class) => Error::msg(class, told).into(),
+        let reason = reason(&answer.text().await.unwrap_or_default());
+        let message = format!("failed to {what} `{}`: {status}{reason}", self.host);
+        Err(match judge(status, &reason) {
+            None => Failure::Login(message),
+            Some(class) => Error::msg(class, message).into(),
         })
     }
 
-    fn unreached(&self, what: &str, error: reqwest::Error) -> Error {
-        // an address after a redirection is signed: who has it may fetch
+    fn unreachable(&self, what: &str, error: reqwest::Error) -> Error {
+        // The URL after a redirect is presigned: whoever reads it in a log could download the layer.
         let error = anyhow::Error::new(error.without_url());
-        let distrusted = error.chain().any(|cause| cause.to_string().contains("invalid peer certificate"));
+        let is_untrusted = error.chain().any(|cause| cause.to_string().contains("invalid peer certificate"));
         let error = error.context(format!("failed to {what} `{}`", self.host));
-        if distrusted {
+        if is_untrusted {
             return Error::new(Class::Permanent, error).with_hint(
-                "let this machine trust the registry's certificate authority, or name a bundle with it by SSL_CERT_FILE",
+                "add the registry's certificate authority to this machine's trust store, or set SSL_CERT_FILE to a bundle that contains it",
             );
         }
         Error::new(Class::Transient, error)
     }
 }
 
-/// What a registry's refusal means: `None` says that a fresh login may help.
-fn judge(status: StatusCode, said: &str) -> Option<Class> {
+/// The class of a registry's error; `None` if a new login may help.
+fn judge(status: StatusCode, reason: &str) -> Option<Class> {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => None,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Some(Class::Transient),
         status if status.is_server_error() => Some(Class::Transient),
-        // somebody was faster: the next look tells whether with the same image
-        _ if is_taken(said) => Some(Class::Transient),
+        // Another run pushed first. The retry checks whether it pushed the same image.
+        _ if is_taken(reason) => Some(Class::Transient),
         _ => Some(Class::Permanent),
     }
 }
 
-/// The messages of a registry's error, or the start of what came instead.
-fn said(body: &str) -> String {
+/// The messages of a registry's error, or the first 200 characters of another body, such as a proxy's page.
+fn reason(body: &str) -> String {
     #[derive(Deserialize)]
     struct Body {
         errors: Vec<One>,
@@ -214,18 +220,19 @@ fn said(body: &str) -> String {
         #[serde(default)]
         message: String,
     }
-    let said = match serde_json::from_str::<Body>(body) {
+    let reason = match serde_json::from_str::<Body>(body) {
         Ok(body) => {
             let one = |one: &One| format!("{}: {}", one.code, one.message);
             body.errors.iter().map(one).collect::<Vec<_>>().join("; ")
         }
         Err(_) => body.trim().chars().take(200).collect(),
     };
-    if said.is_empty() { said } else { format!(": {said}") }
+    if reason.is_empty() { reason } else { format!(": {reason}") }
 }
 
-fn located(base: &Url, told: &str) -> Option<Url> {
-    let location = base.join(told).ok().filter(|_| !told.is_empty())?;
+/// A `Location` header, resolved; `None` if it is empty or leads to another origin.
+fn located(base: &Url, location: &str) -> Option<Url> {
+    let location = base.join(location).ok().filter(|_| !location.is_empty())?;
     (location.origin() == base.origin()).then_some(location)
 }
 
@@ -235,11 +242,11 @@ mod tests {
     use secrecy::SecretString;
     use url::Url;
 
-    use super::{Remote, http, judge, located, said};
+    use super::{Remote, http, judge, located, reason};
     use crate::{container::Login, task::Class};
 
     #[test]
-    fn uploads_go_on_where_the_registry_says_and_nowhere_else() {
+    fn an_upload_continues_only_at_the_same_registry() {
         let base: Url = "https://r.example:5601/v2/api/".parse().unwrap();
         let location = located(&base, "/v2/api/blobs/uploads/1?_state=a%2Bb").unwrap();
         assert_eq!(location.as_str(), "https://r.example:5601/v2/api/blobs/uploads/1?_state=a%2Bb");
@@ -250,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_judged_by_its_status_and_words() {
+    fn an_error_is_classified_by_its_status_and_message() {
         assert_eq!(judge(StatusCode::UNAUTHORIZED, ""), None);
         assert_eq!(judge(StatusCode::FORBIDDEN, ": DENIED: token has expired"), None);
         assert_eq!(judge(StatusCode::BAD_GATEWAY, ""), Some(Class::Transient));
@@ -263,15 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_is_quoted_shortly() {
+    fn a_registrys_message_is_quoted_but_not_a_whole_page() {
         let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}}]}"#;
-        assert_eq!(said(body), ": MANIFEST_UNKNOWN: manifest unknown");
-        assert_eq!(said(&"<p>".repeat(500)).len(), 202);
-        assert_eq!(said(""), "");
+        assert_eq!(reason(body), ": MANIFEST_UNKNOWN: manifest unknown");
+        assert_eq!(reason(&"<p>".repeat(500)).len(), 202);
+        assert_eq!(reason(""), "");
     }
 
     #[test]
-    fn a_login_goes_to_its_own_registry_only() {
+    fn a_login_is_only_sent_to_its_own_registry() {
         let login = Login {
             endpoint: "https://r.example:5601".parse().unwrap(),
             user: "AWS".to_owned(),

@@ -1,4 +1,4 @@
-//! An image's manifest, or an index of several, kept byte for byte: its digest is its name.
+//! An image's manifest, or an index of several. The bytes are kept as received, because their digest is the name.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::{
     task::{Error, ErrorExt, Result},
 };
 
-/// What may be asked for and copied, in the words of `Accept`.
+/// The media types that are requested and can be copied.
 pub(super) const MEDIA_TYPES: [&str; 4] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub digest: ImageDigest,
     pub(super) media_type: String,
     pub(super) bytes: Bytes,
-    /// The configuration first.
+    /// The configuration first, then the layers.
     pub(super) blobs: Vec<Part>,
     /// The manifests of an index.
     pub(super) children: Vec<Part>,
@@ -59,27 +59,27 @@ struct Descriptor {
 }
 
 impl Descriptor {
-    /// Layers that their publisher keeps elsewhere are in no registry.
+    /// Whether this is a layer that only its publisher distributes, and that registries do not store.
     fn is_foreign(&self) -> bool {
         self.media_type.contains("foreign") || self.media_type.contains("nondistributable")
     }
 
     fn part(&self) -> Result<Part> {
         let digest = parse_digest(&self.digest).ok_or_else(|| {
-            Error::permanent(format!("the manifest names `{}`, which is no digest", self.digest))
+            Error::permanent(format!("the manifest names `{}`, which is not a valid digest", self.digest))
         })?;
         Ok(Part { digest, size: self.size })
     }
 }
 
 impl Manifest {
-    /// Reads a manifest; `told` is the answer's `Content-Type`.
-    pub(super) fn parse(bytes: Bytes, told: Option<&str>) -> Result<Self> {
-        let document: Document = serde_json::from_slice(&bytes).doing("read the image's manifest")?;
-        let media_type = document.media_type.as_deref().or(told).unwrap_or_default();
+    /// Parses a manifest. `content_type` is the response's header, for documents without a `mediaType` of their own.
+    pub(super) fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self> {
+        let document: Document = serde_json::from_slice(&bytes).doing("parse the image's manifest")?;
+        let media_type = document.media_type.as_deref().or(content_type).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim().to_owned();
         if document.schema_version != 2 || !MEDIA_TYPES.contains(&media_type.as_str()) {
-            return Err(Error::permanent(format!("a manifest of the type `{media_type}` cannot be copied")));
+            return Err(Error::permanent(format!("cannot copy a manifest of type `{media_type}`")));
         }
         let parts = |descriptors: &[Descriptor]| -> Result<Vec<Part>> {
             descriptors.iter().filter(|descriptor| !descriptor.is_foreign()).map(Descriptor::part).collect()
@@ -92,8 +92,8 @@ impl Manifest {
         Ok(Self { digest, media_type, bytes, blobs, children, config: config.map(|config| config.digest) })
     }
 
-    /// Whether this is the image that an engine knows by `id`. Engines name an image by its configuration or,
-    /// with containerd's store, by its manifest.
+    /// Whether this is the engine's image `id`. Engines identify an image by its configuration or, with containerd's store, by
+    /// its manifest.
     pub fn is(&self, id: &str) -> bool {
         self.digest.0 == id || self.config.as_ref().is_some_and(|config| config.0 == id)
     }
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_is_named_by_its_bytes() {
+    fn a_manifest_is_named_by_the_digest_of_its_bytes() {
         assert_eq!(sha256(b"").0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         let bytes = image();
         assert_eq!(Manifest::parse(bytes.clone(), None).unwrap().digest, sha256(&bytes));
     }
 
     #[test]
-    fn an_image_is_its_configuration_and_the_layers_that_a_registry_holds() {
+    fn an_image_is_its_configuration_and_the_layers_that_registries_store() {
         let manifest = Manifest::parse(image(), None).unwrap();
         let blobs: Vec<(&str, u64)> =
             manifest.blobs.iter().map(|blob| (blob.digest.0.as_str(), blob.size)).collect();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_leads_to_manifests_and_may_be_told_by_its_header_alone() {
+    fn an_index_leads_to_manifests_and_may_be_recognised_by_its_header_alone() {
         let child = digest("aa");
         let text = format!(r#"{{"schemaVersion": 2, "manifests": [{{"size": 5, "digest": "{child}"}}]}}"#);
         let index = Manifest::parse(
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_copied_is_refused() {
+    fn a_manifest_that_cannot_be_copied_is_refused() {
         let old = r#"{"schemaVersion": 1, "name": "x"}"#;
         assert!(
             Manifest::parse(old.into(), Some("application/vnd.docker.distribution.manifest.v1+json"))

@@ -86,7 +86,7 @@ pub fn one_survives_a_stopped_engine_and_registry(world: &World) {
     let commit = world.commit("the repair");
     let off = "unix:///nowhere/docker.sock";
     let output = ends_with(1, world.paydeploy(&["phase", "docker"]).env("DOCKER_HOST", off));
-    for word in [off, "no container engine answers", "systemctl start docker", "DOCKER_HOST"] {
+    for word in [off, "no container engine responds", "systemctl start docker", "DOCKER_HOST"] {
         assert!(output.contains(word), "`{word}` is not reported");
     }
 
