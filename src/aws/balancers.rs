@@ -81,7 +81,8 @@ async fn tagged(
     for chunk in arns.chunks(CHUNK) {
         let described = match elb.describe_tags().set_resource_arns(Some(chunk.to_vec())).send().await {
             Ok(described) => described,
-            // One of them was deleted after it was listed, which fails the whole call. The retry lists without it.
+            // One of them was deleted after it was listed, which fails the whole call. The retry lists
+            // without it.
             Err(error) if is_missing(&error) => {
                 return Err(crate::task::Error::transient(
                     "a load balancer was deleted while its tags were read",
@@ -118,8 +119,8 @@ pub async fn sweep(task: &Task, aws: &Aws, aws_region: &str, cluster: &str) -> R
     Ok(names)
 }
 
-/// One round. What is still in use (a target group by a load balancer, a security group by another one or by a network
-/// interface) is refused, and deleted in a later round.
+/// One round. What is still in use (a target group by a load balancer, a security group by another one or by
+/// a network interface) is refused, and deleted in a later round.
 async fn delete(aws: &Aws, aws_region: &str, remaining: &Balancers) -> Result<()> {
     let config = aws.in_region(aws_region);
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config);

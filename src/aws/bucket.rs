@@ -84,7 +84,8 @@ impl Bucket {
         let message =
             format!("bucket `{name}` belongs to another account than {account}, or access to it is denied");
         Error::permanent(message).with_hint(
-            "if it is another account's, change `project` in paydeploy.toml; if it is yours, allow s3:ListBucket on it",
+            "if it is another account's, change `project` in paydeploy.toml; if it is yours, allow s3:ListBucket \
+             on it",
         )
     }
 

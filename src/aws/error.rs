@@ -5,8 +5,8 @@ use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErr
 
 use crate::task::{Class, Error};
 
-/// Error codes that a retry may fix, beyond those that the SDK retries itself. `DependencyViolation` is one because a
-/// deletion elsewhere becomes visible only after a while.
+/// Error codes that a retry may fix, beyond those that the SDK retries itself. `DependencyViolation` is one
+/// because a deletion elsewhere becomes visible only after a while.
 const TRANSIENT: [&str; 16] = [
     "DependencyViolation",
     "InternalError",

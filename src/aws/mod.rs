@@ -16,7 +16,8 @@ use aws_config::timeout::TimeoutConfig;
 pub use error::{classify, is_missing};
 pub use partition::{always_enabled, partition};
 
-/// The limit for one attempt of a call, because a connection can die silently. The SDK then retries on another one.
+/// The limit for one attempt of a call, because a connection can die silently. The SDK then retries on
+/// another one.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One account, any region. Cheap to clone.

@@ -57,8 +57,8 @@ impl Registry {
         }
     }
 
-    /// A login for the registry. It expires after 12 hours, or earlier with the credentials that requested it: request it
-    /// just before it is used.
+    /// A login for the registry. It expires after 12 hours, or earlier with the credentials that requested
+    /// it: request it just before it is used.
     pub async fn login(&self) -> Result<Login> {
         let what = format!("log in to ECR of `{}`", self.aws_region);
         let answer = self.client.get_authorization_token().send().await;

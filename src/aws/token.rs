@@ -1,11 +1,12 @@
 //! EKS bearer tokens without the AWS CLI: a presigned STS call, which EKS executes to identify the caller.
 //!
-//! 1. `GetCallerIdentity` is presigned with the run's credentials. The cluster's name is a signed header, so that a token
-//!    for one cluster is invalid for another.
-//! 2. The token is `k8s-aws-v1.` and the presigned URL in unpadded base64url, which is aws-iam-authenticator's format.
+//! 1. `GetCallerIdentity` is presigned with the run's credentials. The cluster's name is a signed header, so
+//!    that a token for one cluster is invalid for another.
+//! 2. The token is `k8s-aws-v1.` and the presigned URL in unpadded base64url, which is
+//!    aws-iam-authenticator's format.
 //!
-//! The URL names STS in the cluster's own region, whatever endpoint paydeploy itself is configured to use. EKS makes the
-//! call, and tokens for the global endpoint are invalid in opt-in regions.
+//! The URL names STS in the cluster's own region, whatever endpoint paydeploy itself is configured to use.
+//! EKS makes the call, and tokens for the global endpoint are invalid in opt-in regions.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,11 +23,12 @@ use crate::task::{Class, Error, ErrorExt, Result};
 
 /// The prefix by which EKS recognises the format.
 const PREFIX: &str = "k8s-aws-v1.";
-/// EKS accepts a token for 15 minutes after it was signed, whatever the URL says. The last minute is kept in reserve for
-/// the request's own time and for clocks that differ; `aws eks get-token` reports 14 minutes as well.
+/// EKS accepts a token for 15 minutes after it was signed, whatever the URL says. The last minute is kept in
+/// reserve for the request's own time and for clocks that differ; `aws eks get-token` reports 14 minutes as
+/// well.
 const LIFETIME: Duration = Duration::from_mins(14);
-/// `X-Amz-Expires` of the presigned URL. EKS goes by [`LIFETIME`] instead, but servers up to aws-iam-authenticator 0.3
-/// accept at most 60 seconds here.
+/// `X-Amz-Expires` of the presigned URL. EKS goes by [`LIFETIME`] instead, but servers up to
+/// aws-iam-authenticator 0.3 accept at most 60 seconds here.
 const EXPIRES: Duration = Duration::from_mins(1);
 /// A token is renewed when less than this remains, so that it does not expire on its way to the API server.
 const RENEW_BEFORE: Duration = Duration::from_mins(1);
@@ -62,7 +64,8 @@ impl Token {
     }
 }
 
-/// The API version of [`Token::exec_credential`]: that of `aws eks get-token`, which every supported kubectl accepts.
+/// The API version of [`Token::exec_credential`]: that of `aws eks get-token`, which every supported kubectl
+/// accepts.
 pub const EXEC_API: &str = "client.authentication.k8s.io/v1beta1";
 
 /// A token for `cluster`, signed with the credentials and for the region of `aws`.
@@ -73,8 +76,8 @@ pub async fn token(aws: &SdkConfig, cluster: &str, now: SystemTime) -> Result<To
         use aws_credential_types::provider::error::CredentialsError::{
             CredentialsNotLoaded, ProviderError, ProviderTimedOut,
         };
-        // A provider that failed or timed out (IMDS, SSO, a role's STS call) may work on a retry. Wrong configuration will
-        // not.
+        // A provider that failed or timed out (IMDS, SSO, a role's STS call) may work on a retry. Wrong
+        // configuration will not.
         match error {
             CredentialsNotLoaded(_) => no_credentials(),
             ProviderTimedOut(_) | ProviderError(_) => Error::new(Class::Transient, error),

@@ -1,7 +1,8 @@
 //! From a file to a checked configuration.
 //!
 //! 1. The text is parsed as TOML; syntax errors end here.
-//! 2. The document is compared with the generated schema, so that every wrong key and type is reported together.
+//! 2. The document is compared with the generated schema, so that every wrong key and type is reported
+//!    together.
 //! 3. Unknown keys are dropped and the rest is deserialized, so that a misspelt key hides no other problem.
 //! 4. The values are checked against each other and against the files that they name.
 
@@ -67,7 +68,8 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
     }
     let Shape { mut problems, unknown, places } = shape::check(text, &document, &raw::schema());
     problems.sort_by_key(|problem| problem.line);
-    // Values are checked as well when unknown keys are all that is wrong; otherwise the document cannot be deserialized.
+    // Values are checked as well when unknown keys are all that is wrong; otherwise the document cannot be
+    // deserialized.
     if problems.len() > unknown.len() {
         return Err(problems);
     }

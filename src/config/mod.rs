@@ -102,8 +102,8 @@ pub struct Gitops {
     pub manifests: PathBuf,
     /// The application's namespace in every cluster.
     pub namespace: String,
-    /// Name of the Secrets Manager secret in the hub's region with Argo CD's credentials: `username` and `password`, or
-    /// `sshPrivateKey`.
+    /// Name of the Secrets Manager secret in the hub's region with Argo CD's credentials: `username` and
+    /// `password`, or `sshPrivateKey`.
     pub credentials: Option<String>,
 }
 

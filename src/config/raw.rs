@@ -1,4 +1,5 @@
-//! `paydeploy.toml` as it is written. The JSON schema is generated from these types, and the comments are its descriptions.
+//! `paydeploy.toml` as it is written. The JSON schema is generated from these types, and the comments are its
+//! descriptions.
 
 use std::collections::BTreeMap;
 
@@ -59,27 +60,30 @@ pub struct Image {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gitops {
-    /// The URL of the Git repository that Argo CD reads the chart from: `https://…`, or `ssh://…` on port 443.
+    /// The URL of the Git repository that Argo CD reads the chart from: `https://…`, or `ssh://…` on port
+    /// 443.
     pub repository: String,
     /// The chart's path in that repository.
     pub chart: String,
     /// The folder with the AppProject and the ApplicationSet; by default `gitops/argocd`.
     pub manifests: Option<String>,
-    /// The application's namespace in every cluster; by default the project's name. Only the application may use it.
+    /// The application's namespace in every cluster; by default the project's name. Only the application may
+    /// use it.
     pub namespace: Option<String>,
-    /// The name of a Secrets Manager secret in the hub's region with Argo CD's credentials for the repository: `username` and
-    /// `password`, or `sshPrivateKey`.
+    /// The name of a Secrets Manager secret in the hub's region with Argo CD's credentials for the
+    /// repository: `username` and `password`, or `sshPrivateKey`.
     pub credentials: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preflight {
-    /// The URL of a page that returns this machine's public IP address as plain text, which the clusters must admit; by default
-    /// `https://checkip.amazonaws.com`. `off` skips the check, where the clusters are reached in another way.
+    /// The URL of a page that returns this machine's public IP address as plain text, which the clusters must
+    /// admit; by default `https://checkip.amazonaws.com`. `off` skips the check, where the clusters are
+    /// reached in another way.
     pub egress: Option<String>,
-    /// Name servers, as `ADDRESS` or `ADDRESS:PORT`, that resolve the hosted zones as the internet does; by default this
-    /// machine's own.
+    /// Name servers, as `ADDRESS` or `ADDRESS:PORT`, that resolve the hosted zones as the internet does; by
+    /// default this machine's own.
     #[serde(default)]
     pub name_servers: Vec<String>,
 }
@@ -112,7 +116,8 @@ pub struct Region {
     pub role: Role,
     /// The file with the region's Terraform variables.
     pub var_file: String,
-    /// The application's host name in this region: below the region's hosted zone, and different in every region.
+    /// The application's host name in this region: below the region's hosted zone, and different in every
+    /// region.
     pub domain: String,
 }
 

@@ -11,21 +11,23 @@ pub fn good_aws_region(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether a URL contains a password or token. The user of an SSH URL (`git@`) is not a secret; over HTTP a user's name may
-/// be a token.
+/// Whether a URL contains a password or token. The user of an SSH URL (`git@`) is not a secret; over HTTP a
+/// user's name may be a token.
 pub fn has_login(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
 }
 
-/// Whether a version is a full `1.2.3`, with or without a leading `v` and a suffix. To Helm a shorter one is a range.
+/// Whether a version is a full `1.2.3`, with or without a leading `v` and a suffix. To Helm a shorter one is
+/// a range.
 pub fn is_exact(version: &str) -> bool {
     let numbers = version.strip_prefix('v').unwrap_or(version).split(['-', '+']).next().unwrap_or_default();
     let pieces: Vec<&str> = numbers.split('.').collect();
     pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
 }
 
-/// Whether a text is a host name in lower case that ACM accepts as a certificate's domain: 64 characters at most.
+/// Whether a text is a host name in lower case that ACM accepts as a certificate's domain: 64 characters at
+/// most.
 pub fn good_domain(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()

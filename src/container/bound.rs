@@ -4,8 +4,9 @@ use std::{future::Future, time::Duration};
 
 use crate::task::{Error, Task};
 
-/// Drops `work` when it exceeds `deadline` (a transient failure) or the run is cancelled. Requests to an engine or a
-/// registry may be dropped at any time: the server discards an operation whose client has disconnected.
+/// Drops `work` when it exceeds `deadline` (a transient failure) or the run is cancelled. Requests to an
+/// engine or a registry may be dropped at any time: the server discards an operation whose client has
+/// disconnected.
 ///
 /// # Errors
 /// Those of `work`, and both of the above.

@@ -1,6 +1,7 @@
 //! A registry's login, and its renewal after a refusal.
 //!
-//! A login may expire while it is in use: ECR's lasts 12 hours but never longer than the credentials that requested it.
+//! A login may expire while it is in use: ECR's lasts 12 hours but never longer than the credentials that
+//! requested it.
 
 use std::future::Future;
 
@@ -56,8 +57,8 @@ impl From<Failure> for Error {
     }
 }
 
-/// Whether an engine's message means that a registry refused the login. There are three sources: a 401 of the distribution
-/// API, ECR's 403, and an engine that had no credentials to send.
+/// Whether an engine's message means that a registry refused the login. There are three sources: a 401 of the
+/// distribution API, ECR's 403, and an engine that had no credentials to send.
 pub(super) fn is_refusal(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     let signs = ["unauthorized", "no basic auth credentials", "denied", "authorization token has expired"];

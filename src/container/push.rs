@@ -26,8 +26,8 @@ use crate::{
 const DEADLINE: Duration = Duration::from_mins(20);
 /// An engine that reports nothing for this long has lost its registry.
 const SILENCE: Duration = Duration::from_mins(1);
-/// An engine retries an unavailable registry for about 50 s without reporting a reason. Stopping it earlier leaves the rest
-/// to our own retries, which report the reason.
+/// An engine retries an unavailable registry for about 50 s without reporting a reason. Stopping it earlier
+/// leaves the rest to our own retries, which report the reason.
 const RETRYING: Duration = Duration::from_secs(20);
 
 /// Pushes an image of the engine as `repository:tag`, and returns its digest in the registry.
@@ -148,7 +148,8 @@ impl Progress {
     }
 }
 
-/// The digest at the end of a push. The API has no field for it, only the text `TAG: digest: sha256:… size: 1234`.
+/// The digest at the end of a push. The API has no field for it, only the text `TAG: digest: sha256:… size:
+/// 1234`.
 fn digest_in(status: &str, tag: &str) -> Option<ImageDigest> {
     let rest = status.strip_prefix(tag)?.strip_prefix(": digest: ")?;
     parse_digest(rest.split(' ').next()?)

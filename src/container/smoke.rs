@@ -22,13 +22,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Marks our containers, so that those of a killed run can be found.
 const LABEL: &str = "paydeploy.trial";
-/// The age in seconds at which a container with the label counts as abandoned. It is far beyond [`DEADLINE`], because the same
-/// engine may serve another run.
+/// The age in seconds at which a container with the label counts as abandoned. It is far beyond [`DEADLINE`],
+/// because the same engine may serve another run.
 const ABANDONED: i64 = 10 * 60;
 /// How many of the container's last lines an error repeats.
 const TAIL: &str = "12";
 
-/// Starts an image with `args` under a pod's restrictions: no writable file system, no privileges, and no network either.
+/// Starts an image with `args` under a pod's restrictions: no writable file system, no privileges, and no
+/// network either.
 ///
 /// # Errors
 /// When it does not exit with code 0 in time, with its last lines.
@@ -121,8 +122,8 @@ impl Container {
 }
 
 impl Drop for Container {
-    /// A hard stop drops the step at any point. Removal then continues in the background; if the process ends before it is
-    /// done, the next run's [`sweep`] removes the container.
+    /// A hard stop drops the step at any point. Removal then continues in the background; if the process ends
+    /// before it is done, the next run's [`sweep`] removes the container.
     fn drop(&mut self) {
         if let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) {
             drop(runtime.spawn(remove(self.engine.clone(), id)));
@@ -130,7 +131,8 @@ impl Drop for Container {
     }
 }
 
-/// Removes containers that earlier runs left. Errors are swallowed, because leftovers are no reason to fail this run.
+/// Removes containers that earlier runs left. Errors are swallowed, because leftovers are no reason to fail
+/// this run.
 async fn sweep(engine: &Engine) {
     let filters = HashMap::from([("label", vec![LABEL])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();

@@ -13,7 +13,8 @@ pub struct StateBucket {
 /// What preflight found before the first effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preflight {
-    /// The ARN of the IAM principal that runs paydeploy, without a session name. It gets an access entry in every cluster.
+    /// The ARN of the IAM principal that runs paydeploy, without a session name. It gets an access entry in
+    /// every cluster.
     pub deployer_arn: String,
     /// The commit that is released: the one checked out in the work tree.
     pub commit: Commit,
@@ -24,7 +25,8 @@ pub struct Preflight {
 pub struct Commit {
     /// 40 hexadecimal digits.
     pub id: String,
-    /// The committer date in seconds since 1970. It is also the image's build date, so that builds are reproducible.
+    /// The committer date in seconds since 1970. It is also the image's build date, so that builds are
+    /// reproducible.
     pub time: i64,
 }
 

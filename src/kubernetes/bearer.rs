@@ -59,8 +59,8 @@ enum State {
 
 /// Signs a token in `poll_ready`, where a service may wait, so that `call` does not have to.
 ///
-/// A failure to sign is returned by `call`, not by `poll_ready`: a `tower::buffer`, which kube puts around the service, ends
-/// permanently when `poll_ready` fails.
+/// A failure to sign is returned by `call`, not by `poll_ready`: a `tower::buffer`, which kube puts around
+/// the service, ends permanently when `poll_ready` fails.
 pub(super) struct Bearer<S> {
     inner: S,
     signer: Arc<Signer>,

@@ -52,7 +52,8 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
 
-/// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or is being deleted.
+/// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or
+/// is being deleted.
 ///
 /// `down` needs it when a stack's outputs are lost. The IAM roles are unknown and stay empty.
 pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {

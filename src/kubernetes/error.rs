@@ -41,8 +41,8 @@ fn from_status(status: &Status) -> Error {
 
 fn class(status: &Status) -> Class {
     match status.code {
-        // A new access entry takes a while to reach every API server, which refuses it with 401 until then. A 500 is often a
-        // webhook that does not answer yet.
+        // A new access entry takes a while to reach every API server, which refuses it with 401 until then. A
+        // 500 is often a webhook that does not answer yet.
         401 | 408 | 429 | 500.. => Class::Transient,
         409 => Class::Conflict,
         // A terminating namespace can be created again once it is deleted.

@@ -14,7 +14,8 @@ const LOG_LINES: i64 = 8;
 /// The limit for those lines, because a single one can be megabytes long.
 const LOG_BYTES: i64 = 16 * 1024;
 
-/// A few lines about the unready pods of a selector: their state, the newest warning event, the last log lines.
+/// A few lines about the unready pods of a selector: their state, the newest warning event, the last log
+/// lines.
 ///
 /// All errors are swallowed, because this explains another error.
 pub async fn pods(client: &Client, namespace: &str, selector: &str) -> Vec<String> {
@@ -63,7 +64,8 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
     Some(format!("{}: {}", newest.reason?, newest.message?.trim()))
 }
 
-/// The last log lines of the first unready container; those of the previous instance if it is waiting to be restarted.
+/// The last log lines of the first unready container; those of the previous instance if it is waiting to be
+/// restarted.
 async fn last_lines(client: &Client, namespace: &str, pod: &Pod) -> Vec<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());

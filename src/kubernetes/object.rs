@@ -87,7 +87,8 @@ pub async fn difference(client: &Client, manager: &str, object: &Value) -> Resul
     Ok((!fields.is_empty()).then(|| format!("{}: {} differ", title(object), fields.join(", "))))
 }
 
-/// The fields, down to the second level, in which two states of an object differ, without those that the API server counts.
+/// The fields, down to the second level, in which two states of an object differ, without those that the API
+/// server counts.
 fn differing(live: &Value, wanted: &Value) -> Vec<String> {
     const BOOKKEEPING: [&str; 3] = ["managedFields", "resourceVersion", "generation"];
     let empty = serde_json::Map::new();

@@ -1,14 +1,15 @@
 //! A running child: started, interrupted once, killed when it must be.
 //!
-//! 1. The child starts in its own process group, so that the terminal's Ctrl-C reaches paydeploy alone and paydeploy
-//!    decides what its children receive.
-//! 2. A soft stop sends the child one SIGINT and then waits without a limit: Terraform needs as long as the resource
-//!    that it is creating, and a second SIGINT would make it exit without saving its state.
+//! 1. The child starts in its own process group, so that the terminal's Ctrl-C reaches paydeploy alone and
+//!    paydeploy decides what its children receive.
+//! 2. A soft stop sends the child one SIGINT and then waits without a limit: Terraform needs as long as the
+//!    resource that it is creating, and a second SIGINT would make it exit without saving its state.
 //! 3. A hard stop sends SIGKILL to the whole group.
 //! 4. A command's own deadline does both: SIGINT, [`GRACE`], SIGKILL.
 //!
-//! Every child that was started is reported as ended exactly once, except one that is only interrupted when its step is
-//! dropped: it may outlive paydeploy, and the journal must then name it as running so that the next run waits for it.
+//! Every child that was started is reported as ended exactly once, except one that is only interrupted when
+//! its step is dropped: it may outlive paydeploy, and the journal must then name it as running so that the
+//! next run waits for it.
 
 use std::{
     fs::File,
@@ -22,8 +23,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::{command::Command, environment, process::start_time};
 use crate::task::{Error, ErrorExt, Event, Result, Task};
 
-/// From the SIGINT after a command's deadline to the SIGKILL. Terraform and Helm release their locks within seconds;
-/// a process that needs longer hangs, and every second more delays the retry.
+/// From the SIGINT after a command's deadline to the SIGKILL. Terraform and Helm release their locks within
+/// seconds; a process that needs longer hangs, and every second more delays the retry.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs a command to its end with the given standard output and standard error.
@@ -99,8 +100,9 @@ fn start(command: &Command, out: File, err: File) -> Result<tokio::process::Chil
     })
 }
 
-/// A running child. When it is dropped before its end (the step's deadline, a forced stop), the child is not left
-/// alone: a forced stop kills its group, everything else interrupts it, because a killed Terraform leaves its lock.
+/// A running child. When it is dropped before its end (the step's deadline, a forced stop), the child is not
+/// left alone: a forced stop kills its group, everything else interrupts it, because a killed Terraform
+/// leaves its lock.
 struct Alive<'a> {
     /// `None` once the end has been reported.
     pid: Option<Pid>,
@@ -108,8 +110,8 @@ struct Alive<'a> {
 }
 
 impl<'a> Alive<'a> {
-    /// Reports the start. The id is known only after the spawn: a paydeploy that is killed in between leaves a child
-    /// that the journal does not name.
+    /// Reports the start. The id is known only after the spawn: a paydeploy that is killed in between leaves
+    /// a child that the journal does not name.
     fn new(child: &tokio::process::Child, command: &Command, task: &'a Task) -> Self {
         let id = child.id().expect("a child that has not been waited for has an id");
         let pid = Pid::from_raw(id.cast_signed());

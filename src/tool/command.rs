@@ -9,8 +9,8 @@ use std::{
 
 /// A program to run for a step. `Display` is its command line, quoted for a shell.
 ///
-/// It runs in its own process group, without standard input and with a chosen environment; its output goes to the
-/// step's log. Arguments appear in logs, so they must not hold secrets.
+/// It runs in its own process group, without standard input and with a chosen environment; its output goes to
+/// the step's log. Arguments appear in logs, so they must not hold secrets.
 #[derive(Debug, Clone)]
 pub struct Command {
     pub(super) program: PathBuf,

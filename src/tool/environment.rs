@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// The user's surroundings: locations of programs, home and temporary files, proxies, trusted certificates, SSH. Any
-/// other variable (a `TF_VAR_…`, a `KUBECONFIG`) would make a run depend on the shell that started it.
+/// The user's surroundings: locations of programs, home and temporary files, proxies, trusted certificates,
+/// SSH. Any other variable (a `TF_VAR_…`, a `KUBECONFIG`) would make a run depend on the shell that started
+/// it.
 const NAMES: [&str; 20] = [
     "ALL_PROXY",
     "DOCKER_CONFIG",

@@ -11,7 +11,8 @@ use crate::task::Result;
 
 /// How many of a failed child's last lines an error repeats: a screen's worth still shows the error itself.
 const TAIL_LINES: usize = 12;
-/// How many bytes are read to find those lines: Terraform's longest diagnostics fit, a binary dump is cut off.
+/// How many bytes are read to find those lines: Terraform's longest diagnostics fit, a binary dump is cut
+/// off.
 const TAIL_BYTES: u64 = 8 * 1024;
 
 /// How a child ended.

@@ -18,7 +18,8 @@ const HELM: Version = Version(3, 14, 0);
 /// How long a program may take to print its version. A cold start from a network disk takes seconds.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The programs that steps run, found once. One that is not on PATH is kept as its bare name and fails to start.
+/// The programs that steps run, found once. One that is not on PATH is kept as its bare name and fails to
+/// start.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     pub terraform: PathBuf,

@@ -53,7 +53,8 @@ impl Follower {
     }
 }
 
-/// The lines of a file from a byte on, as they are written, until `ended` is cancelled and everything is read.
+/// The lines of a file from a byte on, as they are written, until `ended` is cancelled and everything is
+/// read.
 pub fn follow(path: &Path, from: u64, ended: CancellationToken) -> impl Stream<Item = String> + use<> {
     let start = (Follower::new(path, from), ended, Vec::new().into_iter());
     stream::unfold(start, |(mut follower, ended, mut ready)| async move {
@@ -63,7 +64,8 @@ pub fn follow(path: &Path, from: u64, ended: CancellationToken) -> impl Stream<I
             }
             // The order matters: what was written before the end is read after it is known.
             let over = ended.is_cancelled();
-            // The error is swallowed because an unreadable log is no reason to fail the process that writes it.
+            // The error is swallowed because an unreadable log is no reason to fail the process that writes
+            // it.
             let lines = if over { follower.last_lines() } else { follower.lines() }.unwrap_or_default();
             if lines.is_empty() {
                 if over {

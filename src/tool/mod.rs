@@ -15,8 +15,8 @@ pub use find::{Tools, Unfit, Version};
 pub use follow::{Follower, follow};
 pub use process::start_time;
 
-/// How many Terraform processes fit into the memory that is available now: at least 1, so that a small machine makes
-/// progress, and at most 16. Where the kernel does not say, 4.
+/// How many Terraform processes fit into the memory that is available now: at least 1, so that a small
+/// machine makes progress, and at most 16. Where the kernel does not say, 4.
 pub fn terraform_slots() -> usize {
     /// Terraform with its AWS provider takes about 600 MB for the largest of our stacks.
     const NEEDED_KB: u64 = 600 * 1024;

@@ -4,8 +4,8 @@
 /// `None` when there is no such process. Together with the id and the boot it names one process.
 pub fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may itself contain spaces and parentheses. Field
-    // 22 of the line is therefore counted from behind the last parenthesis, where field 3 starts.
+    // The second field is the program's name in parentheses, which may itself contain spaces and parentheses.
+    // Field 22 of the line is therefore counted from behind the last parenthesis, where field 3 starts.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 

@@ -19,8 +19,8 @@ impl Command {
     /// Runs the command and expects one of its exit codes.
     ///
     /// # Errors
-    /// When it cannot be started, exits with another code (with its last lines), exceeds its deadline, or the run is
-    /// cancelled.
+    /// When it cannot be started, exits with another code (with its last lines), exceeds its deadline, or the
+    /// run is cancelled.
     pub async fn run(&self, task: &Task) -> Result<()> {
         self.exit(task).await?.check()
     }
@@ -30,10 +30,11 @@ impl Command {
         self.follow(task, |_| {}).await
     }
 
-    /// Runs the command and passes on each line of its output, shortly after it was written; any exit code is returned.
+    /// Runs the command and passes on each line of its output, shortly after it was written; any exit code is
+    /// returned.
     ///
-    /// Standard output and error are the log file itself, not a pipe: if paydeploy died, a broken pipe would kill
-    /// Terraform in the middle of an apply.
+    /// Standard output and error are the log file itself, not a pipe: if paydeploy died, a broken pipe would
+    /// kill Terraform in the middle of an apply.
     pub async fn follow(&self, task: &Task, mut on_line: impl FnMut(&str) + Send) -> Result<ChildExit> {
         let (log, from) = open_log(self, &task.log)?;
         let out = log.try_clone().doing(format!("open `{}`", task.log.display()))?;
@@ -54,11 +55,12 @@ impl Command {
         finished(self, task, status?, from)
     }
 
-    /// Runs the command, expects one of its exit codes and returns its standard output, which stays out of the log.
+    /// Runs the command, expects one of its exit codes and returns its standard output, which stays out of
+    /// the log.
     pub async fn output(&self, task: &Task) -> Result<String> {
         let (log, from) = open_log(self, &task.log)?;
-        // The file has no name, so that only this process can open it: the output may hold secrets, which must not
-        // stay on disk.
+        // The file has no name, so that only this process can open it: the output may hold secrets, which
+        // must not stay on disk.
         let mut capture = tempfile::tempfile().doing("create a temporary file")?;
         let out = capture.try_clone().doing("reopen a temporary file")?;
         let status = supervise(self, task, out, log).await?;
@@ -86,7 +88,8 @@ fn finished(command: &Command, task: &Task, status: ExitStatus, from: u64) -> Re
     Ok(ChildExit { command: command.to_string(), good, status, log: task.log.clone(), from })
 }
 
-/// Appends the command's line to the step's log, and returns the log with the byte at which the output will start.
+/// Appends the command's line to the step's log, and returns the log with the byte at which the output will
+/// start.
 fn open_log(command: &Command, path: &Path) -> Result<(File, u64)> {
     let open = || -> io::Result<(File, u64)> {
         if let Some(folder) = path.parent() {
@@ -172,10 +175,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         let soft = task.cancel.soft.clone();
-        // A test that a shell started in the background ignores SIGINT, and its children would inherit that. Installing
-        // a handler, as a run's owner does, prevents it.
+        // A test that a shell started in the background ignores SIGINT, and its children would inherit that.
+        // Installing a handler, as a run's owner does, prevents it.
         let _owner = signal(SignalKind::interrupt()).unwrap();
-        // A shell runs a trap only when its foreground command ends; a signal just before `wait` would not end `wait`.
+        // A shell runs a trap only when its foreground command ends; a signal just before `wait` would not
+        // end `wait`.
         let script = "trap 'echo asked; exit 1' INT; echo ready; for _ in $(seq 600); do sleep 0.1; done";
         let child = sh(script);
         let run = child.follow(&task, |line| {

@@ -68,13 +68,13 @@ fn owner_of(namespace: &str, addons: &BTreeMap<String, Addon>) -> Option<String>
     Some(format!("the add-on `{name}`"))
 }
 
-/// Why a Git remote is refused, and the fix. Both preflight (`git ls-remote`, on this machine) and Argo CD (in the hub)
-/// must be able to read it.
+/// Why a Git remote is refused, and the fix. Both preflight (`git ls-remote`, on this machine) and Argo CD
+/// (in the hub) must be able to read it.
 fn bad_remote(remote: &str) -> Option<(String, String)> {
     // This comes first because the other messages repeat the URL.
     if text::has_login(remote) {
-        let fix = "remove it: Argo CD gets its login from the secret that `gitops.credentials` names, and you get yours \
-                   from git's credential helper";
+        let fix = "remove it: Argo CD gets its login from the secret that `gitops.credentials` names, and you \
+                   get yours from git's credential helper";
         return Some(("the URL contains a login, which would appear in logs".to_owned(), fix.to_owned()));
     }
     let https = "use the repository's `https://` URL";
@@ -103,13 +103,14 @@ fn over_ssh(remote: &str) -> (String, String) {
         "`{remote}` uses SSH on a port that the clusters' nodes cannot reach: they reach {EGRESS_PORT} only"
     );
     let fix = format!(
-        "use the repository's `https://` URL, or SSH on port {EGRESS_PORT}, such as `ssh://git@ssh.github.com:{EGRESS_PORT}/OWNER/NAME.git`"
+        "use the repository's `https://` URL, or SSH on port {EGRESS_PORT}, such as \
+         `ssh://git@ssh.github.com:{EGRESS_PORT}/OWNER/NAME.git`"
     );
     (message, fix)
 }
 
-/// The helper that git would run for a remote of the form `HELPER::ADDRESS`. The colons of an IPv6 address are not
-/// preceded by a plain word.
+/// The helper that git would run for a remote of the form `HELPER::ADDRESS`. The colons of an IPv6 address
+/// are not preceded by a plain word.
 fn remote_helper(remote: &str) -> Option<&str> {
     let (helper, _) = remote.split_once("::")?;
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);

@@ -34,7 +34,8 @@ pub(super) fn file(
     if check.problems.is_empty() { Ok(config) } else { Err(check.problems) }
 }
 
-/// Collects problems instead of stopping at the first: the configuration that it returns is only used without any.
+/// Collects problems instead of stopping at the first: the configuration that it returns is only used without
+/// any.
 struct Check<'a> {
     root: &'a Path,
     places: Places,

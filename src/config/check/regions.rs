@@ -80,7 +80,7 @@ impl Check<'_> {
             self.problem(
                 &key,
                 format!("`{domain}` is not a valid host name for a certificate"),
-                "use the full host name in lower case, at most 64 characters, such as `api-es.payments.example`",
+                "use the full host name in lower case, such as `api-es.payments.example`: 64 characters at most",
             );
         }
         if let Some(twin) = others.values().find(|other| other.domain == *domain) {

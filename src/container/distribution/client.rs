@@ -188,7 +188,8 @@ impl Remote {
         let error = error.context(format!("failed to {what} `{}`", self.host));
         if is_untrusted {
             return Error::new(Class::Permanent, error).with_hint(
-                "add the registry's certificate authority to this machine's trust store, or set SSL_CERT_FILE to a bundle that contains it",
+                "add the registry's certificate authority to this machine's trust store, or to the bundle that \
+                 SSL_CERT_FILE names",
             );
         }
         Error::new(Class::Transient, error)

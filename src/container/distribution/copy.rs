@@ -4,7 +4,8 @@
 //! 2. Copy the blobs that the target lacks, a few at a time.
 //! 3. Put the manifests, each after those that it names, and the tag last.
 //!
-//! Invariant: a tag never names an incomplete image, because the registry accepts a manifest only when it has its parts.
+//! Invariant: a tag never names an incomplete image, because the registry accepts a manifest only when it has
+//! its parts.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -27,11 +28,12 @@ use crate::{
 const DEADLINE: Duration = Duration::from_mins(20);
 /// Blobs that are copied at a time: enough to fill the line, few enough for the temporary disk space.
 const AT_ONCE: usize = 3;
-/// The limit for a manifest's descendants, so that a malicious or cyclic index ends. An index of all platforms with their
-/// attestations has a few dozen.
+/// The limit for a manifest's descendants, so that a malicious or cyclic index ends. An index of all
+/// platforms with their attestations has a few dozen.
 const MANIFESTS: usize = 100;
 
-/// Copies an image, or an index with its images, and tags it. Parts that the target already has are not sent again.
+/// Copies an image, or an index with its images, and tags it. Parts that the target already has are not sent
+/// again.
 ///
 /// # Errors
 /// [`Failure::Login`] when either registry refuses the login.

@@ -1,4 +1,5 @@
-//! An image's manifest, or an index of several. The bytes are kept as received, because their digest is the name.
+//! An image's manifest, or an index of several. The bytes are kept as received, because their digest is the
+//! name.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -73,7 +74,8 @@ impl Descriptor {
 }
 
 impl Manifest {
-    /// Parses a manifest. `content_type` is the response's header, for documents without a `mediaType` of their own.
+    /// Parses a manifest. `content_type` is the response's header, for documents without a `mediaType` of
+    /// their own.
     pub(super) fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self> {
         let document: Document = serde_json::from_slice(&bytes).doing("parse the image's manifest")?;
         let media_type = document.media_type.as_deref().or(content_type).unwrap_or_default();
@@ -92,8 +94,8 @@ impl Manifest {
         Ok(Self { digest, media_type, bytes, blobs, children, config: config.map(|config| config.digest) })
     }
 
-    /// Whether this is the engine's image `id`. Engines identify an image by its configuration or, with containerd's store, by
-    /// its manifest.
+    /// Whether this is the engine's image `id`. Engines identify an image by its configuration or, with
+    /// containerd's store, by its manifest.
     pub fn is(&self, id: &str) -> bool {
         self.digest.0 == id || self.config.as_ref().is_some_and(|config| config.0 == id)
     }

@@ -25,10 +25,11 @@ const DEADLINE: Duration = Duration::from_mins(5);
 /// Between two checks, each of which reads every object of the release.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Brings a release to its configured state and waits until all of it is ready. `compared` is the result of the last check.
+/// Brings a release to its configured state and waits until all of it is ready. `compared` is the result of
+/// the last check.
 ///
-/// Helm itself does not wait: it would only report a timeout without the cause, and a release stays pending while Helm waits,
-/// so that an interruption would need a repair.
+/// Helm itself does not wait: it would only report a timeout without the cause, and a release stays pending
+/// while Helm waits, so that an interruption would need a repair.
 pub async fn install(
     task: &Task,
     place: Place<'_>,

@@ -1,14 +1,15 @@
 //! Repairs a release that a killed Helm left pending, which Helm itself refuses to touch.
 //!
 //! 1. A release that is not pending needs nothing.
-//! 2. While a Helm may still be working on it, wait. That is so when a process on this machine names the release and the
-//!    cluster, or when the operation started less than [`DEAD_AFTER`] ago: Helm may run on another machine, whose processes
-//!    cannot be seen.
-//! 3. A dead upgrade or rollback is rolled back to the last good revision. A dead first installation has none, so it is
-//!    uninstalled; a dead uninstallation is finished.
+//! 2. While a Helm may still be working on it, wait. That is so when a process on this machine names the
+//!    release and the cluster, or when the operation started less than [`DEAD_AFTER`] ago: Helm may run on
+//!    another machine, whose processes cannot be seen.
+//! 3. A dead upgrade or rollback is rolled back to the last good revision. A dead first installation has
+//!    none, so it is uninstalled; a dead uninstallation is finished.
 //!
-//! Helm has no lock of its own: its pending status is the only sign of a second Helm. paydeploy never runs two on one
-//! release, because the run's lock is exclusive on a machine and the plan has one step per release.
+//! Helm has no lock of its own: its pending status is the only sign of a second Helm. paydeploy never runs
+//! two on one release, because the run's lock is exclusive on a machine and the plan has one step per
+//! release.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use crate::{
     task::{Poll, Result, Task},
 };
 
-/// A Helm that does not wait for readiness ends in less time: it renders the chart and sends the objects. A release
-/// whose hooks run longer on another machine would be taken for dead.
+/// A Helm that does not wait for readiness ends in less time: it renders the chart and sends the objects. A
+/// release whose hooks run longer on another machine would be taken for dead.
 const DEAD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
 /// Between two checks whether Helm still runs.
 const POLL: Duration = Duration::from_secs(3);

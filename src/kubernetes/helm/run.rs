@@ -31,8 +31,8 @@ pub struct Place<'a> {
 
 /// Helm with its own kubeconfig, which is deleted when this is dropped.
 ///
-/// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is not used, because
-/// it is missing where another machine set up the cluster.
+/// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is not
+/// used, because it is missing where another machine set up the cluster.
 struct Helm {
     files: tempfile::TempDir,
     command: Command,
@@ -87,8 +87,8 @@ const NO_CHART: [&str; 5] = [
     "improper constraint",
 ];
 
-/// Classifies Helm's failure by its message, because its exit code is 1 for everything. It passes on the messages of the
-/// network and of the API server.
+/// Classifies Helm's failure by its message, because its exit code is 1 for everything. It passes on the
+/// messages of the network and of the API server.
 fn classified(error: Error) -> Error {
     if error.class != Class::Permanent {
         return error;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// Overlays values: mappings are merged, everything else, lists included, is replaced. Helm does the same with several
-/// files.
+/// Overlays values: mappings are merged, everything else, lists included, is replaced. Helm does the same
+/// with several files.
 pub fn merge(base: Value, over: Value) -> Value {
     match (base, over) {
         (Value::Object(mut base), Value::Object(over)) => {
@@ -20,7 +20,8 @@ pub fn merge(base: Value, over: Value) -> Value {
     }
 }
 
-/// The keys, as in `controller.replicas`, at which two sets of values differ. Values are left out because they may be secret.
+/// The keys, as in `controller.replicas`, at which two sets of values differ. Values are left out because
+/// they may be secret.
 pub(super) fn differing(had: &Value, wanted: &Value) -> Vec<String> {
     let mut keys = Vec::new();
     walk("", had, wanted, &mut keys);

@@ -10,8 +10,8 @@ use crate::{
     task::{ErrorExt, Result},
 };
 
-/// Cluster, user and context. The plugin is given by its absolute path and with all its arguments, so that it works from any
-/// folder.
+/// Cluster, user and context. The plugin is given by its absolute path and with all its arguments, so that it
+/// works from any folder.
 pub(super) fn parts(name: &str, access: &fact::Access, namespace: &str, program: &Path) -> [Value; 3] {
     let fact::Access { cluster, aws_region } = access;
     // `interactiveMode: Never` keeps kubectl from passing the terminal on: the plugin asks nothing.
@@ -35,8 +35,8 @@ pub fn program() -> Result<PathBuf> {
     Ok(installed(&std::env::current_exe().doing("find the path of the running paydeploy")?))
 }
 
-/// Linux appends ` (deleted)` to the path when an upgrade replaces the file of the running program. The path without it is
-/// the new version.
+/// Linux appends ` (deleted)` to the path when an upgrade replaces the file of the running program. The path
+/// without it is the new version.
 fn installed(program: &Path) -> PathBuf {
     match program.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
         Some(path) => path.into(),

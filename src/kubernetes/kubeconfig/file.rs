@@ -16,15 +16,15 @@ use std::{
 use super::Kubeconfig;
 use crate::task::{Error, ErrorExt, Result};
 
-/// How often the lock is attempted before giving up: for 5 seconds in total. Changes take milliseconds, also when all regions
-/// change the file together.
+/// How often the lock is attempted before giving up: for 5 seconds in total. Changes take milliseconds, also
+/// when all regions change the file together.
 const LOCK_ATTEMPTS: u32 = 100;
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 /// A lock of this age was left by a killed process: no change takes that long.
 const STALE_AFTER: Duration = Duration::from_mins(1);
 
-/// The lock that kubectl and other client-go programs take while they change a kubeconfig: a file beside it, which exists as
-/// long as the lock is held.
+/// The lock that kubectl and other client-go programs take while they change a kubeconfig: a file beside it,
+/// which exists as long as the lock is held.
 struct FileLock(PathBuf);
 
 impl FileLock {
@@ -36,14 +36,17 @@ impl FileLock {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(error).doing(format!("lock `{}`", path.display()));
                 }
-                // Two processes may both find it stale and the second may delete the first's new lock. The race is
-                // accepted: it needs a killed process, and the rename still keeps the file whole.
+                // Two processes may both find it stale and the second may delete the first's new lock. The
+                // race is accepted: it needs a killed process, and the rename still keeps the file whole.
                 Err(_) if is_stale(&lock) => drop(fs::remove_file(&lock)),
                 Err(_) => thread::sleep(LOCK_INTERVAL),
             }
         }
-        Err(Error::permanent(format!("`{}` exists: another process is changing the kubeconfig", lock.display()))
-            .with_hint("wait until it has ended, then run the same command again; delete the lock if no such process exists"))
+        Err(Error::permanent(format!(
+            "`{}` exists: another process is changing the kubeconfig",
+            lock.display()
+        ))
+        .with_hint("wait until it has ended, then run the same command again"))
     }
 }
 
@@ -61,8 +64,9 @@ impl Drop for FileLock {
     }
 }
 
-/// Changes a kubeconfig file under its lock, because other regions and kubectl may change it at the same time. An unchanged
-/// file is not written, a file without contexts is deleted, and a symbolic link is followed.
+/// Changes a kubeconfig file under its lock, because other regions and kubectl may change it at the same
+/// time. An unchanged file is not written, a file without contexts is deleted, and a symbolic link is
+/// followed.
 pub fn change<T>(path: &Path, edit: impl FnOnce(&mut Kubeconfig) -> Result<T>) -> Result<T> {
     let folder = folder_of(path);
     let doing = || format!("write the kubeconfig `{}`", path.display());

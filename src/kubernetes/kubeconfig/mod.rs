@@ -1,7 +1,7 @@
 //! Kubeconfig files that hold our contexts beside the user's own.
 //!
-//! Invariants: entries that paydeploy did not write are never changed, and a context is only overwritten when its user gets
-//! its credentials from `paydeploy token`.
+//! Invariants: entries that paydeploy did not write are never changed, and a context is only overwritten when
+//! its user gets its credentials from `paydeploy token`.
 
 mod context;
 mod file;
@@ -27,7 +27,8 @@ use crate::{
 /// The lists of a kubeconfig and the key of what each of their entries holds.
 const LISTS: [(&str, &str); 3] = [("clusters", "cluster"), ("users", "user"), ("contexts", "context")];
 
-/// A parsed kubeconfig. Everything except our contexts is kept; only comments are lost, because YAML libraries drop them.
+/// A parsed kubeconfig. Everything except our contexts is kept; only comments are lost, because YAML
+/// libraries drop them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kubeconfig(Mapping);
 
@@ -102,8 +103,8 @@ impl Kubeconfig {
         }
     }
 
-    /// Whether a region's entries are up to date. Their plugin may be another copy of this program as long as that exists, so
-    /// that two copies do not overwrite each other's contexts in turn.
+    /// Whether a region's entries are up to date. Their plugin may be another copy of this program as long as
+    /// that exists, so that two copies do not overwrite each other's contexts in turn.
     pub fn has(&self, name: &str, access: &fact::Access, namespace: &str, program: &Path) -> bool {
         let theirs = self.program(name).filter(|theirs| theirs.exists()).unwrap_or(program);
         let parts = parts(name, access, namespace, theirs);
@@ -138,7 +139,8 @@ impl Kubeconfig {
         found
     }
 
-    /// Merges the contexts of our own kubeconfig into this one. Everything else is kept, the current context included.
+    /// Merges the contexts of our own kubeconfig into this one. Everything else is kept, the current context
+    /// included.
     ///
     /// # Errors
     /// When a context of the same name was not written by paydeploy.
@@ -169,8 +171,8 @@ impl Kubeconfig {
         contexts.into_iter().flatten().filter_map(name).collect()
     }
 
-    /// Whether the user of that name gets its credentials from `paydeploy token`. The program's name is not compared, because
-    /// a copy may have been renamed.
+    /// Whether the user of that name gets its credentials from `paydeploy token`. The program's name is not
+    /// compared, because a copy may have been renamed.
     fn is_ours(&self, name: &str) -> bool {
         let exec = self.entry("users", name).and_then(|entry| entry.get("user")?.get("exec"));
         exec.and_then(|exec| exec.get("args")?.get(0)?.as_str()) == Some("token")

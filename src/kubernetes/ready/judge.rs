@@ -1,7 +1,7 @@
 //! Whether a single object is ready, by its own spec and status. Pure functions: no I/O, no time.
 //!
-//! A status only counts for the spec that it was computed from: `observedGeneration` must have reached `generation`, or
-//! yesterday's ready pods would count for today's change.
+//! A status only counts for the spec that it was computed from: `observedGeneration` must have reached
+//! `generation`, or yesterday's ready pods would count for today's change.
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::Value;
@@ -67,7 +67,8 @@ pub(super) fn selector(workload: &Value) -> Option<String> {
     Some(pairs.collect::<Vec<_>>().join(","))
 }
 
-/// The first webhook that calls a service without a CA. A certificate controller may fill it in after the installation.
+/// The first webhook that calls a service without a CA. A certificate controller may fill it in after the
+/// installation.
 pub(super) fn without_ca(configuration: &Value) -> Option<&str> {
     let webhooks = configuration["webhooks"].as_array()?;
     let without = webhooks.iter().find(|webhook| {

@@ -1,10 +1,11 @@
 //! Whether a release's objects are ready: judged by their status in the cluster, never by elapsed time.
 //!
-//! 1. The release's manifest is scanned for kinds whose readiness means something; all others are skipped unparsed.
+//! 1. The release's manifest is scanned for kinds whose readiness means something; all others are skipped
+//!    unparsed.
 //! 2. Each of those objects is read from the cluster and judged by its own status ([`judge`]).
 //! 3. Custom resource definitions count as ready when the API server serves their kinds.
-//! 4. A webhook configuration is ready when it has a CA and its service has a ready endpoint. Without that check, the next
-//!    object that is applied would fail in the webhook.
+//! 4. A webhook configuration is ready when it has a CA and its service has a ready endpoint. Without that
+//!    check, the next object that is applied would fail in the webhook.
 
 mod judge;
 
@@ -40,7 +41,8 @@ pub fn summary(unready: &[NotReady]) -> String {
     unready.iter().map(|one| one.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// What is not ready among the objects of a rendered manifest. Objects without a namespace are in `namespace`.
+/// What is not ready among the objects of a rendered manifest. Objects without a namespace are in
+/// `namespace`.
 pub async fn unready(client: &Client, manifest: &str, namespace: &str) -> Result<Vec<NotReady>> {
     let Judged { objects, crds } = judged(manifest)?;
     let each = objects.iter().map(|object| one(client, object, namespace));
@@ -52,7 +54,8 @@ pub async fn unready(client: &Client, manifest: &str, namespace: &str) -> Result
     Ok(unready)
 }
 
-/// The kinds whose readiness is judged, with their groups and whether they are namespaced. All are served as `v1`.
+/// The kinds whose readiness is judged, with their groups and whether they are namespaced. All are served as
+/// `v1`.
 const JUDGED: [(&str, &str, bool); 6] = [
     ("Deployment", "apps", true),
     ("StatefulSet", "apps", true),
@@ -66,15 +69,15 @@ const JUDGED: [(&str, &str, bool); 6] = [
 #[derive(Debug, Default)]
 struct Judged {
     objects: Vec<Value>,
-    /// CustomResourceDefinitions, by name only: their schemas take megabytes, in the manifest and in the API server's
-    /// response.
+    /// CustomResourceDefinitions, by name only: their schemas take megabytes, in the manifest and in the API
+    /// server's response.
     crds: Vec<String>,
 }
 
 /// The objects of a manifest whose readiness is judged.
 ///
-/// The kind is found by its line, not by a YAML parser, which would read megabytes of CRD schemas only to discard them. Helm
-/// prints top-level keys without indentation.
+/// The kind is found by its line, not by a YAML parser, which would read megabytes of CRD schemas only to
+/// discard them. Helm prints top-level keys without indentation.
 fn judged(manifest: &str) -> Result<Judged> {
     let mut found = Judged::default();
     for document in manifest.split("\n---") {
@@ -90,8 +93,8 @@ fn judged(manifest: &str) -> Result<Judged> {
     Ok(found)
 }
 
-/// The CustomResourceDefinitions whose kinds the API server does not serve. One aggregated discovery call answers for all
-/// of them, and it is what clients see.
+/// The CustomResourceDefinitions whose kinds the API server does not serve. One aggregated discovery call
+/// answers for all of them, and it is what clients see.
 async fn unserved(client: &Client, crds: Vec<String>) -> Result<Vec<NotReady>> {
     if crds.is_empty() {
         return Ok(Vec::new());
