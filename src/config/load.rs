@@ -18,7 +18,7 @@ use super::{
     Config, check,
     problem::{Problem, Problems, line_of},
     raw,
-    shape::{self, Shape},
+    shape::{self, Structure},
 };
 
 /// Why there is no configuration.
@@ -66,7 +66,7 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
     if !syntax.is_empty() {
         return Err(syntax.into_iter().map(|error| unreadable(text, &error)).collect());
     }
-    let Shape { mut problems, unknown, places } = shape::check(text, &document, &raw::schema());
+    let Structure { mut problems, unknown, lines } = shape::check(text, &document, &raw::schema());
     problems.sort_by_key(|problem| problem.line);
     // Values are checked as well when unknown keys are all that is wrong; otherwise the document cannot be
     // deserialized.
@@ -81,7 +81,7 @@ pub fn parse(text: &str, root: &Path) -> Result<Config, Vec<Problem>> {
         Err(_) if !problems.is_empty() => return Err(problems),
         Err(error) => return Err(vec![unreadable(text, &error)]),
     };
-    check::file(file, root, places, problems)
+    check::file(file, root, lines, problems)
 }
 
 fn unreadable(text: &str, error: &toml::de::Error) -> Problem {

@@ -14,9 +14,9 @@ use super::problem::{Problem, line_of};
 
 /// The line of each key, for later checks.
 #[derive(Debug, Default)]
-pub struct Places(std::collections::BTreeMap<String, usize>);
+pub struct KeyLines(std::collections::BTreeMap<String, usize>);
 
-impl Places {
+impl KeyLines {
     /// The line of a key, or of the closest table around it.
     pub fn line(&self, key: &str) -> usize {
         let mut key = key;
@@ -35,29 +35,29 @@ impl Places {
 struct Walk<'a> {
     text: &'a str,
     schema: &'a Value,
-    shape: Shape,
+    found: Structure,
 }
 
 /// The result of comparing a document with the schema.
-pub struct Shape {
+pub struct Structure {
     pub problems: Vec<Problem>,
     /// The unknown keys. Each is also one of the problems; the document can be deserialized without them.
     pub unknown: Vec<String>,
-    pub places: Places,
+    pub lines: KeyLines,
 }
 
 /// All structural problems of a document, and the lines of its keys.
-pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Shape {
-    let shape = Shape { problems: Vec::new(), unknown: Vec::new(), places: Places::default() };
-    let mut walk = Walk { text, schema, shape };
+pub fn check(text: &str, document: &Spanned<DeTable<'_>>, schema: &Value) -> Structure {
+    let found = Structure { problems: Vec::new(), unknown: Vec::new(), lines: KeyLines::default() };
+    let mut walk = Walk { text, schema, found };
     walk.table(document.get_ref(), &document.span(), schema, "");
-    walk.shape
+    walk.found
 }
 
 impl Walk<'_> {
     fn problem(&mut self, span: &Range<usize>, key: &str, message: String, fix: String) {
         let (line, key) = (line_of(self.text, span), key.to_owned());
-        self.shape.problems.push(Problem { line, key, message, fix: Some(fix) });
+        self.found.problems.push(Problem { line, key, message, fix: Some(fix) });
     }
 
     /// Follows references, and the alternative of an optional value that is not `null`.
@@ -78,7 +78,7 @@ impl Walk<'_> {
         for (name, value) in table {
             let key = join(path, name.get_ref());
             let line = line_of(self.text, &name.span());
-            self.shape.places.0.insert(key.clone(), line);
+            self.found.lines.0.insert(key.clone(), line);
             let known = schema["properties"].get(name.get_ref().as_ref());
             let Some(expected) =
                 known.or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()))
@@ -87,7 +87,7 @@ impl Walk<'_> {
                     schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
                 let fix = known_keys(names.collect());
                 self.problem(&name.span(), &key, "unknown key".to_owned(), fix);
-                self.shape.unknown.push(key);
+                self.found.unknown.push(key);
                 continue;
             };
             self.value(value, expected, &key);

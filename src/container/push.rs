@@ -65,7 +65,7 @@ async fn follow(
     };
     let mut events =
         Box::pin(engine.docker.push_image(&repository.to_string(), Some(options), Some(credentials)));
-    let (mut seen, mut reported) = (Progress::default(), (0, 0));
+    let (mut seen, mut reported) = (PushProgress::default(), (0, 0));
     task.progress(format!("pushing to {}", repository.host));
     loop {
         let event = tokio::time::timeout(SILENCE, events.next()).await.map_err(|_| {
@@ -111,7 +111,7 @@ pub(super) fn is_taken(message: &str) -> bool {
 
 /// The sum of the status lines.
 #[derive(Debug, Default)]
-struct Progress {
+struct PushProgress {
     layers: u32,
     done: u32,
     /// Since when the engine has only been retrying.
@@ -119,7 +119,7 @@ struct Progress {
     digest: Option<ImageDigest>,
 }
 
-impl Progress {
+impl PushProgress {
     /// Adds a status line, and returns it for the log unless it belongs to a progress bar.
     fn take(&mut self, event: &PushImageInfo, tag: &str, now: Instant) -> Option<String> {
         let status = event.status.as_deref()?;
@@ -137,7 +137,7 @@ impl Progress {
         if let Some(digest) = digest_in(status, tag) {
             self.digest = Some(digest);
         }
-        // Progress bars and countdowns would fill the log.
+        // PushProgress bars and countdowns would fill the log.
         let is_bar =
             matches!(status, "Preparing" | "Waiting" | "Pushing") || status.starts_with("Retrying in ");
         (!is_bar).then(|| status.to_owned())
@@ -162,7 +162,7 @@ mod tests {
     use bollard::{errors::Error as EngineError, models::PushImageInfo};
     use tokio::time::Instant;
 
-    use super::{Progress, digest_in, failed};
+    use super::{PushProgress, digest_in, failed};
     use crate::{container::Failure, task::Class};
 
     fn status(text: &str) -> PushImageInfo {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn layers_are_counted_and_progress_bars_stay_out_of_the_log() {
-        let (mut seen, now) = (Progress::default(), Instant::now());
+        let (mut seen, now) = (PushProgress::default(), Instant::now());
         let mut logged = Vec::new();
         for text in [
             "Preparing",
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_only_retries_is_detected() {
-        let mut seen = Progress::default();
+        let mut seen = PushProgress::default();
         seen.take(&status("Retrying in 5 seconds"), "t", Instant::now());
         tokio::time::advance(Duration::from_secs(5)).await;
         seen.take(&status("Retrying in 10 seconds"), "t", Instant::now());

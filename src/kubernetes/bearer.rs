@@ -46,11 +46,11 @@ impl<S> Layer<S> for BearerLayer {
     type Service = Bearer<S>;
 
     fn layer(&self, inner: S) -> Bearer<S> {
-        Bearer { inner, signer: self.0.clone(), state: State::Empty }
+        Bearer { inner, signer: self.0.clone(), state: TokenState::Empty }
     }
 }
 
-enum State {
+enum TokenState {
     Empty,
     Signing(BoxFuture<'static, Result<Token>>),
     Signed(Token),
@@ -64,7 +64,7 @@ enum State {
 pub(super) struct Bearer<S> {
     inner: S,
     signer: Arc<Signer>,
-    state: State,
+    state: TokenState,
 }
 
 impl<S> Bearer<S> {
@@ -86,22 +86,22 @@ where
         ready!(self.inner.poll_ready(cx))?;
         loop {
             match &mut self.state {
-                State::Signed(token) if token.lasts(SystemTime::now()) => return Poll::Ready(Ok(())),
-                State::Signing(signing) => match ready!(Pin::new(signing).poll(cx)) {
-                    Ok(token) => self.state = State::Signed(token),
+                TokenState::Signed(token) if token.lasts(SystemTime::now()) => return Poll::Ready(Ok(())),
+                TokenState::Signing(signing) => match ready!(Pin::new(signing).poll(cx)) {
+                    Ok(token) => self.state = TokenState::Signed(token),
                     Err(error) => {
-                        self.state = State::Failed(error.into());
+                        self.state = TokenState::Failed(error.into());
                         return Poll::Ready(Ok(()));
                     }
                 },
-                _ => self.state = State::Signing(self.sign()),
+                _ => self.state = TokenState::Signing(self.sign()),
             }
         }
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let State::Signed(token) = &self.state else {
-            let State::Failed(failed) = std::mem::replace(&mut self.state, State::Empty) else {
+        let TokenState::Signed(token) = &self.state else {
+            let TokenState::Failed(failed) = std::mem::replace(&mut self.state, TokenState::Empty) else {
                 unreachable!("`call` follows a successful `poll_ready`")
             };
             return Either::Right(done(Err(failed.into())));
@@ -161,10 +161,10 @@ mod tests {
         assert!(first.to_str().unwrap().starts_with("Bearer k8s-aws-v1."));
         assert!(first.is_sensitive());
         assert_eq!(ask(&mut service).await.unwrap(), first);
-        let State::Signed(token) = &mut service.state else { panic!("it was signed") };
+        let TokenState::Signed(token) = &mut service.state else { panic!("it was signed") };
         token.expires = SystemTime::now();
         assert!(poll_fn(|cx| service.poll_ready(cx)).now_or_never().is_some());
-        let State::Signed(token) = &service.state else { panic!("it was signed again") };
+        let TokenState::Signed(token) = &service.state else { panic!("it was signed again") };
         assert!(token.lasts(SystemTime::now()));
     }
 

@@ -25,8 +25,8 @@ pub struct World {
 
 impl World {
     /// The helm program, and the folders that it works in.
-    pub fn helm(&self) -> helm::Place<'_> {
-        helm::Place { program: &self.tools.helm, state: &self.state, root: &self.config.root }
+    pub fn helm(&self) -> helm::Runner<'_> {
+        helm::Runner { program: &self.tools.helm, state: &self.state, root: &self.config.root }
     }
 }
 

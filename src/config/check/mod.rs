@@ -11,7 +11,7 @@ use std::{
 
 use url::Url;
 
-use super::{Config, Image, Preflight, Terraform, problem::Problem, raw, shape::Places};
+use super::{Config, Image, Preflight, Terraform, problem::Problem, raw, shape::KeyLines};
 use crate::task::is_name;
 
 /// AWS's own page that returns its visitor's address as plain text.
@@ -25,10 +25,10 @@ const DNS_PORT: u16 = 53;
 pub(super) fn file(
     file: raw::File,
     root: &Path,
-    places: Places,
+    lines: KeyLines,
     problems: Vec<Problem>,
 ) -> Result<Config, Vec<Problem>> {
-    let mut check = Check { root, places, problems };
+    let mut check = Check { root, lines, problems };
     let config = check.file(file);
     check.problems.sort_by_key(|problem| problem.line);
     if check.problems.is_empty() { Ok(config) } else { Err(check.problems) }
@@ -38,13 +38,13 @@ pub(super) fn file(
 /// any.
 struct Check<'a> {
     root: &'a Path,
-    places: Places,
+    lines: KeyLines,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
     fn problem(&mut self, key: &str, message: impl Into<String>, fix: impl Into<String>) {
-        let line = self.places.line(key);
+        let line = self.lines.line(key);
         let (message, fix) = (message.into(), Some(fix.into()));
         self.problems.push(Problem { line, key: key.to_owned(), message, fix });
     }

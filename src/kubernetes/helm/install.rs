@@ -11,7 +11,7 @@ use super::{
     },
     Compared, compare,
     repair::repair,
-    run::{Place, upgrade},
+    run::{Runner, upgrade},
     stored::Stored,
     wanted::Wanted,
 };
@@ -32,17 +32,17 @@ const POLL: Duration = Duration::from_secs(2);
 /// while Helm waits, so that an interruption would need a repair.
 pub async fn install(
     task: &Task,
-    place: Place<'_>,
+    runner: Runner<'_>,
     client: &Client,
     access: &fact::Access,
     wanted: &Wanted,
     compared: &Compared,
 ) -> Result<()> {
     if compared.stored.as_ref().is_some_and(Stored::is_pending) {
-        repair(task, place, client, access, wanted).await?;
+        repair(task, runner, client, access, wanted).await?;
     }
     if !compared.changes.is_empty() {
-        upgrade(task, place, access, wanted).await?;
+        upgrade(task, runner, access, wanted).await?;
     }
     wait(task, client, wanted).await
 }

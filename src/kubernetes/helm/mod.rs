@@ -8,7 +8,7 @@ mod values;
 mod wanted;
 
 pub use install::install;
-pub use run::{Place, uninstall};
+pub use run::{Runner, uninstall};
 pub use stored::{Stored, latest};
 pub use values::merge;
 pub use wanted::Wanted;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use kube::Client;
 
 use super::{
-    run::{Place, rollback, uninstall},
+    run::{Runner, rollback, uninstall},
     stored::{Stored, latest},
     wanted::Wanted,
 };
@@ -64,7 +64,7 @@ fn decide(stored: Option<&Stored>, now: jiff::Timestamp, helm_runs: bool) -> Rep
 /// Waits for a Helm that is still working on a release, and repairs what a dead one left.
 pub async fn repair(
     task: &Task,
-    place: Place<'_>,
+    runner: Runner<'_>,
     client: &Client,
     access: &fact::Access,
     wanted: &Wanted,
@@ -81,11 +81,11 @@ pub async fn repair(
     match task.wait(&format!("pending release `{release}`"), POLL, DEADLINE, check).await? {
         Repair::Rollback(revision) => {
             task.progress(format!("rolling back to revision {revision}: Helm was killed during an upgrade"));
-            rollback(task, place, access, wanted, revision).await
+            rollback(task, runner, access, wanted, revision).await
         }
         Repair::Uninstall => {
             task.progress("uninstalling: Helm was killed before the first revision was complete");
-            uninstall(task, place, access, namespace, release).await
+            uninstall(task, runner, access, namespace, release).await
         }
         Repair::Nothing | Repair::Wait(_) => Ok(()),
     }

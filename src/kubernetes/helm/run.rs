@@ -21,7 +21,7 @@ const CHILD: Duration = Duration::from_mins(6);
 
 /// The Helm to run, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct Runner<'a> {
     pub program: &'a Path,
     /// The folder for temporary files.
     pub state: &'a Path,
@@ -39,8 +39,8 @@ struct Helm {
 }
 
 impl Helm {
-    fn new(place: Place, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
-        let Place { program, state, root } = place;
+    fn new(runner: Runner, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
+        let Runner { program, state, root } = runner;
         std::fs::create_dir_all(state).doing(format!("create the folder `{}`", state.display()))?;
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
         let mut kubeconfig = Kubeconfig::default();
@@ -106,12 +106,12 @@ fn classified(error: Error) -> Error {
 /// Installs a release, or upgrades it to its configuration.
 pub(super) async fn upgrade(
     task: &Task,
-    place: Place<'_>,
+    runner: Runner<'_>,
     access: &fact::Access,
     wanted: &Wanted,
 ) -> Result<()> {
     task.progress(format!("helm upgrade --install {} {}", wanted.release, wanted.version));
-    Helm::new(place, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])?
+    Helm::new(runner, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])?
         .args(wanted.chart_args())
         .args(["--version", &wanted.version, "--create-namespace", "--reset-values"])
         .values(&wanted.values)?
@@ -123,13 +123,13 @@ pub(super) async fn upgrade(
 /// Uninstalls a release and waits until its objects are deleted.
 pub async fn uninstall(
     task: &Task,
-    place: Place<'_>,
+    runner: Runner<'_>,
     access: &fact::Access,
     namespace: &str,
     release: &str,
 ) -> Result<()> {
     task.progress(format!("helm uninstall {release}"));
-    Helm::new(place, access, namespace, &["uninstall", release, "--wait"])?
+    Helm::new(runner, access, namespace, &["uninstall", release, "--wait"])?
         .run(task)
         .await
         .doing(format!("uninstall release `{release}`"))
@@ -138,13 +138,13 @@ pub async fn uninstall(
 /// Rolls a release back to an earlier revision.
 pub(super) async fn rollback(
     task: &Task,
-    place: Place<'_>,
+    runner: Runner<'_>,
     access: &fact::Access,
     wanted: &Wanted,
     revision: u32,
 ) -> Result<()> {
     let revision = revision.to_string();
-    Helm::new(place, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
+    Helm::new(runner, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
         .run(task)
         .await
         .doing(format!("roll release `{}` back to revision {revision}", wanted.release))

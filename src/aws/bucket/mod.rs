@@ -1,5 +1,7 @@
 //! A private bucket: created, checked, corrected.
 
+mod policy;
+
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
@@ -12,13 +14,11 @@ use aws_sdk_s3::{
         ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
     },
 };
-use serde_json::{Value, json};
 
+use self::policy::with_tls_only;
 use super::{classify, is_missing, partition};
 use crate::task::{Error, ErrorExt, Result};
 
-/// The id of our statement in a bucket's policy.
-const TLS_ONLY: &str = "TlsOnly";
 /// The region that `CreateBucket` only accepts by leaving the location constraint out.
 const DEFAULT_REGION: &str = "us-east-1";
 
@@ -247,56 +247,4 @@ where
 
 fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
-}
-
-/// A bucket's policy with our statement added; `None` if it already has it.
-fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<String>> {
-    let ours = json!({
-        "Sid": TLS_ONLY,
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, format!("{arn}/*")],
-        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
-    });
-    let mut policy: Value = match policy {
-        Some(text) => serde_json::from_str(text)?,
-        None => json!({ "Version": "2012-10-17", "Statement": [] }),
-    };
-    let statements = match policy["Statement"].take() {
-        Value::Array(statements) => statements,
-        Value::Null => Vec::new(),
-        // IAM's grammar allows a single statement without a list.
-        one => vec![one],
-    };
-    if statements.iter().any(|statement| statement["Sid"] == TLS_ONLY) {
-        return Ok(None);
-    }
-    policy["Statement"] = statements.into_iter().chain([ours]).collect();
-    Ok(Some(policy.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::with_tls_only;
-
-    #[test]
-    fn a_bucket_without_a_policy_gets_one_that_denies_plain_http() {
-        let policy = with_tls_only(None, "arn:aws:s3:::state").unwrap().unwrap();
-        let policy: Value = serde_json::from_str(&policy).unwrap();
-        assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws:s3:::state", "arn:aws:s3:::state/*"]));
-        assert_eq!(policy["Statement"][0]["Effect"], "Deny");
-    }
-
-    #[test]
-    fn the_statements_of_a_policy_are_kept() {
-        let old = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Backup", "Effect": "Allow"}}"#;
-        let new = with_tls_only(Some(old), "arn:aws:s3:::state").unwrap().unwrap();
-        let policy: Value = serde_json::from_str(&new).unwrap();
-        assert_eq!(policy["Statement"][0]["Sid"], "Backup");
-        assert_eq!(policy["Statement"][1]["Sid"], "TlsOnly");
-        assert_eq!(with_tls_only(Some(&new), "arn:aws:s3:::state").unwrap(), None);
-    }
 }
