@@ -346,7 +346,7 @@ fn a_full_disk_stops_a_run_before_it_starts() {
         says(&output, &[".paydeploy/lock`", "fix: free space on the disk that holds `.paydeploy`"]);
     }
     let output = checkout.changed_nothing(PREFLIGHT, &mut on_a_full_disk(&checkout, 0, &["status"]));
-    says(&output, &["failed to write the log", "fix: see that the disk of `.paydeploy` has room"]);
+    says(&output, &["failed to write the log", "fix: free space on the disk that holds `.paydeploy`"]);
 }
 
 #[test]

@@ -35,8 +35,13 @@ impl Checkout {
         text(Command::new("sh").args(["-c", copy, REPOSITORY]).arg(checkout.work()));
         let config = fs::read_to_string(Path::new(REPOSITORY).join("paydeploy.toml")).unwrap();
         checkout.write("paydeploy.toml", &config);
-        let origin = format!("file://{}", checkout.origin().display());
-        checkout.edit("paydeploy.toml", "https://git.example/payments.git", &origin);
+        // Git reads what the configuration's URL names from this folder: a `file://` URL would be refused.
+        let instead = format!(
+            "[url \"file://{}/\"]\n  insteadOf = https://git.example/\n",
+            checkout.folder.path().display()
+        );
+        fs::write(checkout.folder.path().join(".gitconfig"), instead).unwrap();
+        checkout.edit("paydeploy.toml", "payments.git", "origin.git");
         let (page, servers) = (account().page("address"), account().endpoint.replace("http://", ""));
         let world = format!("[preflight]\negress = \"{page}\"\nname_servers = [\"{servers}\"]\n\n[rollout]");
         checkout.edit("paydeploy.toml", "[rollout]", &world);
@@ -60,10 +65,6 @@ impl Checkout {
 
     fn work(&self) -> PathBuf {
         self.folder.path().join("work")
-    }
-
-    fn origin(&self) -> PathBuf {
-        self.folder.path().join("origin.git")
     }
 
     fn bin(&self) -> PathBuf {
