@@ -119,7 +119,7 @@ fn a_domain_is_below_its_regions_hosted_zone() {
 }
 
 #[test]
-fn a_login_in_the_repositorys_url_is_refused_and_not_repeated() {
+fn a_login_in_a_url_is_refused_and_not_repeated() {
     for login in ["ana:s3cret", "s3cret"] {
         let message = changed("https://git.example", &format!("https://{login}@git.example"));
         assert!(message.contains("`gitops.repository`: the URL contains a login"), "{message}");
