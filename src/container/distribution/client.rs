@@ -182,7 +182,7 @@ impl Remote {
     }
 
     fn unreachable(&self, what: &str, error: reqwest::Error) -> Error {
-        // The URL after a redirect is presigned: whoever reads it in a log could download the layer.
+        // The URL after a redirect is presigned: anyone who reads it in a log could download the layer.
         let error = anyhow::Error::new(error.without_url());
         let is_untrusted = error.chain().any(|cause| cause.to_string().contains("invalid peer certificate"));
         let error = error.context(format!("failed to {what} `{}`", self.host));
