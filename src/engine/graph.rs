@@ -123,11 +123,6 @@ macro_rules! tuple_needs {
 tuple_needs!();
 tuple_needs!(A, B);
 tuple_needs!(A, B, C);
-tuple_needs!(A, B, C, D);
-tuple_needs!(A, B, C, D, E);
-tuple_needs!(A, B, C, D, E, F);
-tuple_needs!(A, B, C, D, E, F, G);
-tuple_needs!(A, B, C, D, E, F, G, H);
 
 /// The facts of those steps that produced one, at least one: a step that takes these runs even if some of them fail.
 #[derive(Debug, Clone)]

@@ -1,24 +1,35 @@
-//! From a configuration to the graph. The only place that names phases; pure.
+//! From the configuration to the graph: a pure function, and the only place that names phases.
+//!
+//! 1. The preflight and, per region, the state bucket and the stack `foundation` come first.
+//! 2. Each region gets its base: the other stacks, the cluster's access and add-ons, the secrets (`region`).
+//! 3. The image is built once, and Argo CD and the manifests are installed on the hub.
+//! 4. Each region, in the order of `[rollout]`, gets its image, its registration and its release (`release`).
+
+mod needs;
+mod region;
+mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    config::{Config, Region},
-    engine::{After, AnyOf, Graph, Handle},
+    config::Config,
+    engine::{AnyOf, Graph, Handle},
     fact,
-    phase::{apps, argocd, docker, helm_deps, kubeconfig, preflight, secrets, terraform},
+    phase::{apps, argocd, docker, preflight, terraform},
     step::{Phase, RegionName, StepId},
 };
+use region::RegionBase;
+use release::Releases;
 
-/// How the graph is to be laid.
+/// Options of the graph.
 #[derive(Debug, Clone, Default)]
 pub struct Shape {
-    /// Regions that a release reaches one after the other, in the order of `[rollout]`: the next only when
-    /// the one before is healthy. None for a first deployment, where nobody is served yet.
+    /// Regions that are released one after the other, in the order of `[rollout]`: each starts when the one
+    /// before is healthy. Empty for a first deployment, which has no users to protect yet.
     pub in_order: BTreeSet<RegionName>,
 }
 
-/// The graph, and those of its facts that a command shows at its end.
+/// The graph, and the handles of the facts that a command prints at its end.
 pub struct Plan {
     pub graph: Graph,
     pub releases: BTreeMap<RegionName, Handle<fact::Release>>,
@@ -32,22 +43,11 @@ impl Plan {
     }
 }
 
-/// What a region's first layer gives to the others.
-struct RegionBase {
-    foundation: Handle<fact::Foundation>,
-    certificate: Handle<fact::Certificate>,
-    database: Handle<fact::Database>,
-    access: Handle<fact::Access>,
-    addons: After,
-    /// Of them, what Argo CD's own installation builds on where the region is the hub.
-    before_argo: After,
-    secrets: Handle<fact::Secrets>,
-}
-
-/// Lays the graph over all regions of a configuration.
+/// Builds the graph of all regions of a configuration.
 pub fn build(config: &Config, shape: &Shape) -> Plan {
     let mut graph = Graph::default();
-    let preflight = graph.add(preflight::look(config), ());
+    let preflight = graph.add(preflight::preflight(config), ());
+    // All foundations exist before any cluster is added: a spoke's cluster takes the hub's.
     let foundations: BTreeMap<&RegionName, Handle<fact::Foundation>> = config
         .regions
         .values()
@@ -57,91 +57,24 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
             (&region.name, foundation)
         })
         .collect();
-    let hub = config.hub();
     let bases: BTreeMap<&RegionName, RegionBase> = config
         .regions
         .values()
-        .map(|region| (&region.name, base(&mut graph, config, region, &foundations, &preflight)))
+        .map(|region| (&region.name, region::base(&mut graph, config, region, &foundations, &preflight)))
         .collect();
 
-    let everywhere = AnyOf(foundations.values().cloned().collect());
-    let built = graph.add(docker::build(config), (preflight.clone(), everywhere));
-    let hub_access = bases[&hub.name].access.clone();
-    let before_argo = bases[&hub.name].before_argo.clone();
-    let argo = graph.add(argocd::install(config), (hub_access.clone(), before_argo));
-    let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo.clone()));
-
-    let mut releases: BTreeMap<RegionName, Handle<fact::Release>> = BTreeMap::new();
-    let mut before: Option<Handle<fact::Release>> = None;
+    let any_foundation = AnyOf(foundations.values().cloned().collect());
+    let built = graph.add(docker::build(config), (preflight.clone(), any_foundation));
+    let hub = &bases[&config.hub().name];
+    let hub_access = hub.access.clone();
+    let argo_cd = graph.add(argocd::install(config), (hub_access.clone(), hub.before_argo_cd.clone()));
+    let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo_cd.clone()));
+    let mut releases = Releases::new(config, shape, preflight, hub_access, built, argo_cd, manifests);
     for name in &config.rollout {
-        let (region, base) = (&config.regions[name], &bases[name]);
-        let image = graph.add(docker::region(config, region), (built.clone(), base.foundation.clone()));
-        let (here, there) = (base.access.clone(), hub_access.clone());
-        let installed = After::default().step(&argo);
-        let granted = graph.add(argocd::access(config, region), (here.clone(), there.clone(), installed));
-        let registration = (here.clone(), there.clone(), granted, argo.clone());
-        let registered = graph.add(argocd::register(config, region), registration);
-        let mut after = base.addons.clone().step(&manifests);
-        let ordered = shape.in_order.contains(name);
-        if let Some(before) = before.as_ref().filter(|_| ordered) {
-            after = after.step(before);
-        }
-        let needs = (
-            (here, there),
-            preflight.clone(),
-            registered,
-            base.foundation.clone(),
-            (image, base.secrets.clone()),
-            base.database.clone(),
-            base.certificate.clone(),
-            after,
-        );
-        let release = graph.add(apps::release(config, region), needs);
-        if ordered {
-            before = Some(release.clone());
-        }
-        releases.insert(name.clone(), release);
+        releases.add(&mut graph, &config.regions[name], &bases[name]);
     }
     let accesses = bases.iter().map(|(name, base)| ((*name).clone(), base.access.clone())).collect();
-    Plan { graph, releases, accesses }
-}
-
-/// A region's stacks, its cluster's door and add-ons, its secrets.
-fn base(
-    graph: &mut Graph,
-    config: &Config,
-    region: &Region,
-    foundations: &BTreeMap<&RegionName, Handle<fact::Foundation>>,
-    preflight: &Handle<fact::Preflight>,
-) -> RegionBase {
-    let hub = &config.hub().name;
-    let foundation = foundations[&region.name].clone();
-    // the hub's addresses are what a spoke's API server lets in
-    let hub_foundation = (*hub != region.name).then(|| foundations[hub].clone());
-    let cluster_needs = (foundation.clone(), hub_foundation, preflight.clone());
-    let cluster = graph.add(terraform::cluster(config, region), cluster_needs);
-    let database = graph.add(terraform::database(config, region), foundation.clone());
-    graph.add(terraform::audit(config, region), foundation.clone());
-    let certificate = graph.add(terraform::certificate(config, region), foundation.clone());
-    let access = graph.add(kubeconfig::region(config, region), cluster);
-    let secrets = graph.add(secrets::region(config, region), foundation.clone());
-
-    let (mut addons, mut before_argo) = (After::default(), After::default());
-    let wanted = |name: &&String| *name != helm_deps::ARGO_CD && *name != helm_deps::LOAD_BALANCER_CONTROLLER;
-    let needs = (access.clone(), foundation.clone(), After::default());
-    let first = graph.add(helm_deps::addon(config, region, helm_deps::LOAD_BALANCER_CONTROLLER), needs);
-    addons = addons.step(&first);
-    before_argo = before_argo.step(&first);
-    for name in config.addons.keys().filter(wanted) {
-        let needs = (access.clone(), foundation.clone(), After::default().step(&first));
-        let addon = graph.add(helm_deps::addon(config, region, name), needs);
-        addons = addons.step(&addon);
-        // its chart may have monitors of its own
-        if name == helm_deps::MONITORS {
-            before_argo = before_argo.step(&addon);
-        }
-    }
-    RegionBase { foundation, certificate, database, access, addons, before_argo, secrets }
+    Plan { graph, releases: releases.added, accesses }
 }
 
 #[cfg(test)]
@@ -149,7 +82,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config;
+    use crate::config::{self, Region};
 
     fn example() -> Config {
         config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml")).unwrap()
@@ -162,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_graph_of_two_regions_is_as_it_was_reviewed() {
+    fn the_graph_of_two_regions_matches_the_reviewed_snapshot() {
         insta::assert_snapshot!(lines(&build(&example(), &Shape::default())));
     }
 
@@ -179,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_goes_by_the_order_of_the_rollout_and_not_of_the_names() {
+    fn releases_follow_the_order_of_the_rollout_not_of_the_names() {
         let mut config = example();
         let names: [RegionName; 3] = ["mexico", "spain", "andorra"].map(|name| name.parse().unwrap());
         let third = Region { name: names[2].clone(), ..config.regions[&names[0]].clone() };
@@ -192,7 +125,7 @@ mod tests {
             waits(&config, &["andorra", "mexico", "spain"]),
             [after("andorra", &["spain"]), after("mexico", &[]), after("spain", &["mexico"])]
         );
-        // one that this run does not release is passed over
+        // A region that this run does not release is skipped.
         assert_eq!(
             waits(&config, &["andorra", "mexico"]),
             [after("andorra", &["mexico"]), after("mexico", &[]), after("spain", &[])]

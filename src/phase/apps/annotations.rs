@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, needs::Needs};
+use super::{NAMESPACE, input::ReleaseInput};
 use crate::{
     config::{Config, Region},
     step::{ErrorExt, Result},
@@ -53,8 +53,8 @@ pub(super) fn data_residency(var_file: &Path) -> Result<Option<String>> {
 }
 
 /// The annotations of a release made from these facts.
-pub(super) fn annotations(constant: &Constant, needs: &Needs) -> Annotations {
-    let (_, preflight, _, network, (image, secrets), database, certificate, ()) = needs;
+pub(super) fn annotations(constant: &Constant, input: &ReleaseInput) -> Annotations {
+    let ReleaseInput { preflight, foundation, image, secrets, database, certificate, .. } = input;
     let port = database.db_port.to_string();
     let mut annotations: Annotations = [
         ("repository", constant.repository.as_str()),
@@ -64,7 +64,7 @@ pub(super) fn annotations(constant: &Constant, needs: &Needs) -> Annotations {
         ("region", &constant.region),
         ("aws-region", &constant.aws_region),
         ("environment", &constant.environment),
-        ("domain", &network.app_domain),
+        ("domain", &foundation.app_domain),
         ("certificate-arn", &certificate.arn),
         ("api-secret", &secrets.api),
         ("db-app-secret", &secrets.db_app),
@@ -133,7 +133,7 @@ pub(super) mod tests {
         }
     }
 
-    pub fn needs() -> Needs {
+    pub fn input() -> ReleaseInput {
         let cluster = fact::Cluster {
             cluster_name: text("payments-spain"),
             cluster_endpoint: text("https://x"),
@@ -145,7 +145,7 @@ pub(super) mod tests {
         };
         let access = fact::Access { cluster, aws_region: text("eu-south-2") };
         let commit = fact::Commit { id: "4f1c2ab".repeat(6)[..40].to_owned(), time: 0 };
-        let network = fact::Foundation {
+        let foundation = fact::Foundation {
             vpc_id: text("vpc-1"),
             nat_public_ips: Vec::new(),
             ecr_repository_name: text("payments"),
@@ -167,30 +167,28 @@ pub(super) mod tests {
             master_secret_arn: text("arn:master"),
         };
         let digest = fact::ImageDigest(format!("sha256:{}", "9d".repeat(32)));
-        (
-            (access.clone(), access),
-            fact::Preflight { deployer_arn: text("arn:me"), commit },
-            fact::Registered { secret: text("cluster-spain") },
-            network,
-            (
-                fact::Image { repository: text("ecr/payments"), digest },
-                fact::Secrets {
-                    api: text("arn:api"),
-                    db_app: text("arn:app"),
-                    db_migrator: text("arn:migrator"),
-                },
-            ),
+        ReleaseInput {
+            access: access.clone(),
+            hub_access: access,
+            preflight: fact::Preflight { deployer_arn: text("arn:me"), commit },
+            registered: fact::Registered { secret: text("cluster-spain") },
+            foundation,
+            image: fact::Image { repository: text("ecr/payments"), digest },
+            secrets: fact::Secrets {
+                api: text("arn:api"),
+                db_app: text("arn:app"),
+                db_migrator: text("arn:migrator"),
+            },
             database,
-            fact::Certificate { arn: text("arn:certificate") },
-            (),
-        )
+            certificate: fact::Certificate { arn: text("arn:certificate") },
+        }
     }
 
     #[test]
     fn a_release_holds_every_annotation_that_the_applicationset_asks_for() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd/applicationset.yaml");
         let manifest = std::fs::read_to_string(manifest).unwrap();
-        let held = annotations(&constant(), &needs());
+        let held = annotations(&constant(), &input());
         let named = manifest.split(r#"annotations "paydeploy.io/"#).skip(1);
         let named = named.filter_map(|rest| rest.split('"').next());
         let required = manifest.split("range list").nth(1).unwrap().split("}}").next().unwrap();
@@ -204,12 +202,12 @@ pub(super) mod tests {
     #[test]
     fn a_region_that_says_nothing_of_its_law_has_no_such_annotation() {
         let constant = Constant { data_residency: None, ..constant() };
-        assert!(!annotations(&constant, &needs()).contains_key("data-residency"));
+        assert!(!annotations(&constant, &input()).contains_key("data-residency"));
     }
 
     #[test]
     fn the_label_is_there_only_when_it_is_asked_for() {
-        let annotations = annotations(&constant(), &needs());
+        let annotations = annotations(&constant(), &input());
         let with = patch("cluster-spain", &annotations, true);
         assert_eq!(with["metadata"]["labels"][LABEL], "true");
         assert_eq!(with["metadata"]["annotations"]["paydeploy.io/db-port"], "5432");
@@ -218,7 +216,7 @@ pub(super) mod tests {
 
     #[test]
     fn changes_are_told_shortly() {
-        let had = annotations(&constant(), &needs());
+        let had = annotations(&constant(), &input());
         let mut wanted = had.clone();
         wanted.insert("digest".to_owned(), format!("sha256:{}", "77".repeat(32)));
         wanted.remove("data-residency");

@@ -6,8 +6,8 @@ mod balancer;
 mod dns;
 mod endpoint;
 mod history;
+mod input;
 mod manifests;
-mod needs;
 mod release;
 mod sync;
 mod teardown;
@@ -16,8 +16,8 @@ mod workload;
 
 pub use annotations::{LABEL, PREFIX};
 pub use history::{Outcome, Past, any_healthy, list as history};
+pub use input::ReleaseInput;
 pub use manifests::{Manifests, manifests};
-pub use needs::Needs;
 pub use release::{Release, release};
 
 /// Where Argo CD lives on the hub.

@@ -11,7 +11,7 @@ use super::{
     application::Application,
     endpoint::Endpoint,
     history::{self, Outcome},
-    needs::Needs,
+    input::ReleaseInput,
     sync::Sync,
     teardown::Teardown,
     verdict::{self, Verdict, Wanted},
@@ -80,18 +80,18 @@ impl Change {
 }
 
 impl Release {
-    async fn look(&self, cx: &Context, needs: &Needs) -> Result<Change> {
-        let ((here, hub), _, registered, network, ..) = needs;
+    async fn look(&self, cx: &Context, input: &ReleaseInput) -> Result<Change> {
+        let ReleaseInput { access: here, hub_access: hub, registered, foundation, .. } = input;
         let aws = &cx.world.aws;
         let hub = kubernetes::connect(aws, hub).await?;
         let here = kubernetes::connect(aws, here).await?;
         let data_residency = annotations::data_residency(&self.var_file)?;
         let constant = Constant { data_residency, ..self.constant.clone() };
-        let wanted = annotations::annotations(&constant, needs);
+        let wanted = annotations::annotations(&constant, input);
         let had = released(&hub, &registered.secret).await?;
         let mut change = Change { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
         if let Some(had) = change.had.clone() {
-            self.judge(cx, network, &mut change, &had).await?;
+            self.judge(cx, foundation, &mut change, &had).await?;
         }
         Ok(change)
     }
@@ -100,7 +100,7 @@ impl Release {
     async fn judge(
         &self,
         cx: &Context,
-        network: &fact::Foundation,
+        foundation: &fact::Foundation,
         change: &mut Change,
         had: &Annotations,
     ) -> Result<()> {
@@ -123,7 +123,7 @@ impl Release {
         change.troubles.extend(change.count.missing.iter().cloned());
         change.troubles.extend(workload::secrets(&change.here, &application).await?);
         if change.troubles.is_empty()
-            && let Poll::Pending(why) = self.endpoint(cx, &change.here, network).look(&application).await?
+            && let Poll::Pending(why) = self.endpoint(cx, &change.here, foundation).look(&application).await?
         {
             change.troubles.push(why);
         }
@@ -134,14 +134,14 @@ impl Release {
         &'a self,
         cx: &'a Context,
         here: &'a Client,
-        network: &'a fact::Foundation,
+        foundation: &'a fact::Foundation,
     ) -> Endpoint<'a> {
         Endpoint {
             aws: &cx.world.aws,
             aws_region: &self.region.aws_region,
             here,
-            host: &network.app_domain,
-            zone: self.has_dns.then_some(&network.hosted_zone_id),
+            host: &foundation.app_domain,
+            zone: self.has_dns.then_some(&foundation.hosted_zone_id),
         }
     }
 }
@@ -161,7 +161,7 @@ async fn released(hub: &Client, secret: &str) -> Result<Option<Annotations>> {
 }
 
 impl Step for Release {
-    type Input = Needs;
+    type Input = ReleaseInput;
     type Fact = fact::Release;
     type Change = Change;
 
@@ -173,8 +173,8 @@ impl Step for Release {
         Duration::from_mins(2)
     }
 
-    async fn read(&self, cx: &Context, needs: &Self::Input) -> Result<Seen<Self::Fact>> {
-        let found = self.look(cx, needs).await?;
+    async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
+        let found = self.look(cx, input).await?;
         let Some(had) = &found.had else { return Ok(Seen::missing("not released")) };
         let text = |key: &str| had.get(key).cloned().unwrap_or_default();
         let fact = fact::Release {
@@ -192,15 +192,15 @@ impl Step for Release {
         })
     }
 
-    async fn check(&self, cx: &Context, needs: &Self::Input) -> Result<Check<Change>> {
-        let found = self.look(cx, needs).await?;
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Change>> {
+        let found = self.look(cx, input).await?;
         let lines = found.lines();
         Ok(if lines.is_empty() { Check::Clean(found.pods()) } else { Check::Change { lines, change: found } })
     }
 
-    async fn apply(&self, cx: &Context, needs: &Self::Input, change: Change) -> Result<()> {
+    async fn apply(&self, cx: &Context, input: &Self::Input, change: Change) -> Result<()> {
         let Change { hub, here, had, wanted, .. } = change;
-        let secret = &needs.2.secret;
+        let secret = &input.registered.secret;
         let region = self.region.name.as_str();
         let number = history::keep(&hub, region, &wanted).await?;
         if had.as_ref() != Some(&wanted) {
@@ -214,7 +214,7 @@ impl Step for Release {
             cx,
             hub: &hub,
             here: &here,
-            endpoint: self.endpoint(cx, &here, &needs.3),
+            endpoint: self.endpoint(cx, &here, &input.foundation),
             application: &Application::new(&hub, &self.name),
             release: &wanted,
         };
@@ -230,14 +230,14 @@ impl Step for Release {
         ended
     }
 
-    async fn destroy(&self, cx: &Context, needs: Option<&Self::Input>) -> Result<Option<String>> {
-        self.teardown.run(cx, needs).await
+    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        self.teardown.run(cx, input).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::annotations::tests::{constant, needs};
+    use super::super::annotations::tests::{constant, input};
     use super::*;
 
     fn client() -> Client {
@@ -250,7 +250,7 @@ mod tests {
             hub: client(),
             here: client(),
             had,
-            wanted: annotations::annotations(&constant(), &needs()),
+            wanted: annotations::annotations(&constant(), &input()),
             troubles: troubles.iter().map(|trouble| (*trouble).to_owned()).collect(),
             count: Count { pods: 2, ready: 1, missing: Vec::new() },
         }
@@ -263,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_release_that_is_as_wanted_and_well_is_clean() {
-        let wanted = annotations::annotations(&constant(), &needs());
+        let wanted = annotations::annotations(&constant(), &input());
         assert_eq!(change(Some(wanted.clone()), &[]).lines(), Vec::<String>::new());
         assert_eq!(change(Some(wanted), &["degraded: pod x"]).lines(), ["degraded: pod x"]);
         assert_eq!(change(None, &[]).pods(), "1/2 pods");

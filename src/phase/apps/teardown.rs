@@ -11,7 +11,7 @@ use super::{
     annotations::{Annotations, LABEL, patch},
     application::Application,
     dns,
-    needs::Needs,
+    input::ReleaseInput,
 };
 use crate::{
     config::{Config, Region},
@@ -53,10 +53,10 @@ impl Teardown {
     }
 
     /// Takes all of it down; says what it did.
-    pub async fn run(&self, cx: &Context, needs: Option<&Needs>) -> Result<Option<String>> {
+    pub async fn run(&self, cx: &Context, input: Option<&ReleaseInput>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
-        let (here, hub) = match needs {
-            Some(((here, hub), ..)) => (Some(here.clone()), Some(hub.clone())),
+        let (here, hub) = match input {
+            Some(input) => (Some(input.access.clone()), Some(input.hub_access.clone())),
             None => (
                 kubernetes::find(aws, &self.region.aws_region, &self.name).await?,
                 kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
@@ -71,7 +71,7 @@ impl Teardown {
         if let Some(here) = &here {
             let client = kubernetes::connect(aws, here).await?;
             gone.extend(self.remove_ingresses(cx, &client).await?);
-            gone.extend(self.wait_for_dns(cx, &client, needs.map(|needs| &needs.3)).await?);
+            gone.extend(self.wait_for_dns(cx, &client, input.map(|input| &input.foundation)).await?);
         }
         Ok((!gone.is_empty()).then(|| gone.join(", ")))
     }

@@ -45,6 +45,14 @@ pub fn access(config: &Config, region: &Region) -> Grant {
     }
 }
 
+/// The facts that the step takes from other steps.
+#[derive(Debug, Clone)]
+pub struct GrantInput {
+    /// The way to the region's cluster.
+    pub access: fact::Access,
+    pub hub_access: fact::Access,
+}
+
 /// What a look found.
 pub struct Change {
     client: Client,
@@ -114,8 +122,7 @@ impl Grant {
 }
 
 impl Step for Grant {
-    /// How to reach the region, how to reach the hub, an order.
-    type Input = (fact::Access, fact::Access, ());
+    type Input = GrantInput;
     type Fact = fact::Granted;
     type Change = Change;
 
@@ -123,8 +130,12 @@ impl Step for Grant {
         StepId::part(Phase::Argocd, &self.region.name, "access")
     }
 
-    async fn read(&self, cx: &Context, (here, hub, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let (change, lines) = self.look(cx, here, hub).await?;
+    async fn read(
+        &self,
+        cx: &Context,
+        GrantInput { access, hub_access }: &Self::Input,
+    ) -> Result<Seen<Self::Fact>> {
+        let (change, lines) = self.look(cx, access, hub_access).await?;
         let fact = fact::Granted { namespace: self.namespace.clone() };
         Ok(if lines.is_empty() {
             Seen::ok(fact, format!("namespace {}", self.namespace))
@@ -135,8 +146,12 @@ impl Step for Grant {
         })
     }
 
-    async fn check(&self, cx: &Context, (here, hub, ()): &Self::Input) -> Result<Check<Change>> {
-        let (change, lines) = self.look(cx, here, hub).await?;
+    async fn check(
+        &self,
+        cx: &Context,
+        GrantInput { access, hub_access }: &Self::Input,
+    ) -> Result<Check<Change>> {
+        let (change, lines) = self.look(cx, access, hub_access).await?;
         Ok(if lines.is_empty() {
             Check::Clean(format!("namespace {}", self.namespace))
         } else {
@@ -144,12 +159,17 @@ impl Step for Grant {
         })
     }
 
-    async fn apply(&self, cx: &Context, (here, hub, ()): &Self::Input, change: Change) -> Result<()> {
+    async fn apply(
+        &self,
+        cx: &Context,
+        GrantInput { access, hub_access }: &Self::Input,
+        change: Change,
+    ) -> Result<()> {
         for object in &change.objects {
             kubernetes::apply(&change.client, MANAGER, object).await?;
         }
-        if let (Some(lag), Some(role)) = (change.entry, self.principal(hub)?) {
-            entry::apply(&cx.world.aws, &here.aws_region, &self.cluster, role, lag).await?;
+        if let (Some(lag), Some(role)) = (change.entry, self.principal(hub_access)?) {
+            entry::apply(&cx.world.aws, &access.aws_region, &self.cluster, role, lag).await?;
         }
         Ok(())
     }
@@ -157,7 +177,7 @@ impl Step for Grant {
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
         let here = match input {
-            Some((here, ..)) => Some(here.clone()),
+            Some(input) => Some(input.access.clone()),
             None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
         };
         let Some(here) = here else { return Ok(None) };

@@ -7,9 +7,9 @@ mod install;
 mod probe;
 mod register;
 
-pub use access::{Grant, access};
+pub use access::{Grant, GrantInput, access};
 pub use install::{Install, install};
-pub use register::{Register, register};
+pub use register::{Register, RegisterInput, register};
 
 use kube::api::ApiResource;
 

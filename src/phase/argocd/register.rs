@@ -43,6 +43,16 @@ pub fn register(config: &Config, region: &Region) -> Register {
     }
 }
 
+/// The facts that the step takes from other steps.
+#[derive(Debug, Clone)]
+pub struct RegisterInput {
+    /// The way to the region's cluster.
+    pub access: fact::Access,
+    pub hub_access: fact::Access,
+    pub granted: fact::Granted,
+    pub argo_cd: fact::ArgoCd,
+}
+
 /// The Secret as it should be once Argo CD has listed.
 pub struct Change {
     hub: Client,
@@ -101,8 +111,7 @@ impl Register {
 }
 
 impl Step for Register {
-    /// How to reach the region, how to reach the hub.
-    type Input = (fact::Access, fact::Access, fact::Granted, fact::ArgoCd);
+    type Input = RegisterInput;
     type Fact = fact::Registered;
     type Change = Change;
 
@@ -110,23 +119,31 @@ impl Step for Register {
         StepId::part(Phase::Argocd, &self.region.name, "register")
     }
 
-    async fn read(&self, cx: &Context, (here, hub, ..): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let hub = kubernetes::connect(&cx.world.aws, hub).await?;
+    async fn read(
+        &self,
+        cx: &Context,
+        RegisterInput { access, hub_access, .. }: &Self::Input,
+    ) -> Result<Seen<Self::Fact>> {
+        let hub = kubernetes::connect(&cx.world.aws, hub_access).await?;
         let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
         let name = self.name();
         if api.get_metadata_opt(&name).await.map_err(classify).doing("look at the hub")?.is_none() {
             return Ok(Seen::missing("not registered"));
         }
         let fact = fact::Registered { secret: name };
-        Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(here)).await? {
+        Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(access)).await? {
             None => Seen::ok(fact, "registered"),
             Some(line) => Seen::differs(fact, line),
         })
     }
 
-    async fn check(&self, cx: &Context, (here, hub, ..): &Self::Input) -> Result<Check<Change>> {
-        let hub = kubernetes::connect(&cx.world.aws, hub).await?;
-        let secret = self.secret(here);
+    async fn check(
+        &self,
+        cx: &Context,
+        RegisterInput { access, hub_access, .. }: &Self::Input,
+    ) -> Result<Check<Change>> {
+        let hub = kubernetes::connect(&cx.world.aws, hub_access).await?;
+        let secret = self.secret(access);
         Ok(match kubernetes::difference(&hub, MANAGER, &secret).await? {
             None => Check::Clean("registered".to_owned()),
             Some(line) => Check::Change { lines: vec![line], change: Change { hub, secret } },
@@ -136,7 +153,7 @@ impl Step for Register {
     async fn apply(
         &self,
         cx: &Context,
-        (here, ..): &Self::Input,
+        RegisterInput { access, .. }: &Self::Input,
         Change { hub, secret }: Change,
     ) -> Result<()> {
         let mut unproven = secret.clone();
@@ -144,7 +161,7 @@ impl Step for Register {
         kubernetes::apply(&hub, MANAGER, &unproven).await?;
         let probe = Probe {
             region: self.region.name.as_str(),
-            server: self.server(here),
+            server: self.server(access),
             namespace: &self.namespace,
             repository: &self.repository,
         };
@@ -156,7 +173,7 @@ impl Step for Register {
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
         let hub = match input {
-            Some((_, hub, ..)) => Some(hub.clone()),
+            Some(input) => Some(input.hub_access.clone()),
             None => kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
         };
         let Some(hub) = hub else { return Ok(None) };

@@ -20,7 +20,8 @@ use crate::{
 /// Who runs this, and what is released. Changes nothing.
 pub struct Preflight;
 
-pub fn look(_config: &Config) -> Preflight {
+/// The step that checks everything before the run starts.
+pub fn preflight(_config: &Config) -> Preflight {
     Preflight
 }
 

@@ -37,20 +37,28 @@ impl Kind for Foundation {
     }
 }
 
+/// The facts that the stack `cluster` takes from other steps.
+#[derive(Debug, Clone)]
+pub struct ClusterInput {
+    pub foundation: fact::Foundation,
+    /// The hub's foundation; `None` where the region is the hub.
+    pub hub_foundation: Option<fact::Foundation>,
+    pub preflight: fact::Preflight,
+}
+
 impl Kind for Cluster {
     const NAME: &'static str = "cluster";
     const ESTIMATE: Duration = Duration::from_mins(13);
-    /// The hub's foundation is there on a spoke only.
-    type Input = (fact::Foundation, Option<fact::Foundation>, fact::Preflight);
+    type Input = ClusterInput;
     type Fact = fact::Cluster;
 
     fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value> {
-        let hub = input.and_then(|(_, hub, _)| hub.as_ref());
+        let hub = input.and_then(|input| input.hub_foundation.as_ref());
         let cidrs: Vec<String> =
             hub.map_or(&[][..], |hub| &hub.nat_public_ips).iter().map(|ip| format!("{ip}/32")).collect();
         let deployer = input.map_or_else(
             || format!("arn:aws:iam::{account}:role/nobody"),
-            |(_, _, preflight)| preflight.deployer_arn.clone(),
+            |input| input.preflight.deployer_arn.clone(),
         );
         [("hub_nat_cidrs".to_owned(), cidrs.into()), ("deployer_arn".to_owned(), deployer.into())]
             .into_iter()

@@ -14,7 +14,7 @@ mod state_bucket;
 use crate::config::{Config, Region};
 
 pub use certificate::Certificate;
-pub use kind::{Audit, Cluster, Database, Foundation, Kind};
+pub use kind::{Audit, Cluster, ClusterInput, Database, Foundation, Kind};
 pub use message::readable;
 pub use stack::Stack;
 pub use state_bucket::StateBucket;
