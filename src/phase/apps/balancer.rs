@@ -7,7 +7,7 @@ use aws_sdk_elasticloadbalancingv2::{
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 
-use super::verdict::Managed;
+use super::sync_state::Managed;
 use crate::{
     aws,
     kubernetes::classify,

@@ -3,7 +3,7 @@
 use kube::Client;
 use serde_json::Value;
 
-use super::{balancer, dns, verdict};
+use super::{balancer, dns, sync_state};
 use crate::{
     aws::Aws,
     step::{Poll, Result},
@@ -23,7 +23,7 @@ impl Endpoint<'_> {
     /// Whether all of it is there. An application without an Ingress needs none of it.
     pub async fn look(&self, application: &Value) -> Result<Poll<()>> {
         let elb = aws_sdk_elasticloadbalancingv2::Client::new(&self.aws.in_region(self.aws_region));
-        let ingresses = verdict::managed(application, "Ingress");
+        let ingresses = sync_state::managed(application, "Ingress");
         let balancers = match balancer::look(&elb, self.here, &ingresses).await? {
             Poll::Ready(balancers) => balancers,
             Poll::Pending(why) => return Ok(Poll::Pending(why)),

@@ -21,12 +21,12 @@ const OUTCOME: &str = "paydeploy.io/outcome";
 
 /// How a release ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum ReleaseOutcome {
     Healthy,
     Failed,
 }
 
-impl Outcome {
+impl ReleaseOutcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -37,31 +37,29 @@ impl Outcome {
 
 /// A release of then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
-    pub number: u32,
-    pub made: Option<jiff::Timestamp>,
+struct PastRelease {
+    number: u32,
     /// `None` while it is not known yet, or when it never was.
-    pub outcome: Option<Outcome>,
+    outcome: Option<ReleaseOutcome>,
     /// The annotations that it was, their prefix left out.
-    pub release: BTreeMap<String, String>,
+    release: BTreeMap<String, String>,
 }
 
-fn past(map: &ConfigMap) -> Option<Past> {
+fn past(map: &ConfigMap) -> Option<PastRelease> {
     let outcome = map.annotations().get(OUTCOME).and_then(|outcome| match outcome.as_str() {
-        "healthy" => Some(Outcome::Healthy),
-        "failed" => Some(Outcome::Failed),
+        "healthy" => Some(ReleaseOutcome::Healthy),
+        "failed" => Some(ReleaseOutcome::Failed),
         _ => None,
     });
-    Some(Past {
+    Some(PastRelease {
         number: map.labels().get(NUMBER)?.parse().ok()?,
-        made: map.creation_timestamp().map(|made| made.0),
         outcome,
         release: map.data.clone().unwrap_or_default(),
     })
 }
 
 /// A region's releases, the newest first.
-pub async fn list(hub: &Client, region: &str) -> Result<Vec<Past>> {
+async fn list(hub: &Client, region: &str) -> Result<Vec<PastRelease>> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let params = ListParams::default().labels(&format!("{REGION}={region}"));
     let found = api.list(&params).await.map_err(classify);
@@ -79,7 +77,7 @@ pub async fn any_healthy(hub: &Client) -> Result<bool> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let found = api.list(&ListParams::default().labels(REGION)).await.map_err(classify);
     let found = found.doing("read the releases of all regions on the hub")?;
-    Ok(found.items.iter().filter_map(past).any(|past| past.outcome == Some(Outcome::Healthy)))
+    Ok(found.items.iter().filter_map(past).any(|past| past.outcome == Some(ReleaseOutcome::Healthy)))
 }
 
 fn name(region: &str, number: u32) -> String {
@@ -112,7 +110,7 @@ pub(super) async fn keep(hub: &Client, region: &str, release: &BTreeMap<String, 
 }
 
 /// Notes how a release ended.
-pub(super) async fn note(hub: &Client, region: &str, number: u32, outcome: Outcome) -> Result<()> {
+pub(super) async fn note(hub: &Client, region: &str, number: u32, outcome: ReleaseOutcome) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let patch = json!({ "metadata": { "annotations": { OUTCOME: outcome.as_str() } } });
     let noted = api.patch(&name(region, number), &PatchParams::default(), &Patch::Merge(patch)).await;
@@ -130,7 +128,7 @@ mod tests {
         let mut kept = record("spain", 12, &release);
         kept["metadata"]["annotations"] = json!({ OUTCOME: "healthy" });
         let past = past(&serde_json::from_value(kept).unwrap()).unwrap();
-        assert_eq!((past.number, past.outcome), (12, Some(Outcome::Healthy)));
+        assert_eq!((past.number, past.outcome), (12, Some(ReleaseOutcome::Healthy)));
         assert_eq!(past.release, release);
     }
 

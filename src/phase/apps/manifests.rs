@@ -41,7 +41,7 @@ pub fn manifests(config: &Config) -> Manifests {
 }
 
 /// The objects to apply.
-pub struct Change {
+pub struct ManifestsChange {
     hub: Client,
     objects: Vec<Value>,
 }
@@ -65,14 +65,14 @@ impl Manifests {
         prepared(objects, &self.project, &self.gitops).doing(doing())
     }
 
-    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<(Change, Vec<String>)> {
+    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<(ManifestsChange, Vec<String>)> {
         let hub = kubernetes::connect(&cx.world.aws, access).await?;
         let objects = self.objects()?;
         let mut lines = Vec::new();
         for object in &objects {
             lines.extend(kubernetes::difference(&hub, MANAGER, object).await?);
         }
-        Ok((Change { hub, objects }, lines))
+        Ok((ManifestsChange { hub, objects }, lines))
     }
 }
 
@@ -112,7 +112,7 @@ impl Step for Manifests {
     /// How to reach the hub.
     type Input = (fact::Access, fact::ArgoCd);
     type Fact = ();
-    type Change = Change;
+    type Change = ManifestsChange;
 
     fn id(&self) -> StepId {
         StepId::global(Phase::Apps, "manifests")
@@ -130,7 +130,7 @@ impl Step for Manifests {
         })
     }
 
-    async fn check(&self, cx: &Context, (access, _): &Self::Input) -> Result<Check<Change>> {
+    async fn check(&self, cx: &Context, (access, _): &Self::Input) -> Result<Check<ManifestsChange>> {
         let (change, lines) = self.look(cx, access).await?;
         Ok(if lines.is_empty() {
             Check::Clean("project and set".to_owned())
@@ -139,7 +139,12 @@ impl Step for Manifests {
         })
     }
 
-    async fn apply(&self, _: &Context, _: &Self::Input, Change { hub, objects }: Change) -> Result<()> {
+    async fn apply(
+        &self,
+        _: &Context,
+        _: &Self::Input,
+        ManifestsChange { hub, objects }: ManifestsChange,
+    ) -> Result<()> {
         for object in &objects {
             kubernetes::apply(&hub, MANAGER, object).await?;
         }

@@ -10,12 +10,12 @@ mod input;
 mod manifests;
 mod release;
 mod sync;
+mod sync_state;
 mod teardown;
-mod verdict;
 mod workload;
 
 pub use annotations::{LABEL, PREFIX};
-pub use history::{Outcome, Past, any_healthy, list as history};
+pub use history::any_healthy;
 pub use input::ReleaseInput;
 pub use manifests::{Manifests, manifests};
 pub use release::{Release, release};

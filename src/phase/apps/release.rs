@@ -10,11 +10,11 @@ use super::{
     annotations::{self, Annotations, Constant, LABEL, PREFIX},
     application::Application,
     endpoint::Endpoint,
-    history::{self, Outcome},
+    history::{self, ReleaseOutcome},
     input::ReleaseInput,
     sync::Sync,
+    sync_state::{self, SyncState, Wanted},
     teardown::Teardown,
-    verdict::{self, Verdict, Wanted},
     workload::{self, Count},
 };
 use crate::{
@@ -53,7 +53,7 @@ pub fn release(config: &Config, region: &Region) -> Release {
 }
 
 /// What a look found.
-pub struct Change {
+pub struct ReleaseChange {
     hub: Client,
     here: Client,
     /// What the region runs; `None` before its first release.
@@ -64,7 +64,7 @@ pub struct Change {
     count: Count,
 }
 
-impl Change {
+impl ReleaseChange {
     fn lines(&self) -> Vec<String> {
         let Some(had) = &self.had else {
             let short =
@@ -80,7 +80,7 @@ impl Change {
 }
 
 impl Release {
-    async fn look(&self, cx: &Context, input: &ReleaseInput) -> Result<Change> {
+    async fn look(&self, cx: &Context, input: &ReleaseInput) -> Result<ReleaseChange> {
         let ReleaseInput { access: here, hub_access: hub, registered, foundation, .. } = input;
         let aws = &cx.world.aws;
         let hub = kubernetes::connect(aws, hub).await?;
@@ -89,7 +89,8 @@ impl Release {
         let constant = Constant { data_residency, ..self.constant.clone() };
         let wanted = annotations::annotations(&constant, input);
         let had = released(&hub, &registered.secret).await?;
-        let mut change = Change { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
+        let mut change =
+            ReleaseChange { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
         if let Some(had) = change.had.clone() {
             self.judge(cx, foundation, &mut change, &had).await?;
         }
@@ -101,7 +102,7 @@ impl Release {
         &self,
         cx: &Context,
         foundation: &fact::Foundation,
-        change: &mut Change,
+        change: &mut ReleaseChange,
         had: &Annotations,
     ) -> Result<()> {
         let text = |key: &str| had.get(key).map_or("", String::as_str);
@@ -110,14 +111,14 @@ impl Release {
             return Ok(());
         };
         let wanted = Wanted { commit: text("commit"), digest: text("digest") };
-        match verdict::judge(&application, wanted) {
-            Verdict::Healthy => {}
-            Verdict::Occupied => change.troubles.push("waits for the sync of another release".to_owned()),
-            Verdict::Progressing(why)
-            | Verdict::Settling(why)
-            | Verdict::Degraded(why)
-            | Verdict::Broken(why) => change.troubles.push(why),
-            Verdict::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
+        match sync_state::judge(&application, wanted) {
+            SyncState::Healthy => {}
+            SyncState::Occupied => change.troubles.push("waits for the sync of another release".to_owned()),
+            SyncState::Progressing(why)
+            | SyncState::Settling(why)
+            | SyncState::Degraded(why)
+            | SyncState::Broken(why) => change.troubles.push(why),
+            SyncState::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
         }
         change.count = workload::count(&change.here, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
@@ -163,7 +164,7 @@ async fn released(hub: &Client, secret: &str) -> Result<Option<Annotations>> {
 impl Step for Release {
     type Input = ReleaseInput;
     type Fact = fact::Release;
-    type Change = Change;
+    type Change = ReleaseChange;
 
     fn id(&self) -> StepId {
         StepId::of(Phase::Apps, &self.region.name)
@@ -192,14 +193,14 @@ impl Step for Release {
         })
     }
 
-    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Change>> {
+    async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<ReleaseChange>> {
         let found = self.look(cx, input).await?;
         let lines = found.lines();
         Ok(if lines.is_empty() { Check::Clean(found.pods()) } else { Check::Change { lines, change: found } })
     }
 
-    async fn apply(&self, cx: &Context, input: &Self::Input, change: Change) -> Result<()> {
-        let Change { hub, here, had, wanted, .. } = change;
+    async fn apply(&self, cx: &Context, input: &Self::Input, change: ReleaseChange) -> Result<()> {
+        let ReleaseChange { hub, here, had, wanted, .. } = change;
         let secret = &input.registered.secret;
         let region = self.region.name.as_str();
         let number = history::keep(&hub, region, &wanted).await?;
@@ -220,10 +221,10 @@ impl Step for Release {
         };
         let ended = sync.run().await;
         match &ended {
-            Ok(()) => history::note(&hub, region, number, Outcome::Healthy).await?,
+            Ok(()) => history::note(&hub, region, number, ReleaseOutcome::Healthy).await?,
             Err(error) if error.class == Class::Permanent => {
                 // the failure is what counts; that it could not be noted is not worth hiding it
-                drop(history::note(&hub, region, number, Outcome::Failed).await);
+                drop(history::note(&hub, region, number, ReleaseOutcome::Failed).await);
             }
             Err(_) => {}
         }
@@ -245,8 +246,8 @@ mod tests {
         Client::try_from(config).unwrap()
     }
 
-    fn change(had: Option<Annotations>, troubles: &[&str]) -> Change {
-        Change {
+    fn change(had: Option<Annotations>, troubles: &[&str]) -> ReleaseChange {
+        ReleaseChange {
             hub: client(),
             here: client(),
             had,

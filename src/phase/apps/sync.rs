@@ -14,7 +14,7 @@ use super::{
     annotations::Annotations,
     application::{Application, generation_error},
     endpoint::Endpoint,
-    verdict::{self, Managed, Verdict, Wanted},
+    sync_state::{self, Managed, SyncState, Wanted},
     workload,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Sync<'_> {
     /// Begins a sync of this very release anew, if one has failed before; says when that one had started.
     async fn begin_anew(&self) -> Result<Option<String>> {
         let Some(application) = self.application.look().await? else { return Ok(None) };
-        let Verdict::Failed { started, .. } = verdict::judge(&application, self.wanted()) else {
+        let SyncState::Failed { started, .. } = sync_state::judge(&application, self.wanted()) else {
             return Ok(None);
         };
         self.cx.progress("begins the sync anew that has failed before");
@@ -94,12 +94,12 @@ impl Sync<'_> {
             let why = generation_error(self.hub).await?;
             return Ok(Poll::Pending(why.unwrap_or_else(|| "it is not there yet".to_owned())));
         };
-        let verdict = verdict::judge(&application, self.wanted());
-        if verdict == Verdict::Occupied {
+        let verdict = sync_state::judge(&application, self.wanted());
+        if verdict == SyncState::Occupied {
             self.application.end_sync().await?;
         }
         let mut troubles = Vec::new();
-        if matches!(verdict, Verdict::Settling(_) | Verdict::Degraded(_)) {
+        if matches!(verdict, SyncState::Settling(_) | SyncState::Degraded(_)) {
             troubles = self.troubles(&application).await;
         }
         let told =
@@ -107,27 +107,29 @@ impl Sync<'_> {
         let mut memory = memory.lock().expect("nobody panics with it");
         memory.last = Some(application);
         let patience = match verdict {
-            Verdict::Degraded(_) => Some(DEGRADED),
-            Verdict::Broken(_) => Some(BROKEN),
+            SyncState::Degraded(_) => Some(DEGRADED),
+            SyncState::Broken(_) => Some(BROKEN),
             _ => None,
         };
         let since = memory.ill_since.take().unwrap_or_else(Instant::now);
         memory.ill_since = patience.map(|_| since);
         match verdict {
-            Verdict::Healthy => Ok(Poll::Ready(())),
-            Verdict::Occupied => Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned())),
-            Verdict::Progressing(why) | Verdict::Settling(why) => Ok(Poll::Pending(told(why))),
-            Verdict::Degraded(why) | Verdict::Broken(why)
+            SyncState::Healthy => Ok(Poll::Ready(())),
+            SyncState::Occupied => {
+                Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned()))
+            }
+            SyncState::Progressing(why) | SyncState::Settling(why) => Ok(Poll::Pending(told(why))),
+            SyncState::Degraded(why) | SyncState::Broken(why)
                 if patience.is_some_and(|patience| since.elapsed() < patience) =>
             {
                 Ok(Poll::Pending(told(why)))
             }
-            Verdict::Degraded(why) => Err(self.error(&format!("is {}", told(why)))),
-            Verdict::Broken(why) => Err(self.error(&format!("cannot be compared with its commit: {why}"))),
-            Verdict::Failed { started, .. } if memory.failed_before.as_ref() == Some(&started) => {
+            SyncState::Degraded(why) => Err(self.error(&format!("is {}", told(why)))),
+            SyncState::Broken(why) => Err(self.error(&format!("cannot be compared with its commit: {why}"))),
+            SyncState::Failed { started, .. } if memory.failed_before.as_ref() == Some(&started) => {
                 Ok(Poll::Pending("the sync that failed before begins anew".to_owned()))
             }
-            Verdict::Failed { why, .. } => Err(self.error(&format!("could not be synced: {why}"))),
+            SyncState::Failed { why, .. } => Err(self.error(&format!("could not be synced: {why}"))),
         }
     }
 
@@ -151,11 +153,11 @@ impl Sync<'_> {
     async fn explained(&self, error: Error, application: Option<Value>) -> Error {
         let Some(application) = application else { return error };
         let mut lines = Vec::new();
-        for Managed { name, namespace, .. } in verdict::failed_jobs(&application) {
+        for Managed { name, namespace, .. } in sync_state::failed_jobs(&application) {
             let selector = format!("batch.kubernetes.io/job-name={name}");
             lines.extend(kubernetes::pods(self.here, &namespace, &selector).await);
         }
-        for Managed { name, namespace, .. } in verdict::managed(&application, "Deployment") {
+        for Managed { name, namespace, .. } in sync_state::managed(&application, "Deployment") {
             let api: Api<Deployment> = Api::namespaced(self.here.clone(), &namespace);
             if let Ok(Some(deployment)) = api.get_opt(&name).await {
                 lines.extend(kubernetes::pods(self.here, &namespace, &workload::selector(&deployment)).await);

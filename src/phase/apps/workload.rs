@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::verdict::{Managed, managed};
+use super::sync_state::{Managed, managed};
 use crate::{
     kubernetes::{self, classify, ready},
     step::{Class, ErrorExt, Poll, Result},

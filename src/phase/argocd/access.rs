@@ -54,7 +54,7 @@ pub struct GrantInput {
 }
 
 /// What a look found.
-pub struct Change {
+pub struct GrantChange {
     client: Client,
     objects: Vec<Value>,
     entry: Option<Lag>,
@@ -105,7 +105,7 @@ impl Grant {
         cx: &Context,
         here: &fact::Access,
         hub: &fact::Access,
-    ) -> Result<(Change, Vec<String>)> {
+    ) -> Result<(GrantChange, Vec<String>)> {
         let client = kubernetes::connect(&cx.world.aws, here).await?;
         let objects = self.objects();
         let mut lines = Vec::new();
@@ -117,14 +117,14 @@ impl Grant {
             Some(role) => entry::lag(&cx.world.aws, &here.aws_region, &self.cluster, role).await?,
         };
         lines.extend(lag.as_ref().map(ToString::to_string));
-        Ok((Change { client, objects, entry: lag }, lines))
+        Ok((GrantChange { client, objects, entry: lag }, lines))
     }
 }
 
 impl Step for Grant {
     type Input = GrantInput;
     type Fact = fact::Granted;
-    type Change = Change;
+    type Change = GrantChange;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.region.name, "access")
@@ -150,7 +150,7 @@ impl Step for Grant {
         &self,
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
-    ) -> Result<Check<Change>> {
+    ) -> Result<Check<GrantChange>> {
         let (change, lines) = self.look(cx, access, hub_access).await?;
         Ok(if lines.is_empty() {
             Check::Clean(format!("namespace {}", self.namespace))
@@ -163,7 +163,7 @@ impl Step for Grant {
         &self,
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
-        change: Change,
+        change: GrantChange,
     ) -> Result<()> {
         for object in &change.objects {
             kubernetes::apply(&change.client, MANAGER, object).await?;

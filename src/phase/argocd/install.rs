@@ -47,7 +47,7 @@ pub fn install(config: &Config) -> Install {
 }
 
 /// What a look found, and what it looked for.
-pub struct Change {
+pub struct InstallChange {
     client: Client,
     wanted: Wanted,
     compared: Compared,
@@ -67,11 +67,11 @@ impl Install {
         Ok(addon)
     }
 
-    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<Change> {
+    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<InstallChange> {
         let wanted = Wanted::new(RELEASE, self.addon()?, values(access))?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
-        Ok(Change { client, wanted, compared })
+        Ok(InstallChange { client, wanted, compared })
     }
 
     /// The repository Secret as it should be; `None` when Git asks for no credentials.
@@ -87,7 +87,7 @@ impl Step for Install {
     /// How to reach the hub; an order.
     type Input = (fact::Access, ());
     type Fact = fact::ArgoCd;
-    type Change = Change;
+    type Change = InstallChange;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.hub.name, "install")
@@ -98,7 +98,7 @@ impl Step for Install {
     }
 
     async fn read(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let Change { wanted, compared, .. } = self.look(cx, access).await?;
+        let InstallChange { wanted, compared, .. } = self.look(cx, access).await?;
         let Some(stored) = &compared.stored else { return Ok(Seen::missing("not installed")) };
         let version = stored.app_version.clone();
         let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace };
@@ -110,7 +110,7 @@ impl Step for Install {
         })
     }
 
-    async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<Change>> {
+    async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<InstallChange>> {
         let found = self.look(cx, access).await?;
         let mut lines = found.compared.lines();
         if let Some(repository) = self.repository(cx, &found.wanted.namespace).await? {
@@ -126,8 +126,8 @@ impl Step for Install {
         })
     }
 
-    async fn apply(&self, cx: &Context, (access, ()): &Self::Input, change: Change) -> Result<()> {
-        let Change { client, wanted, compared } = change;
+    async fn apply(&self, cx: &Context, (access, ()): &Self::Input, change: InstallChange) -> Result<()> {
+        let InstallChange { client, wanted, compared } = change;
         helm::install(cx, cx.world.helm(), &client, access, &wanted, &compared).await?;
         if let Some(repository) = self.repository(cx, &wanted.namespace).await? {
             kubernetes::apply(&client, MANAGER, &repository).await?;

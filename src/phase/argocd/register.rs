@@ -54,7 +54,7 @@ pub struct RegisterInput {
 }
 
 /// The Secret as it should be once Argo CD has listed.
-pub struct Change {
+pub struct RegisterChange {
     hub: Client,
     secret: Value,
 }
@@ -113,7 +113,7 @@ impl Register {
 impl Step for Register {
     type Input = RegisterInput;
     type Fact = fact::Registered;
-    type Change = Change;
+    type Change = RegisterChange;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::Argocd, &self.region.name, "register")
@@ -141,12 +141,12 @@ impl Step for Register {
         &self,
         cx: &Context,
         RegisterInput { access, hub_access, .. }: &Self::Input,
-    ) -> Result<Check<Change>> {
+    ) -> Result<Check<RegisterChange>> {
         let hub = kubernetes::connect(&cx.world.aws, hub_access).await?;
         let secret = self.secret(access);
         Ok(match kubernetes::difference(&hub, MANAGER, &secret).await? {
             None => Check::Clean("registered".to_owned()),
-            Some(line) => Check::Change { lines: vec![line], change: Change { hub, secret } },
+            Some(line) => Check::Change { lines: vec![line], change: RegisterChange { hub, secret } },
         })
     }
 
@@ -154,7 +154,7 @@ impl Step for Register {
         &self,
         cx: &Context,
         RegisterInput { access, .. }: &Self::Input,
-        Change { hub, secret }: Change,
+        RegisterChange { hub, secret }: RegisterChange,
     ) -> Result<()> {
         let mut unproven = secret.clone();
         unproven["metadata"]["annotations"] = json!({});

@@ -50,23 +50,28 @@ pub fn addon(config: &Config, region: &Region, name: &str) -> Addon {
 }
 
 /// What a look found, and what it looked for.
-pub struct Change {
+pub struct AddonChange {
     client: Client,
     wanted: Wanted,
     compared: Compared,
 }
 
 impl Addon {
-    async fn look(&self, cx: &Context, access: &fact::Access, network: &fact::Foundation) -> Result<Change> {
+    async fn look(
+        &self,
+        cx: &Context,
+        access: &fact::Access,
+        network: &fact::Foundation,
+    ) -> Result<AddonChange> {
         let facts = values::from_facts(&self.name, access, network);
         let wanted = Wanted::new(&self.name, &self.chart, facts)?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
-        Ok(Change { client, wanted, compared })
+        Ok(AddonChange { client, wanted, compared })
     }
 
     /// What is not as wanted beside the release itself.
-    async fn beside(&self, found: &Change) -> Result<Vec<String>> {
+    async fn beside(&self, found: &AddonChange) -> Result<Vec<String>> {
         if self.name == store::ADDON && found.compared.is_clean() {
             return store::lag(&found.client, &self.region.aws_region).await;
         }
@@ -78,7 +83,7 @@ impl Step for Addon {
     /// How to reach the region; its network; an order.
     type Input = (fact::Access, fact::Foundation, ());
     type Fact = fact::Addon;
-    type Change = Change;
+    type Change = AddonChange;
 
     fn id(&self) -> StepId {
         StepId::part(Phase::HelmDeps, &self.region.name, self.name.clone())
@@ -101,7 +106,7 @@ impl Step for Addon {
         })
     }
 
-    async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<Change>> {
+    async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<AddonChange>> {
         let found = self.look(cx, access, network).await?;
         if self.name == store::ADDON {
             store::refuse_a_jump(found.compared.stored.as_ref(), &found.wanted.version)?;
@@ -114,8 +119,8 @@ impl Step for Addon {
         })
     }
 
-    async fn apply(&self, cx: &Context, (access, ..): &Self::Input, change: Change) -> Result<()> {
-        let Change { client, wanted, compared } = change;
+    async fn apply(&self, cx: &Context, (access, ..): &Self::Input, change: AddonChange) -> Result<()> {
+        let AddonChange { client, wanted, compared } = change;
         helm::install(cx, cx.world.helm(), &client, access, &wanted, &compared).await?;
         if self.name == store::ADDON {
             store::apply(cx, &client, &self.region.aws_region).await?;

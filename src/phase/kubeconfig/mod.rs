@@ -48,14 +48,14 @@ impl Access {
 }
 
 /// What `apply` has to do.
-pub struct Change {
+pub struct AccessChange {
     access: fact::Access,
 }
 
 impl Step for Access {
     type Input = fact::Cluster;
     type Fact = fact::Access;
-    type Change = Change;
+    type Change = AccessChange;
 
     fn id(&self) -> StepId {
         StepId::of(Phase::Kubeconfig, &self.region.name)
@@ -86,11 +86,16 @@ impl Step for Access {
         Ok(if lines.is_empty() {
             Check::Clean(version)
         } else {
-            Check::Change { lines, change: Change { access } }
+            Check::Change { lines, change: AccessChange { access } }
         })
     }
 
-    async fn apply(&self, cx: &Context, _: &Self::Input, Change { access }: Change) -> Result<()> {
+    async fn apply(
+        &self,
+        cx: &Context,
+        _: &Self::Input,
+        AccessChange { access }: AccessChange,
+    ) -> Result<()> {
         cx.wait("the API server", LOOK, ANSWER, || async { self.ask(cx, &access).await.map(Poll::Ready) })
             .await
             .hint("see that `cluster_endpoint_public_access_cidrs` of the region admits this machine")?;

@@ -85,7 +85,7 @@ struct Plan {
     #[serde(default)]
     resource_changes: Vec<ResourceChange>,
     #[serde(default)]
-    output_changes: BTreeMap<String, Change>,
+    output_changes: BTreeMap<String, PlanChange>,
 }
 
 #[derive(Deserialize)]
@@ -95,13 +95,13 @@ struct ResourceChange {
     mode: String,
     #[serde(rename = "type")]
     kind: String,
-    change: Change,
+    change: PlanChange,
     action_reason: Option<String>,
     deposed: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Change {
+struct PlanChange {
     actions: Vec<Action>,
     #[serde(default)]
     replace_paths: Vec<Vec<Value>>,
@@ -184,7 +184,7 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     Ok(judged)
 }
 
-impl Change {
+impl PlanChange {
     fn sign(&self) -> &'static str {
         match self.actions[..] {
             [Action::Create] => "+",

@@ -12,7 +12,7 @@ pub(super) struct Wanted<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum SyncState {
     /// Synced to this release, and healthy.
     Healthy,
     /// On its way; what is missing.
@@ -63,50 +63,50 @@ fn is_of(source: &Value, wanted: Wanted) -> bool {
         && source.pointer("/helm/valuesObject/image/digest").is_some_and(|digest| digest == wanted.digest)
 }
 
-pub(super) fn judge(application: &Value, wanted: Wanted) -> Verdict {
+pub(super) fn judge(application: &Value, wanted: Wanted) -> SyncState {
     let status = &application["status"];
     if !is_of(&application["spec"]["source"], wanted) {
-        return Verdict::Progressing("the ApplicationSet has not taken it up".to_owned());
+        return SyncState::Progressing("the ApplicationSet has not taken it up".to_owned());
     }
     let operation = &status["operationState"];
     let result = &operation["syncResult"];
     // an operation on its way may not have a result yet: then its own words say what it is for
     let is_ours = is_of(&result["source"], wanted);
     match operation["phase"].as_str() {
-        Some("Running") if is_obsolete(operation, wanted) => return Verdict::Occupied,
+        Some("Running") if is_obsolete(operation, wanted) => return SyncState::Occupied,
         Some("Running") if is_ours || result.is_null() => {
             // between two tries the result is that of the first
-            return Verdict::Progressing(with_why("syncs", &failure(operation)));
+            return SyncState::Progressing(with_why("syncs", &failure(operation)));
         }
         Some("Failed" | "Error") if is_ours => {
             let started = operation["startedAt"].as_str().unwrap_or_default().to_owned();
-            return Verdict::Failed { why: failure(operation), started };
+            return SyncState::Failed { why: failure(operation), started };
         }
         _ => {}
     }
     if let Some(conditions) = conditions(status) {
         return match Class::classify_message(&conditions) {
             // a repository or a cluster that does not answer may answer later
-            Class::Transient => Verdict::Progressing(conditions),
-            _ => Verdict::Broken(conditions),
+            Class::Transient => SyncState::Progressing(conditions),
+            _ => SyncState::Broken(conditions),
         };
     }
     if !is_of(&status["sync"]["comparedTo"]["source"], wanted) || status["sync"]["revision"] != wanted.commit
     {
-        return Verdict::Progressing("Argo CD has not compared it".to_owned());
+        return SyncState::Progressing("Argo CD has not compared it".to_owned());
     }
     if status["sync"]["status"] != "Synced" {
         let behind = unwell(status, |resource| resource["status"] == "OutOfSync" && resource["hook"] != true);
-        return Verdict::Progressing(with_why("out of sync", &behind));
+        return SyncState::Progressing(with_why("out of sync", &behind));
     }
     let health = status["health"]["status"].as_str().unwrap_or("Unknown");
     let ill = || {
         unwell(status, |resource| !matches!(resource["health"]["status"].as_str(), None | Some("Healthy")))
     };
     match health {
-        "Healthy" => Verdict::Healthy,
-        "Degraded" => Verdict::Degraded(with_why("degraded", &ill())),
-        other => Verdict::Settling(with_why(&other.to_lowercase(), &ill())),
+        "Healthy" => SyncState::Healthy,
+        "Degraded" => SyncState::Degraded(with_why("degraded", &ill())),
+        other => SyncState::Settling(with_why(&other.to_lowercase(), &ill())),
     }
 }
 
@@ -197,20 +197,20 @@ mod tests {
         })
     }
 
-    fn verdict(status: Value) -> Verdict {
+    fn state(status: Value) -> SyncState {
         judge(&json!({ "spec": { "source": ours() }, "status": status }), WANTED)
     }
 
     fn progress(status: Value) -> String {
-        match verdict(status) {
-            Verdict::Progressing(why) => why,
+        match state(status) {
+            SyncState::Progressing(why) => why,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn synced_and_healthy_at_this_release_is_healthy() {
-        assert_eq!(verdict(synced("Healthy")), Verdict::Healthy);
+        assert_eq!(state(synced("Healthy")), SyncState::Healthy);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         let mut status = synced("Healthy");
         status["operationState"]["syncResult"] =
             json!({ "revision": "c1", "source": source("c1", "sha256:2") });
-        assert_eq!(verdict(status), Verdict::Healthy);
+        assert_eq!(state(status), SyncState::Healthy);
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         for (commit, digest) in [("c1", "sha256:2"), ("c2", "sha256:1")] {
             let application =
                 json!({ "spec": { "source": source(commit, digest) }, "status": synced("Healthy") });
-            assert!(matches!(judge(&application, WANTED), Verdict::Progressing(_)));
+            assert!(matches!(judge(&application, WANTED), SyncState::Progressing(_)));
             let mut status = synced("Healthy");
             status["sync"]["comparedTo"]["source"] = source(commit, digest);
             assert_eq!(progress(status), "Argo CD has not compared it");
@@ -259,12 +259,12 @@ mod tests {
             json!({ "phase": "Running", "message": message, "operation": operation, "syncResult": { "source": ours() } })
         };
         status["operationState"] = operation("c1", "it failed. Retrying attempt #3 at 8:46PM.");
-        assert_eq!(verdict(status.clone()), Verdict::Occupied);
+        assert_eq!(state(status.clone()), SyncState::Occupied);
         for (revision, message) in
             [("c2", "it failed. Retrying attempt #3 at 8:46PM."), ("c1", "waits for a hook")]
         {
             status["operationState"] = operation(revision, message);
-            assert!(matches!(verdict(status.clone()), Verdict::Progressing(_)), "{revision}");
+            assert!(matches!(state(status.clone()), SyncState::Progressing(_)), "{revision}");
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
                 { "kind": "ServiceAccount", "name": "x", "hookPhase": "Succeeded" },
             ] },
         });
-        let Verdict::Failed { why, started } = verdict(status.clone()) else { panic!() };
+        let SyncState::Failed { why, started } = state(status.clone()) else { panic!() };
         assert_eq!(started, "2026-11-22T18:00:00Z");
         assert!(why.contains("job `api-migrate`: Job has reached the specified backoff limit"), "{why}");
         assert!(!why.contains("serviceaccount"), "{why}");
@@ -293,25 +293,25 @@ mod tests {
         let mut status = synced("Healthy");
         status["operationState"] =
             json!({ "phase": "Failed", "syncResult": { "source": source("c1", "sha256:1") } });
-        assert_eq!(verdict(status), Verdict::Healthy);
+        assert_eq!(state(status), SyncState::Healthy);
     }
 
     #[test]
     fn a_degraded_application_names_the_objects_and_their_reasons() {
         let why = "degraded: deployment `api`: exceeded its progress deadline".to_owned();
-        assert_eq!(verdict(synced("Degraded")), Verdict::Degraded(why));
+        assert_eq!(state(synced("Degraded")), SyncState::Degraded(why));
     }
 
     #[test]
     fn errors_of_argo_cd_itself_are_told() {
         let told = |message: &str| {
             let conditions = json!([{ "type": "ComparisonError", "message": message }]);
-            verdict(json!({ "sync": { "status": "Unknown" }, "conditions": conditions }))
+            state(json!({ "sync": { "status": "Unknown" }, "conditions": conditions }))
         };
         let chart = "values don't meet the specifications of the schema";
-        assert_eq!(told(chart), Verdict::Broken(chart.to_owned()));
+        assert_eq!(told(chart), SyncState::Broken(chart.to_owned()));
         let network = "dial tcp 10.0.0.1:9418: connect: connection refused";
-        assert_eq!(told(network), Verdict::Progressing(network.to_owned()));
+        assert_eq!(told(network), SyncState::Progressing(network.to_owned()));
     }
 
     #[test]
