@@ -8,6 +8,7 @@ mod partition;
 pub mod registry;
 pub mod state_file;
 pub mod token;
+pub mod zones;
 
 use std::{sync::Arc, time::Duration};
 

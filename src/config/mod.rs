@@ -6,6 +6,7 @@ mod network;
 mod problem;
 mod raw;
 mod shape;
+pub mod stack;
 mod text;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};

@@ -1,5 +1,6 @@
 //! Kubernetes: a client for each region's API server, objects that are applied and checked, Helm releases.
 
+pub mod argo_cd;
 mod bearer;
 mod client;
 mod error;

@@ -9,16 +9,13 @@ use futures::{StreamExt as _, future::try_join_all};
 use super::{Exit, Failure, Session, Signals};
 use crate::{
     aws::{Aws, classify, state_file},
-    config::Config,
+    config::{Config, stack},
     step::{ErrorExt as _, RegionName, Result},
     task::Orphan,
 };
 
 /// The search is an addition to a command's own result and must not delay it for long.
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// The stacks whose states list what a region has.
-const STACKS: [&str; 4] = ["foundation", "cluster", "database", "audit"];
 
 impl Session {
     /// Regions that are deployed and no longer configured. A failed search is only printed: the command has a result
@@ -76,8 +73,8 @@ async fn in_bucket(
         if configured.iter().any(|(name, place)| name.as_str() == region && *place == aws_region) {
             continue;
         }
-        let key = |stack: &str| format!("{}/{region}/{stack}.tfstate", config.project);
-        let states = try_join_all(STACKS.map(key).map(|key| {
+        let key = |name: &str| format!("{}/{region}/{name}.tfstate", config.project);
+        let states = try_join_all(stack::ALL.map(key).map(|key| {
             let (sdk, bucket) = (&sdk, &bucket);
             async move { state_file::state(sdk, bucket, &key).await }
         }));

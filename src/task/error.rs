@@ -23,9 +23,10 @@ pub enum Class {
 }
 
 impl Class {
-    /// What somebody else's words mean who passes on what a network or a server said: a container engine, helm.
+    /// The class of an error that is known only by its message: a container engine's, Helm's, Argo CD's or
+    /// terraform's report of what a network or a server answered. Everything unknown is permanent.
     pub fn classify_message(message: &str) -> Self {
-        const LATER: [&str; 19] = [
+        const TRANSIENT: [&str; 19] = [
             "429 too many requests",
             "500 internal server error",
             "502 bad gateway",
@@ -47,7 +48,7 @@ impl Class {
             "unexpected eof",
         ];
         let message = message.to_ascii_lowercase();
-        if LATER.iter().any(|sign| message.contains(sign)) { Self::Transient } else { Self::Permanent }
+        if TRANSIENT.iter().any(|sign| message.contains(sign)) { Self::Transient } else { Self::Permanent }
     }
 }
 

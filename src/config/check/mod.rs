@@ -79,7 +79,7 @@ impl Check<'_> {
             );
         }
         let stacks = self.path("terraform.stacks", &file.terraform.stacks, true);
-        for stack in ["foundation", "cluster", "database", "audit"] {
+        for stack in crate::config::stack::ALL {
             if stacks.is_dir() && !stacks.join(stack).is_dir() {
                 self.problem(
                     "terraform.stacks",

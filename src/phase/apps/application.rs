@@ -2,13 +2,13 @@
 
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, annotations::Annotations};
 use crate::{
-    kubernetes::{self, classify},
+    kubernetes::{argo_cd::resource, classify},
     step::{ErrorExt, Result},
 };
 
@@ -17,10 +17,6 @@ use crate::{
 pub(super) struct Application {
     hub: Client,
     pub name: String,
-}
-
-fn resource(kind: &str) -> ApiResource {
-    kubernetes::kind("argoproj.io", "v1alpha1", kind)
 }
 
 impl Application {

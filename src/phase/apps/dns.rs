@@ -3,26 +3,19 @@
 use aws_sdk_route53::types::{ResourceRecordSet, RrType};
 
 use crate::{
-    aws::{self, Aws},
+    aws::{self, Aws, zones},
     step::{ErrorExt, Result},
 };
 
 /// The zone's id by its name; `None` when the account has no such public zone.
 pub(super) async fn zone(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<String>> {
-    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
-    let wanted = name.trim_end_matches('.');
-    let found = client.list_hosted_zones_by_name().dns_name(wanted).send().await.map_err(aws::classify);
-    let found = found.doing(format!("look for the hosted zone `{wanted}`"))?;
-    let is_it = |zone: &&aws_sdk_route53::types::HostedZone| {
-        zone.name().trim_end_matches('.') == wanted
-            && zone.config().is_none_or(|config| !config.private_zone())
-    };
-    Ok(found.hosted_zones().iter().find(is_it).map(|zone| zone.id().to_owned()))
+    let zones = zones::public(&zones::client(aws, aws_region)).await?;
+    Ok(zones.into_iter().find(|zone| zone.name == name.trim_end_matches('.')).map(|zone| zone.id))
 }
 
 /// The records of a host: its own, and those in which external-dns notes that they are its.
 pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
-    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
+    let client = zones::client(aws, aws_region);
     let doing = || format!("look at the records of `{host}`");
     let mut records = Vec::new();
     let mut request = client.list_resource_record_sets().hosted_zone_id(zone);
@@ -44,7 +37,7 @@ pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str)
 
 /// What the host's own records point at.
 pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
-    let client = aws_sdk_route53::Client::new(&aws.in_region(aws_region));
+    let client = zones::client(aws, aws_region);
     // sorted by name: a host has few
     let page = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(host).max_items(10);
     let page = page.send().await.map_err(aws::classify).doing(format!("look at the records of `{host}`"))?;

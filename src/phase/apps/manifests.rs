@@ -1,16 +1,13 @@
 //! The AppProject and the ApplicationSet on the hub: the shape of the application, from Git's work tree.
 
-use kube::{
-    Api, Client,
-    api::{DynamicObject, ListParams},
-};
+use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
 
 use super::NAMESPACE;
 use crate::{
     config::{Config, Gitops, Region},
     fact,
-    kubernetes::{self, MANAGER, classify},
+    kubernetes::{self, MANAGER, argo_cd},
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
@@ -161,39 +158,21 @@ impl Step for Manifests {
         let hub = kubernetes::connect(aws, &access).await?;
         let mut gone = Vec::new();
         let objects = self.objects()?;
-        // before anything goes: without its set an Application goes too, and what serves with it
+        // Before any deletion: an ApplicationSet takes its Applications, and with them the pods, along.
         for project in objects.iter().filter(|object| object["kind"] == "AppProject") {
-            refuse_with_applications(&hub, project["metadata"]["name"].as_str().unwrap_or_default()).await?;
+            argo_cd::refuse_with_applications(&hub, project["metadata"]["name"].as_str()).await?;
         }
         for object in objects.iter().rev() {
             let kind = object["kind"].as_str().unwrap_or_default();
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            let resource = kubernetes::kind("argoproj.io", "v1alpha1", kind);
-            let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource(kind));
             if kubernetes::delete(&api, name).await? {
                 gone.push(kubernetes::title(object));
             }
         }
         Ok((!gone.is_empty()).then(|| format!("{} removed", gone.join(", "))))
     }
-}
-
-/// An Application whose project is gone can neither be synced nor deleted.
-async fn refuse_with_applications(hub: &Client, project: &str) -> Result<()> {
-    let resource = kubernetes::kind("argoproj.io", "v1alpha1", "Application");
-    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
-    let all = match api.list(&ListParams::default()).await {
-        Ok(all) => all.items,
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(classify(error)).doing("look for Applications"),
-    };
-    let of_project = all.into_iter().filter(|found| found.data["spec"]["project"] == project);
-    let names: Vec<_> = of_project.filter_map(|found| found.metadata.name).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    Err(Error::permanent(format!("project `{project}` still has Applications: {}", names.join(", ")))
-        .with_hint("take down their regions first (`paydeploy down --region R`), or delete them"))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use input::ReleaseInput;
 pub use manifests::{Manifests, manifests};
 pub use release::{Release, release};
 
-/// Where Argo CD lives on the hub.
-const NAMESPACE: &str = "argocd";
+use crate::kubernetes::argo_cd::NAMESPACE;
+
 /// The field manager of a release, which owns its annotations and its label and nothing else.
 const MANAGER: &str = "paydeploy-release";

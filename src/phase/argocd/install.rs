@@ -3,21 +3,18 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DynamicObject, ListParams},
-};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{APPLICATION, NAMESPACE, git};
+use super::{NAMESPACE, git};
 use crate::{
     config::{self, Config, Region},
     fact,
     kubernetes::{
-        self, MANAGER, classify,
+        self, MANAGER, argo_cd,
         helm::{self, Compared, Wanted},
     },
-    step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
+    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
 };
 
 /// The add-on's name in `[addons.NAME]`.
@@ -144,28 +141,12 @@ impl Step for Install {
         let (Some(access), Some(addon)) = (access, &self.addon) else { return Ok(None) };
         let client = kubernetes::connect(aws, &access).await?;
         let Some(stored) = helm::latest(&client, &addon.namespace, RELEASE).await? else { return Ok(None) };
-        refuse_with_applications(&client, &addon.namespace).await?;
+        argo_cd::refuse_with_applications(&client, None).await?;
         helm::uninstall(cx, cx.world.helm(), &access, &addon.namespace, RELEASE).await?;
         let secrets: Api<Secret> = Api::namespaced(client, &addon.namespace);
         kubernetes::delete(&secrets, &git::name(&self.project)).await?;
         Ok(Some(format!("{} removed", stored.app_version)))
     }
-}
-
-/// Without Argo CD, what its Applications deployed stays for ever, and so do they.
-async fn refuse_with_applications(client: &Client, namespace: &str) -> Result<()> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &APPLICATION.resource());
-    let left = match api.list(&ListParams::default()).await {
-        Ok(left) => left,
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(error) => return Err(classify(error)).doing("look for Applications"),
-    };
-    if left.items.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = left.items.iter().map(ResourceExt::name_any).collect();
-    Err(Error::permanent(format!("Argo CD still has Applications: {}", names.join(", ")))
-        .with_hint("take down their regions first (`paydeploy down --region R`), or delete them"))
 }
 
 /// Argo CD signs tokens for the spokes with one role, which the service accounts of three components have.

@@ -1,4 +1,4 @@
-//! The phase `argocd`: Argo CD on the hub, its right to act in each region, each region's cluster known to it.
+//! The phase `argocd`: Argo CD on the hub, its access to each region, and each region's registration.
 
 mod access;
 mod entry;
@@ -11,20 +11,7 @@ pub use access::{Grant, GrantInput, access};
 pub use install::{Install, install};
 pub use register::{Register, RegisterInput, register};
 
-use kube::api::ApiResource;
+use crate::kubernetes::argo_cd::NAMESPACE;
 
-/// Where Argo CD itself lives on the hub, as its own documentation has it.
-const NAMESPACE: &str = "argocd";
-/// The Kubernetes group that Argo CD's role has in a spoke.
+/// The Kubernetes group that a spoke's access entry gives to Argo CD's role.
 const GROUP: &str = "paydeploy:argocd";
-
-/// A kind of Argo CD's.
-struct Kind(&'static str);
-
-const APPLICATION: Kind = Kind("Application");
-
-impl Kind {
-    fn resource(&self) -> ApiResource {
-        crate::kubernetes::kind("argoproj.io", "v1alpha1", self.0)
-    }
-}

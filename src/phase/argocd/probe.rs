@@ -10,9 +10,9 @@ use std::time::Duration;
 use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
 
-use super::{APPLICATION, NAMESPACE};
+use super::NAMESPACE;
 use crate::{
-    kubernetes::{self, MANAGER, classify},
+    kubernetes::{self, MANAGER, argo_cd, classify},
     step::{Context, ErrorExt, Poll, Result},
 };
 
@@ -54,7 +54,8 @@ impl Probe<'_> {
 
     /// Waits until Argo CD has listed, and leaves nothing behind.
     pub async fn run(&self, cx: &Context, hub: &Client) -> Result<()> {
-        let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &APPLICATION.resource());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
         let name = self.name();
         // one that is left of a killed run has a status of then
         kubernetes::delete(&api, &name).await?;

@@ -2,41 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_route53::{Client, types::HostedZone};
-
 use super::delegation;
 use crate::{
-    aws::{always_enabled, classify},
+    aws::zones::{self, Zone},
     config::Region,
-    step::{Context, Error, ErrorExt, Result},
+    step::{Context, Error, Result},
 };
-
-/// A public zone of the account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Zone<'a> {
-    name: &'a str,
-    id: &'a str,
-}
 
 /// The regions whose domain has no hosted zone, each as an error. Warns of the zones that are not delegated.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
-    let client = Client::new(&cx.world.aws.in_region(always_enabled(&config.hub().aws_region)));
-    let listed: Result<Vec<HostedZone>, _> =
-        client.list_hosted_zones().into_paginator().items().send().collect().await;
-    let listed = match listed.map_err(classify).doing("list the hosted zones") {
-        Ok(listed) => listed,
+    let client = zones::client(&cx.world.aws, &config.hub().aws_region);
+    let public = match zones::public(&client).await {
+        Ok(public) => public,
         Err(error) => return vec![error],
     };
-    let public: Vec<Zone<'_>> = listed
-        .iter()
-        .filter(|zone| zone.config().is_none_or(|config| !config.private_zone()))
-        .map(|zone| Zone { name: zone.name().trim_end_matches('.'), id: zone.id() })
-        .collect();
     let (mut found, mut used) = (Vec::new(), BTreeMap::new());
     for region in config.regions.values() {
         match zone_of(region, &public) {
-            Ok(zone) => drop(used.insert(zone.name, zone.id)),
+            Ok(zone) => drop(used.insert(zone.name.as_str(), zone.id.as_str())),
             Err(error) => found.push(error),
         }
     }
@@ -44,12 +28,12 @@ pub async fn problems(cx: &Context) -> Vec<Error> {
     found
 }
 
-fn zone_of<'a>(region: &Region, zones: &[Zone<'a>]) -> Result<Zone<'a>> {
+fn zone_of<'a>(region: &Region, zones: &'a [Zone]) -> Result<&'a Zone> {
     let Region { name, domain, hosted_zone, .. } = region;
     let below = |zone: &str| domain.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
-    let closest = || zones.iter().copied().filter(|zone| below(zone.name)).max_by_key(|zone| zone.name.len());
-    let found: Vec<Zone<'a>> = match hosted_zone {
-        Some(wanted) => zones.iter().copied().filter(|zone| zone.name == wanted).collect(),
+    let closest = || zones.iter().filter(|zone| below(&zone.name)).max_by_key(|zone| zone.name.len());
+    let found: Vec<&Zone> = match hosted_zone {
+        Some(wanted) => zones.iter().filter(|zone| zone.name == *wanted).collect(),
         None => closest().into_iter().collect(),
     };
     let zone = hosted_zone.as_deref().unwrap_or(domain);
@@ -60,7 +44,7 @@ fn zone_of<'a>(region: &Region, zones: &[Zone<'a>]) -> Result<Zone<'a>> {
         .with_hint(format!(
             "create the zone for `{domain}` in Route 53 and delegate it, or correct `hosted_zone_name`"
         ))),
-        [zone] => Ok(*zone),
+        [zone] => Ok(zone),
         several => {
             let count = several.len();
             Err(Error::permanent(format!("region `{name}`: {count} public hosted zones named `{zone}`"))
@@ -78,8 +62,8 @@ mod tests {
         Region { hosted_zone: hosted_zone.map(str::to_owned), ..testing::region() }
     }
 
-    fn zone(name: &str) -> Zone<'_> {
-        Zone { name, id: "Z1" }
+    fn zone(name: &str) -> Zone {
+        Zone { name: name.to_owned(), id: "Z1".to_owned() }
     }
 
     #[test]
@@ -88,9 +72,11 @@ mod tests {
         zone_of(&named, &[zone("payments.example")]).unwrap();
         let error = zone_of(&named, &[zone("example")]).unwrap_err();
         assert!(error.to_string().contains("no public hosted zone"));
-        let error = zone_of(&named, &[zone("payments.example"); 2]).unwrap_err();
+        let error = zone_of(&named, &vec![zone("payments.example"); 2]).unwrap_err();
         assert!(error.to_string().contains("2 public"));
-        let found = zone_of(&region(None), &[zone("payments.example"), zone("example")]).unwrap();
+        let both = [zone("payments.example"), zone("example")];
+        let region_without = region(None);
+        let found = zone_of(&region_without, &both).unwrap();
         assert_eq!(found.name, "payments.example");
         assert!(zone_of(&region(None), &[zone("ayments.example")]).is_err());
     }

@@ -1,10 +1,11 @@
-//! What terraform's complaints mean for the run.
+//! Classifies terraform's diagnostics: retry, conflict, or permanent.
 
 use super::message::Diagnostic;
 use crate::step::{Class, Error};
 
-/// Words of AWS, of its provider and of the network that say "later". Compared in lower case.
-const LATER: [&str; 48] = [
+/// Messages of AWS and of its provider after which a retry may succeed, in lower case. Those that any network
+/// client prints are in [`Class::classify_message`].
+const RETRYABLE: [&str; 41] = [
     ": eof",
     "api error internalerror",
     "api error internalfailure",
@@ -13,12 +14,9 @@ const LATER: [&str; 48] = [
     "broken pipe",
     "cannot be assumed by",
     "cannot delete because",
-    "client connection lost",
     "concurrent update",
     "concurrentmodification",
     "concurrentupdate",
-    "connection refused",
-    "connection reset",
     "connection timed out",
     "could not be assumed because it does not exist",
     "currently creating",
@@ -26,7 +24,6 @@ const LATER: [&str; 48] = [
     "failed to persist state",
     "failed to save state",
     "gateway timeout",
-    "i/o timeout",
     "in progress",
     "invalid principal",
     "invaliddbinstancestate",
@@ -35,7 +32,6 @@ const LATER: [&str; 48] = [
     "invalidroutetableid.notfound",
     "invalidsubnetid.notfound",
     "invalidvpcid.notfound",
-    "no such host",
     "operationaborted",
     "plugin did not respond",
     "priorrequestnotcomplete",
@@ -50,13 +46,11 @@ const LATER: [&str; 48] = [
     "statuscode: 50",
     "throttl",
     "timeout while waiting for",
-    "tls handshake timeout",
     "toomanyrequests",
-    "unexpected eof",
 ];
 
-/// Words that say "it is there already".
-const THERE: [&str; 6] = [
+/// Messages about a resource that exists already.
+const EXISTING: [&str; 6] = [
     "alreadyexists",
     "already exists",
     "bucketalreadyownedbyyou",
@@ -76,16 +70,24 @@ const EXPIRED: [&str; 4] = [
 const LOCKED: &str = "error acquiring the state lock";
 
 fn says(diagnostic: &Diagnostic, words: &[&str]) -> bool {
-    let text = format!("{} {}", diagnostic.summary, diagnostic.detail).to_lowercase();
+    let text = text(diagnostic).to_lowercase();
     words.iter().any(|word| text.contains(word))
 }
 
-/// Whether somebody else holds the state's lock.
-pub fn is_locked(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| says(diagnostic, &[LOCKED]) && !says(diagnostic, &LATER))
+fn text(diagnostic: &Diagnostic) -> String {
+    format!("{} {}", diagnostic.summary, diagnostic.detail)
 }
 
-/// Whether the working folder is not, or no longer, as `terraform init` leaves it.
+fn is_transient(diagnostic: &Diagnostic) -> bool {
+    Class::classify_message(&text(diagnostic)) == Class::Transient || says(diagnostic, &RETRYABLE)
+}
+
+/// Whether another process holds the state's lock. A lock that could not be reached is transient instead.
+pub fn is_locked(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|diagnostic| says(diagnostic, &[LOCKED]) && !is_transient(diagnostic))
+}
+
+/// Whether the working folder must be initialised (again).
 pub fn wants_init(diagnostics: &[Diagnostic]) -> bool {
     let words = [
         "backend initialization required",
@@ -103,9 +105,9 @@ pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
     if errors.is_empty() {
         return None;
     }
-    let class = if errors.iter().all(|error| says(error, &LATER)) {
+    let class = if errors.iter().all(|error| is_transient(error)) {
         Class::Transient
-    } else if errors.iter().all(|error| says(error, &LATER) || says(error, &THERE)) {
+    } else if errors.iter().all(|error| is_transient(error) || says(error, &EXISTING)) {
         Class::Conflict
     } else {
         Class::Permanent
@@ -123,7 +125,7 @@ fn hint(errors: &[&Diagnostic]) -> Option<String> {
     if errors.iter().any(|error| says(error, &EXPIRED)) {
         return Some("get fresh AWS credentials, then run the same command again".to_owned());
     }
-    let there = errors.iter().find(|error| says(error, &THERE) && !says(error, &LATER))?;
+    let there = errors.iter().find(|error| says(error, &EXISTING) && !is_transient(error))?;
     let address = there.address.as_deref().unwrap_or("ADDRESS");
     Some(format!(
         "it exists, but not in the state (a run that was killed leaves such things): remove it, or take it \

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::fact;
+use crate::{config::stack, fact};
 
 /// One stack, seen from the graph.
 pub trait Kind: Send + Sync + 'static {
@@ -27,7 +27,7 @@ pub struct Database;
 pub struct Audit;
 
 impl Kind for Foundation {
-    const NAME: &'static str = "foundation";
+    const NAME: &'static str = stack::FOUNDATION;
     const ESTIMATE: Duration = Duration::from_mins(3);
     type Input = (fact::StateBucket, fact::Preflight);
     type Fact = fact::Foundation;
@@ -47,7 +47,7 @@ pub struct ClusterInput {
 }
 
 impl Kind for Cluster {
-    const NAME: &'static str = "cluster";
+    const NAME: &'static str = stack::CLUSTER;
     const ESTIMATE: Duration = Duration::from_mins(13);
     type Input = ClusterInput;
     type Fact = fact::Cluster;
@@ -67,7 +67,7 @@ impl Kind for Cluster {
 }
 
 impl Kind for Database {
-    const NAME: &'static str = "database";
+    const NAME: &'static str = stack::DATABASE;
     const ESTIMATE: Duration = Duration::from_mins(15);
     type Input = fact::Foundation;
     type Fact = fact::Database;
@@ -78,7 +78,7 @@ impl Kind for Database {
 }
 
 impl Kind for Audit {
-    const NAME: &'static str = "audit";
+    const NAME: &'static str = stack::AUDIT;
     const ESTIMATE: Duration = Duration::from_mins(1);
     type Input = fact::Foundation;
     type Fact = fact::Audit;

@@ -113,7 +113,7 @@ impl Step for StateBucket {
         Ok(())
     }
 
-    /// The bucket stays: it holds the history of what was there, and other regions' leases.
+    /// Keeps the bucket: its object versions are the history of the state, the only record of what was deployed.
     async fn destroy(&self, cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         let (name, bucket) = self.bucket(cx);
         Ok(bucket.exists().await?.then(|| format!("kept: bucket {name} with the history of the state")))
