@@ -10,15 +10,15 @@ use crate::{
     step::{ErrorExt, Result},
 };
 
-/// Of every annotation and label of a release.
+/// The prefix of a release's annotations and labels.
 pub const PREFIX: &str = "paydeploy.io/";
 /// The label by which the ApplicationSet picks a region.
 pub const LABEL: &str = "paydeploy.io/release";
 
-/// A release's annotations, their prefix left out.
+/// A release's annotations, without their prefix.
 pub(super) type Annotations = BTreeMap<String, String>;
 
-/// What of the configuration a release holds.
+/// The part of a release that comes from the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Constant {
     pub repository: String,
@@ -40,7 +40,7 @@ impl Constant {
     }
 }
 
-/// Whose law a region's data is under, from its Terraform variables; it may say nothing of it.
+/// The jurisdiction of a region's data, from its Terraform variables; optional there.
 pub(super) fn data_residency(var_file: &Path) -> Result<Option<String>> {
     #[derive(serde::Deserialize)]
     struct Variables {
@@ -52,7 +52,7 @@ pub(super) fn data_residency(var_file: &Path) -> Result<Option<String>> {
     Ok(variables.data_residency)
 }
 
-/// The annotations of a release made from these facts.
+/// The annotations of a release with these facts.
 pub(super) fn annotations(constant: &Constant, input: &ReleaseInput) -> Annotations {
     let ReleaseInput { preflight, foundation, image, secrets, database, certificate, .. } = input;
     let port = database.db_port.to_string();
@@ -95,7 +95,7 @@ pub(super) fn patch(secret: &str, annotations: &Annotations, label: bool) -> Val
     })
 }
 
-/// What would change from one release to another, a line each: `digest 77ab → 9d1e`.
+/// The changes from one release to another, one line each: `digest 77ab → 9d1e`.
 pub(super) fn changes(had: &Annotations, wanted: &Annotations) -> Vec<String> {
     let mut keys: Vec<_> = had.keys().chain(wanted.keys()).collect();
     keys.sort();
@@ -185,7 +185,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_release_holds_every_annotation_that_the_applicationset_asks_for() {
+    fn a_release_holds_every_annotation_that_the_applicationset_requires() {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd/applicationset.yaml");
         let manifest = std::fs::read_to_string(manifest).unwrap();
         let held = annotations(&constant(), &input());
@@ -200,13 +200,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_region_that_says_nothing_of_its_law_has_no_such_annotation() {
+    fn a_region_without_data_residency_has_no_such_annotation() {
         let constant = Constant { data_residency: None, ..constant() };
         assert!(!annotations(&constant, &input()).contains_key("data-residency"));
     }
 
     #[test]
-    fn the_label_is_there_only_when_it_is_asked_for() {
+    fn the_label_is_set_only_on_request() {
         let annotations = annotations(&constant(), &input());
         let with = patch("cluster-spain", &annotations, true);
         assert_eq!(with["metadata"]["labels"][LABEL], "true");
@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn changes_are_told_shortly() {
+    fn changes_are_listed_with_short_hashes() {
         let had = annotations(&constant(), &input());
         let mut wanted = had.clone();
         wanted.insert("digest".to_owned(), format!("sha256:{}", "77".repeat(32)));

@@ -12,7 +12,7 @@ use crate::{
     step::{ErrorExt, Result},
 };
 
-/// A region's Application, whether it is there or not.
+/// A region's Application, whether it exists or not.
 #[derive(Clone)]
 pub(super) struct Application {
     hub: Client,
@@ -28,14 +28,14 @@ impl Application {
         Api::namespaced_with(self.hub.clone(), NAMESPACE, &resource("Application"))
     }
 
-    /// The Application as it is; `None` also when Argo CD itself is not there.
-    pub async fn look(&self) -> Result<Option<Value>> {
+    /// The live Application; `None` also when Argo CD itself is not installed.
+    pub async fn read(&self) -> Result<Option<Value>> {
         let found = self.api().get_opt(&self.name).await.map_err(classify);
-        let found = found.doing(format!("look at Application `{}`", self.name))?;
+        let found = found.doing(format!("read Application `{}`", self.name))?;
         found.map(|found| Ok(serde_json::to_value(found)?)).transpose()
     }
 
-    /// Begins a sync anew: Argo CD does not do so by itself where one of the same release has failed.
+    /// Starts another sync: Argo CD never retries one that failed for the same release by itself.
     pub async fn sync_again(&self, release: &Annotations) -> Result<()> {
         let operation = json!({
             "operation": {
@@ -48,16 +48,16 @@ impl Application {
                     "syncOptions": ["CreateNamespace=false", "ServerSideApply=true"],
                 },
             },
-            // Argo CD merges what it notes of an operation into what it noted of the one before: the failed
-            // hooks and used-up retries of that one would be this one's
+            // Argo CD merges an operation's state into that of the previous one, so the failed hooks and used-up
+            // retries of the previous one would count for this one.
             "status": { "operationState": null },
         });
         let patched = self.api().patch(&self.name, &PatchParams::default(), &Patch::Merge(operation)).await;
-        patched.map_err(classify).doing(format!("begin a sync of Application `{}`", self.name))?;
+        patched.map_err(classify).doing(format!("start a sync of Application `{}`", self.name))?;
         Ok(())
     }
 
-    /// Ends the operation under way.
+    /// Ends the running operation.
     pub async fn end_sync(&self) -> Result<()> {
         let patch = Patch::Merge(json!({ "status": { "operationState": { "phase": "Terminating" } } }));
         let patched = self.api().patch(&self.name, &PatchParams::default(), &patch).await;
@@ -65,20 +65,21 @@ impl Application {
         Ok(())
     }
 
-    /// Takes off what lets Argo CD delete what it deployed, for a cluster that is gone and took it along.
+    /// Removes the finalizers by which Argo CD deletes what it deployed: the region's cluster, and all in it, is
+    /// already deleted.
     pub async fn forget(&self) -> Result<()> {
         let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
         match self.api().patch(&self.name, &PatchParams::default(), &patch).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => {
-                Err(classify(error)).doing(format!("take the finalizers off Application `{}`", self.name))
+                Err(classify(error)).doing(format!("remove the finalizers of Application `{}`", self.name))
             }
         }
     }
 }
 
-/// What keeps the ApplicationSets from making Applications.
+/// Why the ApplicationSets create no Application, if they report a reason.
 pub(super) async fn generation_error(hub: &Client) -> Result<Option<String>> {
     let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource("ApplicationSet"));
     let sets = api.list(&kube::api::ListParams::default()).await.map_err(classify)?;

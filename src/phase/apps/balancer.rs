@@ -1,4 +1,4 @@
-//! The load balancer of a region's Ingress: there, active, and its targets healthy.
+//! Whether the load balancer of a region's Ingress exists, is active, and has healthy targets.
 
 use aws_sdk_elasticloadbalancingv2::{
     Client as Elb,
@@ -15,17 +15,17 @@ use crate::{
 };
 
 /// Whether every Ingress has a load balancer that can reach the pods; their names.
-pub(super) async fn look(elb: &Elb, client: &Client, ingresses: &[Managed]) -> Result<Poll<Vec<String>>> {
+pub(super) async fn poll(elb: &Elb, client: &Client, ingresses: &[Managed]) -> Result<Poll<Vec<String>>> {
     let mut hosts = Vec::new();
     for managed in ingresses {
         let Managed { namespace, name, .. } = managed;
         let api: Api<Ingress> = Api::namespaced(client.clone(), namespace);
         let found = api.get_opt(name).await.map_err(classify);
-        let found = found.doing(format!("look at Ingress `{namespace}/{name}`"))?;
+        let found = found.doing(format!("read Ingress `{namespace}/{name}`"))?;
         let Some(host) = found.as_ref().and_then(host) else {
             return Ok(Poll::Pending(format!("Ingress `{name}` has no load balancer")));
         };
-        let missing = balancer(elb, host).await.doing(format!("look at the load balancer `{host}`"))?;
+        let missing = balancer(elb, host).await.doing(format!("read load balancer `{host}`"))?;
         if let Some(why) = missing {
             return Ok(Poll::Pending(why));
         }
@@ -44,7 +44,7 @@ async fn balancer(elb: &Elb, host: &str) -> Result<Option<String>> {
     let all: Vec<LoadBalancer> = pages.collect::<Result<_, _>>().await.map_err(aws::classify)?;
     let is_it = |one: &&LoadBalancer| one.dns_name().is_some_and(|name| name.eq_ignore_ascii_case(host));
     let Some(found) = all.iter().find(is_it) else {
-        return Ok(Some(format!("no load balancer is named `{host}`")));
+        return Ok(Some(format!("load balancer `{host}` is missing")));
     };
     let state = found.state().and_then(|state| state.code());
     if state != Some(&LoadBalancerStateEnum::Active) {
@@ -71,7 +71,7 @@ async fn balancer(elb: &Elb, host: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Targets that are being taken out do not count.
+/// Draining targets do not count: they belong to pods that are being replaced.
 fn unhealthy(states: &[TargetHealthStateEnum]) -> Option<String> {
     let count =
         |wanted: &[TargetHealthStateEnum]| states.iter().filter(|state| wanted.contains(state)).count();
@@ -87,7 +87,7 @@ mod tests {
     use TargetHealthStateEnum::{Draining, Healthy, Initial, Unhealthy};
 
     #[test]
-    fn a_target_group_is_well_when_all_targets_that_stay_are() {
+    fn a_target_group_is_healthy_when_all_targets_that_do_not_drain_are() {
         assert_eq!(unhealthy(&[Healthy, Healthy, Draining]), None);
         assert_eq!(unhealthy(&[Healthy, Initial]).unwrap(), "1 of 2 targets are healthy");
         assert_eq!(unhealthy(&[Unhealthy]).unwrap(), "0 of 1 targets are healthy");

@@ -1,4 +1,4 @@
-//! The application's records in its hosted zone, which external-dns makes and removes.
+//! The application's records in its hosted zone, which external-dns creates and deletes.
 
 use aws_sdk_route53::types::{ResourceRecordSet, RrType};
 
@@ -13,10 +13,10 @@ pub(super) async fn zone(aws: &Aws, aws_region: &str, name: &str) -> Result<Opti
     Ok(zones.into_iter().find(|zone| zone.name == name.trim_end_matches('.')).map(|zone| zone.id))
 }
 
-/// The records of a host: its own, and those in which external-dns notes that they are its.
+/// The records of a host: its own, and the TXT records by which external-dns marks them as its own.
 pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
     let client = zones::client(aws, aws_region);
-    let doing = || format!("look at the records of `{host}`");
+    let doing = || format!("read the records of `{host}`");
     let mut records = Vec::new();
     let mut request = client.list_resource_record_sets().hosted_zone_id(zone);
     loop {
@@ -38,9 +38,9 @@ pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str)
 /// What the host's own records point at.
 pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
     let client = zones::client(aws, aws_region);
-    // sorted by name: a host has few
+    // Sorted by name, and a host has only a few records.
     let page = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(host).max_items(10);
-    let page = page.send().await.map_err(aws::classify).doing(format!("look at the records of `{host}`"))?;
+    let page = page.send().await.map_err(aws::classify).doing(format!("read the records of `{host}`"))?;
     let of_host = |record: &&ResourceRecordSet| {
         record.name().trim_end_matches('.').eq_ignore_ascii_case(host)
             && matches!(record.r#type(), RrType::A | RrType::Aaaa | RrType::Cname)
@@ -52,8 +52,8 @@ pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str)
     Ok(page.resource_record_sets().iter().filter(of_host).flat_map(pointed).collect())
 }
 
-/// external-dns puts a record's type before the first label of its own notes: `cname-api.example`. What
-/// proves a certificate (`_x.api.example`) is Terraform's.
+/// external-dns prefixes the first label of its TXT records with the type: `cname-api.example`. The validation
+/// record of a certificate (`_x.api.example`) is Terraform's.
 fn is_of(record: &str, host: &str) -> bool {
     let (record, host) = (record.trim_end_matches('.'), host.trim_end_matches('.'));
     match record.strip_suffix(host) {
@@ -68,7 +68,7 @@ mod tests {
     use super::is_of;
 
     #[test]
-    fn the_records_of_external_dns_are_told_from_others() {
+    fn the_records_of_external_dns_are_distinguished_from_others() {
         let host = "api-es.payments.example";
         for ours in
             ["api-es.payments.example.", "a-api-es.payments.example.", "cname-api-es.payments.example"]

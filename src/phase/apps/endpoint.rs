@@ -1,4 +1,4 @@
-//! The way from a region's name to its pods: the record, the load balancer, its targets.
+//! The path from a region's name to its pods: the record, the load balancer, its targets.
 
 use kube::Client;
 use serde_json::Value;
@@ -15,16 +15,16 @@ pub(super) struct Endpoint<'a> {
     /// The region's cluster.
     pub here: &'a Client,
     pub host: &'a str,
-    /// The id of the zone that external-dns writes the host's record to; none where it is not configured.
+    /// The id of the zone that external-dns writes the host's record to; `None` where external-dns is not configured.
     pub zone: Option<&'a str>,
 }
 
 impl Endpoint<'_> {
-    /// Whether all of it is there. An application without an Ingress needs none of it.
-    pub async fn look(&self, application: &Value) -> Result<Poll<()>> {
+    /// Whether the whole path works. An application without an Ingress needs none of it.
+    pub async fn poll(&self, application: &Value) -> Result<Poll<()>> {
         let elb = aws_sdk_elasticloadbalancingv2::Client::new(&self.aws.in_region(self.aws_region));
         let ingresses = sync_state::managed(application, "Ingress");
-        let balancers = match balancer::look(&elb, self.here, &ingresses).await? {
+        let balancers = match balancer::poll(&elb, self.here, &ingresses).await? {
             Poll::Ready(balancers) => balancers,
             Poll::Pending(why) => return Ok(Poll::Pending(why)),
         };
@@ -34,9 +34,9 @@ impl Endpoint<'_> {
     }
 }
 
-/// What is wrong with a host's record, if anything: a stale one points at a load balancer that is gone.
+/// What is wrong with a host's record, if anything: a stale one points at a deleted load balancer.
 fn named(host: &str, targets: &[String], balancers: &[String]) -> Option<String> {
-    // external-dns asks Route 53 for addresses of both families
+    // external-dns prefixes the target with `dualstack.` for addresses of both families.
     let plain = |name: &str| {
         let name = name.trim_end_matches('.').to_lowercase();
         name.strip_prefix("dualstack.").map_or(name.clone(), str::to_owned)
@@ -53,7 +53,7 @@ mod tests {
     use super::named;
 
     #[test]
-    fn a_record_must_point_at_the_load_balancer_that_is_there() {
+    fn a_record_must_point_at_the_existing_load_balancer() {
         let balancers = ["k8s-payments-1.elb.eu-south-2.amazonaws.com".to_owned()];
         let wrong = |target: &str| named("api.example", &[target.to_owned()], &balancers);
         assert_eq!(wrong("dualstack.K8S-payments-1.elb.eu-south-2.amazonaws.com."), None);

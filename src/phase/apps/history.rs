@@ -1,4 +1,4 @@
-//! Every release that a region has had, on the hub: a ConfigMap each, numbered.
+//! The history of every region's releases: one numbered ConfigMap per release, on the hub.
 
 use std::collections::BTreeMap;
 
@@ -35,13 +35,13 @@ impl ReleaseOutcome {
     }
 }
 
-/// A release of then.
+/// An earlier release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PastRelease {
     number: u32,
-    /// `None` while it is not known yet, or when it never was.
+    /// `None` while it is being rolled out, or if that was interrupted.
     outcome: Option<ReleaseOutcome>,
-    /// The annotations that it was, their prefix left out.
+    /// Its annotations, without their prefix.
     release: BTreeMap<String, String>,
 }
 
@@ -58,7 +58,7 @@ fn past(map: &ConfigMap) -> Option<PastRelease> {
     })
 }
 
-/// A region's releases, the newest first.
+/// A region's releases, the latest first.
 async fn list(hub: &Client, region: &str) -> Result<Vec<PastRelease>> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let params = ListParams::default().labels(&format!("{REGION}={region}"));
@@ -69,7 +69,7 @@ async fn list(hub: &Client, region: &str) -> Result<Vec<PastRelease>> {
     Ok(all)
 }
 
-/// Whether any region has a release that was healthy: then somebody is served.
+/// Whether any region has had a healthy release, and so may have users.
 ///
 /// # Errors
 /// When the hub's cluster cannot be read.
@@ -97,24 +97,24 @@ fn record(region: &str, number: u32, release: &BTreeMap<String, String>) -> Valu
     })
 }
 
-/// Keeps a release, unless it is the newest one already. Returns its number.
+/// Records a release, unless it is the latest one already. Returns its number.
 pub(super) async fn keep(hub: &Client, region: &str, release: &BTreeMap<String, String>) -> Result<u32> {
-    let newest = list(hub, region).await?.into_iter().next();
-    let number = match newest {
-        Some(newest) if newest.release == *release => return Ok(newest.number),
-        Some(newest) => newest.number + 1,
+    let latest = list(hub, region).await?.into_iter().next();
+    let number = match latest {
+        Some(latest) if latest.release == *release => return Ok(latest.number),
+        Some(latest) => latest.number + 1,
         None => 1,
     };
     kubernetes::apply(hub, MANAGER, &record(region, number, release)).await?;
     Ok(number)
 }
 
-/// Notes how a release ended.
+/// Records how a release ended.
 pub(super) async fn note(hub: &Client, region: &str, number: u32, outcome: ReleaseOutcome) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let patch = json!({ "metadata": { "annotations": { OUTCOME: outcome.as_str() } } });
     let noted = api.patch(&name(region, number), &PatchParams::default(), &Patch::Merge(patch)).await;
-    noted.map_err(classify).doing(format!("note how release {number} of region `{region}` ended"))?;
+    noted.map_err(classify).doing(format!("record how release {number} of region `{region}` ended"))?;
     Ok(())
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_that_is_kept_reads_back_as_it_was() {
+    fn a_recorded_release_is_read_back_unchanged() {
         let release = BTreeMap::from([("commit".to_owned(), "c1".to_owned())]);
         let mut kept = record("spain", 12, &release);
         kept["metadata"]["annotations"] = json!({ OUTCOME: "healthy" });
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_release_of_ours_is_left_out() {
+    fn a_configmap_that_is_not_a_release_is_ignored() {
         let map = json!({ "metadata": { "name": "x", "labels": { REGION: "spain" } } });
         assert_eq!(past(&serde_json::from_value(map).unwrap()), None);
     }

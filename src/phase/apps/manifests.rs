@@ -1,4 +1,4 @@
-//! The AppProject and the ApplicationSet on the hub: the shape of the application, from Git's work tree.
+//! The AppProject and the ApplicationSet on the hub, from the manifests in the work tree.
 
 use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use crate::{
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
-/// What is applied first: an Application in a project that is not there is refused.
+/// The order of applying: Argo CD refuses an Application whose project is missing.
 const ORDER: [&str; 2] = ["AppProject", "ApplicationSet"];
 
-/// A region's name, in the words of the ApplicationSet.
+/// A region's name in the ApplicationSet's template language.
 const REGION: &str = "{{ index .metadata.annotations \"paydeploy.io/region\" }}";
 
-/// What Git says about the application, on the hub.
+/// The manifests of the application, on the hub.
 pub struct Manifests {
     hub: Region,
     /// The hub's EKS cluster.
@@ -62,7 +62,7 @@ impl Manifests {
         prepared(objects, &self.project, &self.gitops).doing(doing())
     }
 
-    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<(ManifestsChange, Vec<String>)> {
+    async fn compare(&self, cx: &Context, access: &fact::Access) -> Result<(ManifestsChange, Vec<String>)> {
         let hub = kubernetes::connect(&cx.world.aws, access).await?;
         let objects = self.objects()?;
         let mut lines = Vec::new();
@@ -73,7 +73,7 @@ impl Manifests {
     }
 }
 
-/// The objects in the order in which they are applied, with what `paydeploy.toml` says of the application.
+/// The objects in the order of applying, completed from `paydeploy.toml`.
 fn prepared(mut objects: Vec<Value>, project: &str, gitops: &Gitops) -> Result<Vec<Value>> {
     let place = |object: &Value| ORDER.iter().position(|kind| object["kind"] == *kind);
     for object in &mut objects {
@@ -99,14 +99,14 @@ fn prepared(mut objects: Vec<Value>, project: &str, gitops: &Gitops) -> Result<V
     objects.sort_by_key(place);
     for kind in ORDER {
         if !objects.iter().any(|object| object["kind"] == kind) {
-            return Err(Error::permanent(format!("there is no {kind}")));
+            return Err(Error::permanent(format!("no {kind} found")));
         }
     }
     Ok(objects)
 }
 
 impl Step for Manifests {
-    /// How to reach the hub.
+    /// The way to the hub, and Argo CD as installed there.
     type Input = (fact::Access, fact::ArgoCd);
     type Fact = ();
     type Change = ManifestsChange;
@@ -116,9 +116,9 @@ impl Step for Manifests {
     }
 
     async fn read(&self, cx: &Context, (access, _): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let (change, lines) = self.look(cx, access).await?;
+        let (change, lines) = self.compare(cx, access).await?;
         Ok(if lines.is_empty() {
-            Seen::ok((), "project and set")
+            Seen::ok((), "AppProject and ApplicationSet")
         } else if lines.len() == change.objects.len() && lines.iter().all(|line| line.ends_with("is missing"))
         {
             Seen::missing("not applied")
@@ -128,9 +128,9 @@ impl Step for Manifests {
     }
 
     async fn check(&self, cx: &Context, (access, _): &Self::Input) -> Result<Check<ManifestsChange>> {
-        let (change, lines) = self.look(cx, access).await?;
+        let (change, lines) = self.compare(cx, access).await?;
         Ok(if lines.is_empty() {
-            Check::Clean("project and set".to_owned())
+            Check::Clean("AppProject and ApplicationSet".to_owned())
         } else {
             Check::Change { lines, change }
         })
@@ -156,7 +156,7 @@ impl Step for Manifests {
         };
         let Some(access) = access else { return Ok(None) };
         let hub = kubernetes::connect(aws, &access).await?;
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         let objects = self.objects()?;
         // Before any deletion: an ApplicationSet takes its Applications, and with them the pods, along.
         for project in objects.iter().filter(|object| object["kind"] == "AppProject") {
@@ -168,10 +168,10 @@ impl Step for Manifests {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource(kind));
             if kubernetes::delete(&api, name).await? {
-                gone.push(kubernetes::title(object));
+                deleted.push(kubernetes::title(object));
             }
         }
-        Ok((!gone.is_empty()).then(|| format!("{} removed", gone.join(", "))))
+        Ok((!deleted.is_empty()).then(|| format!("{} deleted", deleted.join(", "))))
     }
 }
 
@@ -203,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_belong_there_is_refused() {
+    fn manifests_of_other_kinds_or_namespaces_are_refused() {
         let refused = |objects: Vec<Value>| prepared(objects, "x", &gitops()).unwrap_err().to_string();
         let both = || vec![object("AppProject", "argocd"), object("ApplicationSet", "argocd")];
         assert!(refused([both(), vec![object("Job", "argocd")]].concat()).contains("neither"));
         assert!(refused([both(), vec![object("AppProject", "default")]].concat()).contains("namespace"));
-        assert!(refused(vec![object("AppProject", "argocd")]).contains("no ApplicationSet"));
+        assert!(refused(vec![object("AppProject", "argocd")]).contains("no ApplicationSet found"));
     }
 
     fn of_this_repository() -> Vec<Value> {

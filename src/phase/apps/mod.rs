@@ -1,4 +1,4 @@
-//! The phase `apps`: what the application in a region is meant to be, and that it is so.
+//! The phase `apps`: releases the application in a region, and waits until users reach it.
 
 mod annotations;
 mod application;

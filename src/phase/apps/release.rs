@@ -35,7 +35,7 @@ pub struct Release {
     var_file: PathBuf,
     /// The Application's name.
     name: String,
-    /// Whether external-dns is to keep the region's record.
+    /// Whether external-dns maintains the region's record.
     has_dns: bool,
     teardown: Teardown,
 }
@@ -52,14 +52,14 @@ pub fn release(config: &Config, region: &Region) -> Release {
     }
 }
 
-/// What a look found.
+/// The difference between the live release and the wanted one.
 pub struct ReleaseChange {
     hub: Client,
     here: Client,
     /// What the region runs; `None` before its first release.
     had: Option<Annotations>,
     wanted: Annotations,
-    /// What is not well with what it runs.
+    /// The problems of what it runs.
     troubles: Vec<String>,
     count: Count,
 }
@@ -80,7 +80,7 @@ impl ReleaseChange {
 }
 
 impl Release {
-    async fn look(&self, cx: &Context, input: &ReleaseInput) -> Result<ReleaseChange> {
+    async fn compare(&self, cx: &Context, input: &ReleaseInput) -> Result<ReleaseChange> {
         let ReleaseInput { access: here, hub_access: hub, registered, foundation, .. } = input;
         let aws = &cx.world.aws;
         let hub = kubernetes::connect(aws, hub).await?;
@@ -97,7 +97,7 @@ impl Release {
         Ok(change)
     }
 
-    /// How what runs is, whether or not it is what should run.
+    /// Assesses what runs, whether or not it is the wanted release.
     async fn judge(
         &self,
         cx: &Context,
@@ -106,14 +106,14 @@ impl Release {
         had: &Annotations,
     ) -> Result<()> {
         let text = |key: &str| had.get(key).map_or("", String::as_str);
-        let Some(application) = Application::new(&change.hub, &self.name).look().await? else {
-            change.troubles.push(format!("Application `{}` is not there", self.name));
+        let Some(application) = Application::new(&change.hub, &self.name).read().await? else {
+            change.troubles.push(format!("Application `{}` is missing", self.name));
             return Ok(());
         };
         let wanted = Wanted { commit: text("commit"), digest: text("digest") };
         match sync_state::judge(&application, wanted) {
             SyncState::Healthy => {}
-            SyncState::Occupied => change.troubles.push("waits for the sync of another release".to_owned()),
+            SyncState::Occupied => change.troubles.push("waiting for the sync of another release".to_owned()),
             SyncState::Progressing(why)
             | SyncState::Settling(why)
             | SyncState::Degraded(why)
@@ -124,7 +124,7 @@ impl Release {
         change.troubles.extend(change.count.missing.iter().cloned());
         change.troubles.extend(workload::secrets(&change.here, &application).await?);
         if change.troubles.is_empty()
-            && let Poll::Pending(why) = self.endpoint(cx, &change.here, foundation).look(&application).await?
+            && let Poll::Pending(why) = self.endpoint(cx, &change.here, foundation).poll(&application).await?
         {
             change.troubles.push(why);
         }
@@ -153,7 +153,7 @@ async fn released(hub: &Client, secret: &str) -> Result<Option<Annotations>> {
     let found = api.get_metadata_opt(secret).await.map_err(classify);
     let found = found.doing(format!("read the release in Secret `{secret}` on the hub"))?;
     let Some(found) = found.filter(|found| found.labels().contains_key(LABEL)) else { return Ok(None) };
-    // of our prefix, but not of a release
+    // `listed` has our prefix, but belongs to the registration.
     let ours = |(key, value): (&String, &String)| {
         let key = key.strip_prefix(PREFIX).filter(|key| *key != "listed")?;
         Some((key.to_owned(), value.clone()))
@@ -175,7 +175,7 @@ impl Step for Release {
     }
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        let found = self.look(cx, input).await?;
+        let found = self.compare(cx, input).await?;
         let Some(had) = &found.had else { return Ok(Seen::missing("not released")) };
         let text = |key: &str| had.get(key).cloned().unwrap_or_default();
         let fact = fact::Release {
@@ -194,7 +194,7 @@ impl Step for Release {
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<ReleaseChange>> {
-        let found = self.look(cx, input).await?;
+        let found = self.compare(cx, input).await?;
         let lines = found.lines();
         Ok(if lines.is_empty() { Check::Clean(found.pods()) } else { Check::Change { lines, change: found } })
     }
@@ -223,7 +223,7 @@ impl Step for Release {
         match &ended {
             Ok(()) => history::note(&hub, region, number, ReleaseOutcome::Healthy).await?,
             Err(error) if error.class == Class::Permanent => {
-                // the failure is what counts; that it could not be noted is not worth hiding it
+                // An error while recording it is dropped: it must not hide the failure itself.
                 drop(history::note(&hub, region, number, ReleaseOutcome::Failed).await);
             }
             Err(_) => {}
@@ -258,12 +258,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_first_release_is_told_as_one() {
+    async fn a_first_release_is_announced_as_such() {
         assert_eq!(change(None, &[]).lines(), ["first release: commit 4f1c2ab, image 9d9d9d9"]);
     }
 
     #[tokio::test]
-    async fn a_release_that_is_as_wanted_and_well_is_clean() {
+    async fn a_healthy_release_that_is_up_to_date_is_clean() {
         let wanted = annotations::annotations(&constant(), &input());
         assert_eq!(change(Some(wanted.clone()), &[]).lines(), Vec::<String>::new());
         assert_eq!(change(Some(wanted), &["degraded: pod x"]).lines(), ["degraded: pod x"]);

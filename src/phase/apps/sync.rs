@@ -1,5 +1,13 @@
-//! From the annotations to an application that answers: what `apply` waits for, and what it says when it waits
-//! in vain.
+//! Waits from a release's annotations to an application that users reach.
+//!
+//! 1. `healthy`: Argo CD has synced this release, and reports it healthy. If a sync of this release had failed
+//!    before, it is retried first. A degraded or broken Application is waited for only as long as such a state
+//!    is known to pass by itself.
+//! 2. `answers`: only pods of this release's image remain, and each answers its own readiness probe.
+//! 3. `is_reached`: the load balancer is active, its targets are healthy, and the host's record points at it.
+//!
+//! Argo CD runs the sync by itself, so each wait only reads; the exceptions are the retry and the end of an
+//! earlier release's sync. When a wait fails permanently, the error carries the last lines of the pods' logs.
 
 use std::{
     sync::Mutex,
@@ -22,19 +30,23 @@ use crate::{
     step::{Class, Context, Error, ErrorExt, Poll, Result},
 };
 
-const LOOK: Duration = Duration::from_secs(2);
-/// The migration's own deadline, a rollout's, and the tries of a sync.
-const HEALTHY: Duration = Duration::from_mins(20);
-/// External Secrets and a rollout's first pods may be degraded for a moment.
-const DEGRADED: Duration = Duration::from_mins(1);
-/// The repository's server may be starting, a cluster not known to all of Argo CD yet.
-const BROKEN: Duration = Duration::from_mins(3);
-const ANSWERS: Duration = Duration::from_mins(3);
-/// A load balancer takes minutes to be active, its targets two health checks to be healthy, and external-dns
-/// looks once a minute.
-const REACHED: Duration = Duration::from_mins(10);
+/// Between two reads: one request each, and short enough that no state of a rollout is missed in the progress.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Longer than the migration's deadline, the rollout's and Argo CD's retries of a sync together, so that their
+/// own errors, which say more than a timeout, are reported first.
+const HEALTHY_DEADLINE: Duration = Duration::from_mins(20);
+/// An ExternalSecret before its first refresh, and a rollout's first pods, are reported as degraded for some
+/// seconds.
+const DEGRADED_TOLERANCE: Duration = Duration::from_mins(1);
+/// While Argo CD's repository server starts, or until all its components know a new cluster, comparing fails.
+const BROKEN_TOLERANCE: Duration = Duration::from_mins(3);
+/// Old pods terminate within their grace period after the rollout, and an autoscaler reaches its minimum.
+const ANSWERS_DEADLINE: Duration = Duration::from_mins(3);
+/// A load balancer takes minutes to become active, its targets two health checks to become healthy, and
+/// external-dns synchronises once a minute.
+const REACHED_DEADLINE: Duration = Duration::from_mins(10);
 
-/// A release on its way.
+/// A release that is being rolled out.
 pub(super) struct Sync<'a> {
     pub cx: &'a Context,
     pub hub: &'a Client,
@@ -44,13 +56,16 @@ pub(super) struct Sync<'a> {
     pub release: &'a Annotations,
 }
 
-/// What has to be remembered between two looks.
+/// What one read leaves for the next. Behind a mutex only because the wait's closure is called repeatedly; it is
+/// never contended and never held across an await.
 #[derive(Default)]
 struct Memory {
-    /// Since when it has been degraded or broken.
-    ill_since: Option<Instant>,
-    /// When the sync had started that failed before this run.
+    /// Since when it has been degraded or broken without a break; any better state resets it.
+    unwell_since: Option<Instant>,
+    /// The start time of a sync that had failed before this run. Its status remains visible until Argo CD
+    /// starts the retry, and must not be taken for a new failure.
     failed_before: Option<String>,
+    /// The Application as last read: explains a failure even if it cannot be read again.
     last: Option<Value>,
 }
 
@@ -68,88 +83,95 @@ impl Sync<'_> {
 
     /// Synced and Healthy at this release.
     async fn healthy(&self) -> Result<()> {
-        let memory = Mutex::new(Memory { failed_before: self.begin_anew().await?, ..Memory::default() });
+        let memory =
+            Mutex::new(Memory { failed_before: self.retry_failed_sync().await?, ..Memory::default() });
         let what = format!("Application `{}`", self.application.name);
-        let waited = self.cx.wait(&what, LOOK, HEALTHY, || self.look(&memory)).await;
-        let memory = memory.into_inner().expect("nobody panics with it");
+        let waited = self.cx.wait(&what, INTERVAL, HEALTHY_DEADLINE, || self.poll(&memory)).await;
+        let memory = memory.into_inner().expect("no panic while it is locked");
         match waited {
             Err(error) if error.class == Class::Permanent => Err(self.explained(error, memory.last).await),
             other => other,
         }
     }
 
-    /// Begins a sync of this very release anew, if one has failed before; says when that one had started.
-    async fn begin_anew(&self) -> Result<Option<String>> {
-        let Some(application) = self.application.look().await? else { return Ok(None) };
+    /// Retries a failed sync of this very release: Argo CD never does so by itself. Returns when the failed one
+    /// had started.
+    async fn retry_failed_sync(&self) -> Result<Option<String>> {
+        let Some(application) = self.application.read().await? else { return Ok(None) };
         let SyncState::Failed { started, .. } = sync_state::judge(&application, self.wanted()) else {
             return Ok(None);
         };
-        self.cx.progress("begins the sync anew that has failed before");
+        self.cx.progress("retrying the failed sync");
         self.application.sync_again(self.release).await?;
         Ok(Some(started))
     }
 
-    async fn look(&self, memory: &Mutex<Memory>) -> Result<Poll<()>> {
-        let Some(application) = self.application.look().await? else {
+    async fn poll(&self, memory: &Mutex<Memory>) -> Result<Poll<()>> {
+        let Some(application) = self.application.read().await? else {
             let why = generation_error(self.hub).await?;
-            return Ok(Poll::Pending(why.unwrap_or_else(|| "it is not there yet".to_owned())));
+            return Ok(Poll::Pending(
+                why.unwrap_or_else(|| "the ApplicationSet has not created it yet".to_owned()),
+            ));
         };
         let verdict = sync_state::judge(&application, self.wanted());
         if verdict == SyncState::Occupied {
+            // Argo CD runs one sync at a time, and would retry the other release's for minutes. It is between two
+            // attempts, so nothing is cut off half done.
             self.application.end_sync().await?;
         }
+        // Read before the lock is taken, as it awaits.
         let mut troubles = Vec::new();
         if matches!(verdict, SyncState::Settling(_) | SyncState::Degraded(_)) {
             troubles = self.troubles(&application).await;
         }
-        let told =
+        let described =
             |why: String| if troubles.is_empty() { why } else { format!("{why}: {}", troubles.join(", ")) };
-        let mut memory = memory.lock().expect("nobody panics with it");
+        let mut memory = memory.lock().expect("no panic while it is locked");
         memory.last = Some(application);
         let patience = match verdict {
-            SyncState::Degraded(_) => Some(DEGRADED),
-            SyncState::Broken(_) => Some(BROKEN),
+            SyncState::Degraded(_) => Some(DEGRADED_TOLERANCE),
+            SyncState::Broken(_) => Some(BROKEN_TOLERANCE),
             _ => None,
         };
-        let since = memory.ill_since.take().unwrap_or_else(Instant::now);
-        memory.ill_since = patience.map(|_| since);
+        let since = memory.unwell_since.take().unwrap_or_else(Instant::now);
+        memory.unwell_since = patience.map(|_| since);
         match verdict {
             SyncState::Healthy => Ok(Poll::Ready(())),
             SyncState::Occupied => {
-                Ok(Poll::Pending("ends the tries of an earlier release's sync".to_owned()))
+                Ok(Poll::Pending("ending the retries of an earlier release's sync".to_owned()))
             }
-            SyncState::Progressing(why) | SyncState::Settling(why) => Ok(Poll::Pending(told(why))),
+            SyncState::Progressing(why) | SyncState::Settling(why) => Ok(Poll::Pending(described(why))),
             SyncState::Degraded(why) | SyncState::Broken(why)
                 if patience.is_some_and(|patience| since.elapsed() < patience) =>
             {
-                Ok(Poll::Pending(told(why)))
+                Ok(Poll::Pending(described(why)))
             }
-            SyncState::Degraded(why) => Err(self.error(&format!("is {}", told(why)))),
+            SyncState::Degraded(why) => Err(self.error(&format!("is {}", described(why)))),
             SyncState::Broken(why) => Err(self.error(&format!("cannot be compared with its commit: {why}"))),
             SyncState::Failed { started, .. } if memory.failed_before.as_ref() == Some(&started) => {
-                Ok(Poll::Pending("the sync that failed before begins anew".to_owned()))
+                Ok(Poll::Pending("retrying the failed sync".to_owned()))
             }
-            SyncState::Failed { why, .. } => Err(self.error(&format!("could not be synced: {why}"))),
+            SyncState::Failed { why, .. } => Err(self.error(&format!("failed to sync: {why}"))),
         }
     }
 
-    /// What the objects of the region say themselves, as Argo CD does not pass it on.
+    /// The problems of the region's own objects, which Argo CD 3 no longer stores in the Application.
     async fn troubles(&self, application: &Value) -> Vec<String> {
         let (count, secrets) = futures::join!(
             workload::count(self.here, application, self.wanted().digest),
             workload::secrets(self.here, application),
         );
-        // only words are lost if they cannot be asked
+        // Errors are dropped: this only adds detail to a state that is reported anyway.
         [count.map(|count| count.missing).unwrap_or_default(), secrets.unwrap_or_default()].concat()
     }
 
     fn error(&self, what: &str) -> Error {
         let name = &self.application.name;
         Error::permanent(format!("Application `{name}` {what}"))
-            .with_hint("repair what is named, then run the same command again: the sync begins anew")
+            .with_hint("fix the cause above, then run the same command again: it retries the sync")
     }
 
-    /// The error, with what the pods behind it say.
+    /// The error, with the state and the last log lines of the pods behind it.
     async fn explained(&self, error: Error, application: Option<Value>) -> Error {
         let Some(application) = application else { return error };
         let mut lines = Vec::new();
@@ -159,6 +181,7 @@ impl Sync<'_> {
         }
         for Managed { name, namespace, .. } in sync_state::managed(&application, "Deployment") {
             let api: Api<Deployment> = Api::namespaced(self.here.clone(), &namespace);
+            // A Deployment that cannot be read adds no lines; the error itself stays.
             if let Ok(Some(deployment)) = api.get_opt(&name).await {
                 lines.extend(kubernetes::pods(self.here, &namespace, &workload::selector(&deployment)).await);
             }
@@ -170,12 +193,12 @@ impl Sync<'_> {
         Error { source: anyhow::anyhow!(lines.join("\n")).context(said), ..error }
     }
 
-    /// The newest pods, and they alone, are there, and say themselves that they are ready.
+    /// Only pods of this release remain, and each answers its own readiness probe.
     async fn answers(&self) -> Result<()> {
         let digest = self.wanted().digest;
-        let waited = self.cx.wait("the pods to answer", LOOK, ANSWERS, || async {
-            let Some(application) = self.application.look().await? else {
-                return Ok(Poll::Pending("their Application is not there".to_owned()));
+        let waited = self.cx.wait("the pods to answer", INTERVAL, ANSWERS_DEADLINE, || async {
+            let Some(application) = self.application.read().await? else {
+                return Ok(Poll::Pending("their Application is missing".to_owned()));
             };
             let count = workload::count(self.here, &application, digest).await?;
             if !count.missing.is_empty() {
@@ -186,22 +209,24 @@ impl Sync<'_> {
         });
         match waited.await {
             Err(error) if error.class == Class::Permanent => {
-                let application = self.application.look().await.ok().flatten();
+                // If it cannot be read, the error is reported without the pods' lines.
+                let application = self.application.read().await.ok().flatten();
                 Err(self.explained(error, application).await)
             }
             other => other,
         }
     }
 
+    /// The load balancer serves the pods, and the host's record points at it.
     async fn is_reached(&self) -> Result<()> {
-        let waited = self.cx.wait("the load balancer and its name", LOOK, REACHED, || async {
-            let application = self.application.look().await?.unwrap_or_default();
-            self.endpoint.look(&application).await
-        });
+        let waited =
+            self.cx.wait("the load balancer and its DNS record", INTERVAL, REACHED_DEADLINE, || async {
+                let application = self.application.read().await?.unwrap_or_default();
+                self.endpoint.poll(&application).await
+            });
         waited.await.hint(
-            "the load balancer controller says more (`kubectl -n kube-system logs \
-             deploy/aws-load-balancer-controller`), or of the name external-dns (`kubectl -n external-dns logs \
-             deploy/external-dns`)",
+            "read the controllers' logs: `kubectl -n kube-system logs deploy/aws-load-balancer-controller` for the \
+             load balancer, `kubectl -n external-dns logs deploy/external-dns` for the record",
         )
     }
 }

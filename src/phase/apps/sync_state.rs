@@ -1,31 +1,32 @@
-//! What an Application's status says of one release. Pure.
+//! How far an Application is with one release, from its status. Pure.
 
 use serde_json::Value;
 
 use crate::step::Class;
 
-/// The release that is asked about.
+/// The release to compare with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub commit: &'a str,
     pub digest: &'a str,
 }
 
+/// The state of one release's sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SyncState {
     /// Synced to this release, and healthy.
     Healthy,
-    /// On its way; what is missing.
+    /// Still being synced; what is missing.
     Progressing(String),
-    /// Synced, and its objects on their way; which, Argo CD 3 keeps to itself.
+    /// Synced, and its objects not ready yet; Argo CD 3 does not store which.
     Settling(String),
-    /// A failed sync of another release waits for its next try, and keeps this one's from beginning.
+    /// A failed sync of another release waits for its next retry, which blocks this release's sync.
     Occupied,
-    /// This release's sync has ended without success, its retries used up; Argo CD does not try it again.
+    /// This release's sync has failed with its retries used up; Argo CD does not retry it again.
     Failed { why: String, started: String },
-    /// Synced, and not well.
+    /// Synced, but unhealthy.
     Degraded(String),
-    /// Argo CD cannot make objects of this commit, or not compare them.
+    /// Argo CD cannot render or compare the objects of this commit.
     Broken(String),
 }
 
@@ -37,14 +38,14 @@ pub(super) struct Managed {
     pub namespace: String,
 }
 
-/// The objects of a kind that the Application manages; those of a sync alone come and go.
+/// The objects of a kind that the Application manages. Hooks are left out: they exist only during a sync.
 pub(super) fn managed(application: &Value, kind: &str) -> Vec<Managed> {
     let resources = application["status"]["resources"].as_array();
     let of_kind = |resource: &&Value| resource["kind"] == kind && resource["hook"] != true;
     resources.into_iter().flatten().filter(of_kind).map(named).collect()
 }
 
-/// Jobs of the newest sync that have failed.
+/// The failed Jobs of the latest sync.
 pub(super) fn failed_jobs(application: &Value) -> Vec<Managed> {
     let results = application["status"]["operationState"]["syncResult"]["resources"].as_array();
     let failed = |result: &&Value| {
@@ -66,17 +67,17 @@ fn is_of(source: &Value, wanted: Wanted) -> bool {
 pub(super) fn judge(application: &Value, wanted: Wanted) -> SyncState {
     let status = &application["status"];
     if !is_of(&application["spec"]["source"], wanted) {
-        return SyncState::Progressing("the ApplicationSet has not taken it up".to_owned());
+        return SyncState::Progressing("the ApplicationSet has not updated it yet".to_owned());
     }
     let operation = &status["operationState"];
     let result = &operation["syncResult"];
-    // an operation on its way may not have a result yet: then its own words say what it is for
+    // A running operation may have no result yet; its request says which release it is for.
     let is_ours = is_of(&result["source"], wanted);
     match operation["phase"].as_str() {
         Some("Running") if is_obsolete(operation, wanted) => return SyncState::Occupied,
         Some("Running") if is_ours || result.is_null() => {
-            // between two tries the result is that of the first
-            return SyncState::Progressing(with_why("syncs", &failure(operation)));
+            // Between two attempts the result is that of the previous one.
+            return SyncState::Progressing(with_why("syncing", &failure(operation)));
         }
         Some("Failed" | "Error") if is_ours => {
             let started = operation["startedAt"].as_str().unwrap_or_default().to_owned();
@@ -86,22 +87,23 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> SyncState {
     }
     if let Some(conditions) = conditions(status) {
         return match Class::classify_message(&conditions) {
-            // a repository or a cluster that does not answer may answer later
+            // A repository or a cluster that does not answer may answer later.
             Class::Transient => SyncState::Progressing(conditions),
             _ => SyncState::Broken(conditions),
         };
     }
     if !is_of(&status["sync"]["comparedTo"]["source"], wanted) || status["sync"]["revision"] != wanted.commit
     {
-        return SyncState::Progressing("Argo CD has not compared it".to_owned());
+        return SyncState::Progressing("Argo CD has not compared it yet".to_owned());
     }
     if status["sync"]["status"] != "Synced" {
-        let behind = unwell(status, |resource| resource["status"] == "OutOfSync" && resource["hook"] != true);
+        let behind =
+            unhealthy(status, |resource| resource["status"] == "OutOfSync" && resource["hook"] != true);
         return SyncState::Progressing(with_why("out of sync", &behind));
     }
     let health = status["health"]["status"].as_str().unwrap_or("Unknown");
     let ill = || {
-        unwell(status, |resource| !matches!(resource["health"]["status"].as_str(), None | Some("Healthy")))
+        unhealthy(status, |resource| !matches!(resource["health"]["status"].as_str(), None | Some("Healthy")))
     };
     match health {
         "Healthy" => SyncState::Healthy,
@@ -110,15 +112,14 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> SyncState {
     }
 }
 
-/// Whether a sync is of another commit and only waits: ended then, it leaves nothing half done.
+/// Whether a sync of another commit waits between two attempts: ending it then leaves nothing half done.
 fn is_obsolete(operation: &Value, wanted: Wanted) -> bool {
     let revision = operation.pointer("/operation/sync/revision").and_then(Value::as_str);
     let message = operation["message"].as_str().unwrap_or_default();
     revision.is_some_and(|revision| revision != wanted.commit) && message.contains("Retrying attempt")
 }
 
-/// Errors that Argo CD reports beside a sync: a repository or a cluster that it cannot read, a spec that it
-/// does not take.
+/// Errors that Argo CD reports outside a sync: a repository or a cluster that it cannot read, an invalid spec.
 fn conditions(status: &Value) -> Option<String> {
     let conditions = status["conditions"].as_array()?;
     let errors: Vec<_> = conditions
@@ -129,17 +130,17 @@ fn conditions(status: &Value) -> Option<String> {
     (!errors.is_empty()).then(|| errors.join("; "))
 }
 
-/// An operation's message, and the objects that have failed with theirs.
+/// An operation's message, and the failed objects with theirs.
 fn failure(operation: &Value) -> String {
     let results = operation["syncResult"]["resources"].as_array();
     let failed = |result: &&Value| {
         result["status"] == "SyncFailed" || matches!(result["hookPhase"].as_str(), Some("Failed" | "Error"))
     };
-    let told = |result: &Value| {
+    let described = |result: &Value| {
         let Managed { kind, name, .. } = named(result);
         with_why(&format!("{} `{name}`", kind.to_lowercase()), result["message"].as_str().unwrap_or_default())
     };
-    let lines: Vec<_> = results.into_iter().flatten().filter(failed).map(told).collect();
+    let lines: Vec<_> = results.into_iter().flatten().filter(failed).map(described).collect();
     let message = operation["message"].as_str().unwrap_or_default();
     match (message, lines.is_empty()) {
         (message, true) => message.to_owned(),
@@ -148,9 +149,9 @@ fn failure(operation: &Value) -> String {
     }
 }
 
-fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
+fn unhealthy(status: &Value, is_unhealthy: impl Fn(&Value) -> bool) -> String {
     let resources = status["resources"].as_array();
-    let told = |resource: &Value| {
+    let described = |resource: &Value| {
         let Managed { kind, name, .. } = named(resource);
         let health = &resource["health"];
         let why = match health["message"].as_str() {
@@ -159,7 +160,8 @@ fn unwell(status: &Value, is_unwell: impl Fn(&Value) -> bool) -> String {
         };
         format!("{} `{name}`{why}", kind.to_lowercase())
     };
-    let lines: Vec<_> = resources.into_iter().flatten().filter(|found| is_unwell(found)).map(told).collect();
+    let lines: Vec<_> =
+        resources.into_iter().flatten().filter(|found| is_unhealthy(found)).map(described).collect();
     lines.join("; ")
 }
 
@@ -229,13 +231,13 @@ mod tests {
             assert!(matches!(judge(&application, WANTED), SyncState::Progressing(_)));
             let mut status = synced("Healthy");
             status["sync"]["comparedTo"]["source"] = source(commit, digest);
-            assert_eq!(progress(status), "Argo CD has not compared it");
+            assert_eq!(progress(status), "Argo CD has not compared it yet");
         }
     }
 
     #[test]
     fn an_application_without_a_status_is_on_its_way() {
-        assert_eq!(progress(Value::Null), "Argo CD has not compared it");
+        assert_eq!(progress(Value::Null), "Argo CD has not compared it yet");
     }
 
     #[test]
@@ -246,9 +248,9 @@ mod tests {
             "phase": "Running", "message": "Retrying attempt #2",
             "syncResult": { "source": ours(), "resources": [job] },
         });
-        assert_eq!(progress(status.clone()), "syncs: Retrying attempt #2 (job `api-migrate`: backoff limit)");
+        assert_eq!(progress(status.clone()), "syncing: Retrying attempt #2 (job `api-migrate`: backoff limit)");
         status["operationState"] = json!({ "phase": "Running" });
-        assert_eq!(progress(status), "syncs");
+        assert_eq!(progress(status), "syncing");
     }
 
     #[test]
@@ -303,15 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_argo_cd_itself_are_told() {
-        let told = |message: &str| {
+    fn errors_of_argo_cd_itself_are_reported() {
+        let described = |message: &str| {
             let conditions = json!([{ "type": "ComparisonError", "message": message }]);
             state(json!({ "sync": { "status": "Unknown" }, "conditions": conditions }))
         };
         let chart = "values don't meet the specifications of the schema";
-        assert_eq!(told(chart), SyncState::Broken(chart.to_owned()));
+        assert_eq!(described(chart), SyncState::Broken(chart.to_owned()));
         let network = "dial tcp 10.0.0.1:9418: connect: connection refused";
-        assert_eq!(told(network), SyncState::Progressing(network.to_owned()));
+        assert_eq!(described(network), SyncState::Progressing(network.to_owned()));
     }
 
     #[test]

@@ -1,4 +1,10 @@
-//! The application's end in a region: its Application, what that deployed, its names.
+//! Deletes the application of a region: its Application, what that deployed, its DNS records.
+//!
+//! The order matters, as each part needs the one after it to be deleted completely:
+//! 1. The release's label, or the ApplicationSet would recreate the Application.
+//! 2. The Application, while Argo CD can still reach the cluster and delete what it deployed.
+//! 3. The remaining Ingresses, while the load balancer controller still runs.
+//! 4. The records, while external-dns still runs: each step waits until its objects no longer exist.
 
 use std::time::Duration;
 
@@ -20,13 +26,13 @@ use crate::{
     step::{Context, ErrorExt, Poll, Result},
 };
 
-const LOOK: Duration = Duration::from_secs(2);
-/// A rollout's pods drain, and the load balancer lets go of them.
-const GONE: Duration = Duration::from_mins(10);
-/// external-dns looks once a minute, and at every change of an Ingress.
-const UNNAMED: Duration = Duration::from_mins(4);
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Pods terminate within their grace period, and a load balancer deregisters its targets (5 minutes by default).
+const DELETED_DEADLINE: Duration = Duration::from_mins(10);
+/// external-dns synchronises once a minute, and at every change of an Ingress.
+const RECORDS_DEADLINE: Duration = Duration::from_mins(4);
 
-/// What is known without any fact.
+/// What the configuration alone says: enough to delete a region whose facts can no longer be read.
 pub(super) struct Teardown {
     region: Region,
     /// The region's EKS cluster, and the Application.
@@ -34,7 +40,7 @@ pub(super) struct Teardown {
     hub: Region,
     hub_cluster: String,
     namespace: String,
-    /// external-dns' release and namespace.
+    /// external-dns's release and namespace.
     dns: Option<(String, String)>,
 }
 
@@ -52,7 +58,7 @@ impl Teardown {
         }
     }
 
-    /// Takes all of it down; says what it did.
+    /// Deletes all of it; returns what it deleted.
     pub async fn run(&self, cx: &Context, input: Option<&ReleaseInput>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
         let (here, hub) = match input {
@@ -62,27 +68,27 @@ impl Teardown {
                 kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
             ),
         };
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         if let Some(hub) = &hub {
             let hub = kubernetes::connect(aws, hub).await?;
-            gone.extend(self.unrelease(&hub).await?);
-            gone.extend(self.remove_application(cx, &hub, here.is_none()).await?);
+            deleted.extend(self.unrelease(&hub).await?);
+            deleted.extend(self.remove_application(cx, &hub, here.is_none()).await?);
         }
         if let Some(here) = &here {
             let client = kubernetes::connect(aws, here).await?;
-            gone.extend(self.remove_ingresses(cx, &client).await?);
-            gone.extend(self.wait_for_dns(cx, &client, input.map(|input| &input.foundation)).await?);
+            deleted.extend(self.remove_ingresses(cx, &client).await?);
+            deleted.extend(self.wait_for_dns(cx, &client, input.map(|input| &input.foundation)).await?);
         }
-        Ok((!gone.is_empty()).then(|| gone.join(", ")))
+        Ok((!deleted.is_empty()).then(|| deleted.join(", ")))
     }
 
-    /// The label first: without it the ApplicationSet makes no Application anew. The Secret stays, or Argo CD
-    /// could not reach the cluster to delete anything.
+    /// Removes the label first: without it the ApplicationSet does not recreate the Application. The Secret
+    /// remains until `argocd` deletes it, as Argo CD needs it to reach the cluster.
     async fn unrelease(&self, hub: &Client) -> Result<Option<String>> {
         let name = format!("cluster-{}", self.region.name);
         let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
         let found = api.get_metadata_opt(&name).await.map_err(classify);
-        let found = found.doing(format!("look at Secret `{name}` on the hub"))?;
+        let found = found.doing(format!("read Secret `{name}` on the hub"))?;
         if !found.is_some_and(|found| found.labels().contains_key(LABEL)) {
             return Ok(None);
         }
@@ -92,25 +98,26 @@ impl Teardown {
 
     async fn remove_application(&self, cx: &Context, hub: &Client, orphaned: bool) -> Result<Option<String>> {
         let application = Application::new(hub, &self.name);
-        if application.look().await?.is_none() {
+        if application.read().await?.is_none() {
             return Ok(None);
         }
         let api = application.api();
-        // the ApplicationSet does so too, unless it is gone or another region's release stops it
+        // The ApplicationSet deletes it too, but not if it is missing itself or fails for another region.
         kubernetes::delete(&api, &self.name).await?;
+        // Without the region's cluster Argo CD could never finish, and the finalizer would remain.
         if orphaned {
             application.forget().await?;
         }
-        cx.wait(&format!("the end of Application `{}`", self.name), LOOK, GONE, || async {
-            let Some(left) = application.look().await? else { return Ok(Poll::Ready(())) };
-            Ok(Poll::Pending(what_is_left(&left)))
+        cx.wait(&format!("the deletion of Application `{}`", self.name), INTERVAL, DELETED_DEADLINE, || async {
+            let Some(left) = application.read().await? else { return Ok(Poll::Ready(())) };
+            Ok(Poll::Pending(remaining(&left)))
         })
         .await
-        .hint("Argo CD must run on the hub and reach the region's cluster to delete what it deployed")?;
-        Ok(Some(format!("Application {} removed", self.name)))
+        .hint("make sure that Argo CD runs on the hub and reaches the region's cluster, then run the same command again")?;
+        Ok(Some(format!("Application {} deleted", self.name)))
     }
 
-    /// Those of the Application went with it; others would keep a load balancer.
+    /// The Application's own Ingresses are deleted by now; any other would keep a load balancer.
     async fn remove_ingresses(&self, cx: &Context, here: &Client) -> Result<Option<String>> {
         let api: Api<Ingress> = Api::namespaced(here.clone(), &self.namespace);
         let mut found = false;
@@ -125,16 +132,16 @@ impl Teardown {
         if !found {
             return Ok(None);
         }
-        cx.wait("the end of every Ingress", LOOK, GONE, || async {
+        cx.wait("the deletion of every Ingress", INTERVAL, DELETED_DEADLINE, || async {
             let names: Vec<_> = left().await?.iter().map(ResourceExt::name_any).collect();
             Ok(if names.is_empty() { Poll::Ready(()) } else { Poll::Pending(names.join(", ")) })
         })
         .await
-        .hint("the load balancer controller must run in the region's cluster to let go of an Ingress")?;
-        Ok(Some("Ingress removed".to_owned()))
+        .hint("make sure that the load balancer controller runs in the region's cluster: it holds a finalizer on each Ingress")?;
+        Ok(Some("Ingresses deleted".to_owned()))
     }
 
-    /// A record that outlives its load balancer points at a name that somebody else can claim.
+    /// Waits for the records: one that outlives its load balancer points at a name that another account can claim.
     async fn wait_for_dns(
         &self,
         cx: &Context,
@@ -158,20 +165,28 @@ impl Teardown {
             None => None,
         };
         if keeper.is_none() {
-            return Ok(Some(format!("records stay, as external-dns is not there: {}", found.join(", "))));
+            return Ok(Some(format!(
+                "records remain, as external-dns is not installed: {}",
+                found.join(", ")
+            )));
         }
-        cx.wait(&format!("the end of the records of `{}`", self.region.domain), LOOK, UNNAMED, || async {
-            let left = records().await?;
-            Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
-        })
+        cx.wait(
+            &format!("the deletion of the records of `{}`", self.region.domain),
+            INTERVAL,
+            RECORDS_DEADLINE,
+            || async {
+                let left = records().await?;
+                Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
+            },
+        )
         .await
-        .hint("external-dns says more: `kubectl -n external-dns logs deploy/external-dns`")?;
-        Ok(Some(format!("{} records removed", found.len())))
+        .hint("read its log: `kubectl -n external-dns logs deploy/external-dns`")?;
+        Ok(Some(format!("{} records deleted", found.len())))
     }
 }
 
-/// What Argo CD has still to delete, or what keeps it from it.
-fn what_is_left(application: &Value) -> String {
+/// What Argo CD still has to delete, or the error that stops it.
+fn remaining(application: &Value) -> String {
     let list = |path: &str, key: &str| -> Vec<String> {
         let values = application.pointer(path).and_then(Value::as_array);
         values.into_iter().flatten().filter_map(|value| value[key].as_str().map(str::to_owned)).collect()
@@ -180,10 +195,10 @@ fn what_is_left(application: &Value) -> String {
     if !errors.is_empty() {
         return errors.join("; ");
     }
-    // Argo CD does not strike off what it has deleted
+    // The list does not shrink: Argo CD does not remove entries as it deletes their objects.
     match list("/status/resources", "kind").len() {
-        0 => "it is being deleted".to_owned(),
-        objects => format!("Argo CD deletes its {objects} objects"),
+        0 => "being deleted".to_owned(),
+        objects => format!("Argo CD is deleting its {objects} objects"),
     }
 }
 
@@ -194,11 +209,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_an_application_is_told_before_how_much_is_left() {
+    fn the_error_that_stops_a_deletion_comes_before_the_number_of_objects() {
         let resources = json!([{ "kind": "Ingress" }, { "kind": "Service" }]);
         let left = json!({ "status": { "resources": resources } });
-        assert_eq!(what_is_left(&left), "Argo CD deletes its 2 objects");
+        assert_eq!(remaining(&left), "Argo CD is deleting its 2 objects");
         let held = json!({ "status": { "resources": resources, "conditions": [{ "message": "no route to host" }] } });
-        assert_eq!(what_is_left(&held), "no route to host");
+        assert_eq!(remaining(&held), "no route to host");
     }
 }

@@ -1,4 +1,4 @@
-//! The pods of a release: the right image, ready, and ready by their own word.
+//! Whether a release's pods run the right image, are ready, and answer their own readiness probe.
 
 use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
@@ -22,7 +22,7 @@ pub(super) struct Count {
     pub missing: Vec<String>,
 }
 
-/// Looks at the pods of an Application's Deployments; `digest` is the image that they must run.
+/// Counts the pods of an Application's Deployments; `digest` is the image that they must run.
 pub(super) async fn count(client: &Client, application: &Value, digest: &str) -> Result<Count> {
     let mut count = Count::default();
     for managed in &managed(application, "HorizontalPodAutoscaler") {
@@ -31,7 +31,7 @@ pub(super) async fn count(client: &Client, application: &Value, digest: &str) ->
     for managed in &managed(application, "Deployment") {
         let found = deployment(client, managed).await?;
         let Some((deployment, pods)) = found else {
-            count.missing.push(format!("deployment `{}` is not there", managed.name));
+            count.missing.push(format!("deployment `{}` is missing", managed.name));
             continue;
         };
         let live = serde_json::to_value(&deployment)?;
@@ -56,16 +56,16 @@ pub(super) async fn count(client: &Client, application: &Value, digest: &str) ->
     Ok(count)
 }
 
-/// What is not well with an Application's ExternalSecrets.
+/// The problems of an Application's ExternalSecrets.
 pub(super) async fn secrets(client: &Client, application: &Value) -> Result<Vec<String>> {
     let resource = kubernetes::kind("external-secrets.io", "v1", "ExternalSecret");
     let mut troubles = Vec::new();
     for Managed { namespace, name, .. } in managed(application, "ExternalSecret") {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
         let found = api.get_opt(&name).await.map_err(classify);
-        let found = found.doing(format!("look at ExternalSecret `{namespace}/{name}`"))?;
+        let found = found.doing(format!("read ExternalSecret `{namespace}/{name}`"))?;
         let why = match found {
-            None => Some("it is not there".to_owned()),
+            None => Some("missing".to_owned()),
             Some(found) => ready::unmet(&serde_json::to_value(found)?, "Ready"),
         };
         troubles.extend(why.map(|why| format!("ExternalSecret `{name}`: {why}")));
@@ -73,11 +73,11 @@ pub(super) async fn secrets(client: &Client, application: &Value) -> Result<Vec<
     Ok(troubles)
 }
 
-/// An autoscaler begins with the one pod that a new Deployment has.
+/// An autoscaler starts from the single pod of a new Deployment, and needs a moment to reach its minimum.
 async fn below_minimum(client: &Client, managed: &Managed) -> Result<Option<String>> {
     let Managed { namespace, name, .. } = managed;
     let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
-    let doing = || format!("look at autoscaler `{namespace}/{name}`");
+    let doing = || format!("read autoscaler `{namespace}/{name}`");
     let Some(found) = api.get_opt(name).await.map_err(classify).doing(doing())? else { return Ok(None) };
     let now = found.status.as_ref().and_then(|status| status.current_replicas).unwrap_or(0);
     let Some(least) = found.spec.and_then(|spec| spec.min_replicas) else { return Ok(None) };
@@ -93,13 +93,13 @@ fn runs(pod: &Pod, digest: &str) -> bool {
 fn unready(pod: &Pod) -> Option<String> {
     let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    (!is_ready).then(|| kubernetes::pod_trouble(pod).unwrap_or_else(|| "is not ready".to_owned()))
+    (!is_ready).then(|| kubernetes::pod_trouble(pod).unwrap_or_else(|| "not ready".to_owned()))
 }
 
 async fn deployment(client: &Client, managed: &Managed) -> Result<Option<(Deployment, Vec<Pod>)>> {
     let Managed { namespace, name, .. } = managed;
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let doing = || format!("look at deployment `{namespace}/{name}`");
+    let doing = || format!("read deployment `{namespace}/{name}`");
     let Some(found) = api.get_opt(name).await.map_err(classify).doing(doing())? else { return Ok(None) };
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = ListParams::default().labels(&selector(&found));
@@ -114,8 +114,8 @@ pub(super) fn selector(deployment: &Deployment) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// What to ask a pod for: the port and path of its own readiness probe.
-fn question(pod: &Pod) -> Option<(String, String)> {
+/// The port and path of a pod's own readiness probe.
+fn readiness_probe(pod: &Pod) -> Option<(String, String)> {
     use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
     let containers = &pod.spec.as_ref()?.containers;
     let (container, probe) = containers
@@ -131,15 +131,15 @@ fn question(pod: &Pod) -> Option<(String, String)> {
     Some((port.to_string(), probe.path.clone().unwrap_or_else(|| "/".to_owned())))
 }
 
-/// Asks every pod, through the API server, what the kubelet and the load balancer ask it.
+/// Sends every pod, through the API server, the request by which the kubelet and the load balancer probe it.
 pub(super) async fn answer(client: &Client, application: &Value) -> Result<Poll<()>> {
     for managed in &managed(application, "Deployment") {
         let Some((_, pods)) = deployment(client, managed).await? else {
-            return Ok(Poll::Pending(format!("deployment `{}` is not there", managed.name)));
+            return Ok(Poll::Pending(format!("deployment `{}` is missing", managed.name)));
         };
         let asked =
             pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
-                let (port, path) = question(pod)?;
+                let (port, path) = readiness_probe(pod)?;
                 let name = pod.name_any();
                 Some(async move {
                     kubernetes::get_from_pod(client, &managed.namespace, &name, &port, &path).await
@@ -148,7 +148,7 @@ pub(super) async fn answer(client: &Client, application: &Value) -> Result<Poll<
         for answer in join_all(asked).await {
             match answer {
                 Ok(_) => {}
-                // a pod that went in between, or that says no
+                // The pod was deleted in between, or answered that it not ready.
                 Err(error) if error.class != Class::Cancelled => return Ok(Poll::Pending(error.to_string())),
                 Err(error) => return Err(error),
             }
@@ -189,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_asked_what_its_own_readiness_probe_asks() {
-        let (port, path) = question(&pod("x", "True")).unwrap();
+    fn a_pod_is_probed_by_its_own_readiness_probe() {
+        let (port, path) = readiness_probe(&pod("x", "True")).unwrap();
         assert_eq!((port.as_str(), path.as_str()), ("8080", "/readyz"));
         let without: Value = json!({ "metadata": {}, "spec": { "containers": [{ "name": "a" }] } });
-        assert_eq!(question(&serde_json::from_value(without).unwrap()), None);
+        assert_eq!(readiness_probe(&serde_json::from_value(without).unwrap()), None);
     }
 }
