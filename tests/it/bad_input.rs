@@ -145,7 +145,10 @@ fn an_address_that_a_cluster_would_refuse_is_reported_with_its_variable() {
     checkout.commit("the office moved");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["region `mexico`: this machine is seen as 198.51.100.7", "fix: add \"198.51.100.7/32\""]);
+    says(
+        &output,
+        &["region `mexico`: this machine's public IP address 198.51.100.7", "fix: add \"198.51.100.7/32\""],
+    );
     says(
         &output,
         &["`cluster_endpoint_public_access_cidrs` in `terraform/regions/mexico.tfvars`", "egress = \"off\""],
@@ -162,7 +165,7 @@ fn a_session_that_expires_during_a_first_up_is_a_warning() {
     // In the past, so that the time that the test takes makes no difference.
     up.arg("up").env("AWS_CREDENTIAL_EXPIRATION", "2026-01-01T00:00:00Z");
     let output = checkout.changed_nothing(PREFLIGHT, &mut up);
-    says(&output, &["warning: the AWS credentials in the environment end in 0 min", "AWS_PROFILE"]);
+    says(&output, &["warning: the AWS credentials in the environment expire in 0 min", "AWS_PROFILE"]);
 }
 
 #[test]
@@ -217,8 +220,8 @@ fn uncommitted_files_are_named() {
     checkout.edit("terraform/regions/mexico.tfvars", "db.t4g.micro", "db.t4g.small");
     checkout.write("notes.md", "to be written\n");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["the work tree is not what its commit says: terraform/regions/mexico.tfvars, notes.md"]);
-    says(&output, &["fix: commit or stash it", ".gitignore"]);
+    says(&output, &["the work tree has uncommitted changes: terraform/regions/mexico.tfvars, notes.md"]);
+    says(&output, &["fix: commit or stash them", ".gitignore"]);
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn an_unpushed_commit_is_reported_with_the_repository() {
     checkout.git(&["commit", "--quiet", "--allow-empty", "--message", "not pushed"]);
     let head = checkout.git(&["rev-parse", "HEAD"]);
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &[&format!("origin.git` does not hold commit {}", &head[..7]), "fix: push it first"]);
+    says(&output, &[&format!("origin.git` does not contain commit {}", &head[..7]), "fix: push it first"]);
 }
 
 #[test]
@@ -285,8 +288,8 @@ fn all_problems_are_reported_together_each_with_its_fix() {
     checkout.commit("not pushed");
     checkout.write("notes.md", "");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["5 things are not ready", "`helm` is not on PATH", "`ap-east-1` is not enabled"]);
-    says(&output, &["`elsewhere.example`", ": notes.md", "does not hold commit"]);
+    says(&output, &["5 checks failed", "`helm` is not on PATH", "`ap-east-1` is not enabled"]);
+    says(&output, &["`elsewhere.example`", ": notes.md", "does not contain commit"]);
     // Indented below their problem, unlike the fix of a warning.
     assert_eq!(output.matches("\n        fix: ").count(), 5, "{output}");
 }

@@ -248,7 +248,10 @@ mod tests {
             "phase": "Running", "message": "Retrying attempt #2",
             "syncResult": { "source": ours(), "resources": [job] },
         });
-        assert_eq!(progress(status.clone()), "syncing: Retrying attempt #2 (job `api-migrate`: backoff limit)");
+        assert_eq!(
+            progress(status.clone()),
+            "syncing: Retrying attempt #2 (job `api-migrate`: backoff limit)"
+        );
         status["operationState"] = json!({ "phase": "Running" });
         assert_eq!(progress(status), "syncing");
     }

@@ -4,7 +4,7 @@
 //! itself it acts by its service account, and only the namespace is made.
 //!
 //! What is proven here is that all of it is there, and that the entry is the role's of today: an entry counts
-//! for the principal it was made for, and a role made anew under the same name is another one. That the role
+//! for the principal it was made for, and a role recreated under the same name is a different principal. That the role
 //! is taken by Argo CD and allowed to list is proven by `argocd/R/register`.
 
 use std::time::Duration;
@@ -24,8 +24,10 @@ use crate::{
     step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
-const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_mins(5);
+/// Between two reads of the namespace.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// Pods terminate within their grace period; anything longer is held by a finalizer, which the error names.
+const DELETED_DEADLINE: Duration = Duration::from_mins(5);
 
 /// The application's namespace, and who may act in it.
 pub struct Grant {
@@ -53,7 +55,7 @@ pub struct GrantInput {
     pub hub_access: fact::Access,
 }
 
-/// What a look found.
+/// The objects, and how the access entry differs.
 pub struct GrantChange {
     client: Client,
     objects: Vec<Value>,
@@ -100,7 +102,7 @@ impl Grant {
         Ok(Some(role))
     }
 
-    async fn look(
+    async fn compare(
         &self,
         cx: &Context,
         here: &fact::Access,
@@ -135,7 +137,7 @@ impl Step for Grant {
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
     ) -> Result<Seen<Self::Fact>> {
-        let (change, lines) = self.look(cx, access, hub_access).await?;
+        let (change, lines) = self.compare(cx, access, hub_access).await?;
         let fact = fact::Granted { namespace: self.namespace.clone() };
         Ok(if lines.is_empty() {
             Seen::ok(fact, format!("namespace {}", self.namespace))
@@ -151,7 +153,7 @@ impl Step for Grant {
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
     ) -> Result<Check<GrantChange>> {
-        let (change, lines) = self.look(cx, access, hub_access).await?;
+        let (change, lines) = self.compare(cx, access, hub_access).await?;
         Ok(if lines.is_empty() {
             Check::Clean(format!("namespace {}", self.namespace))
         } else {
@@ -192,30 +194,35 @@ impl Step for Grant {
             let removed = entry::remove(aws, &here.aws_region, &self.cluster).await?;
             gone.extend(removed.iter().map(|principal| format!("access entry of {principal}")));
         }
-        Ok((!gone.is_empty()).then(|| format!("{} removed", gone.join(", "))))
+        Ok((!gone.is_empty()).then(|| format!("{} deleted", gone.join(", "))))
     }
 }
 
 impl Grant {
-    /// A namespace goes when all in it has gone; what holds it, it says itself.
+    /// A namespace is deleted after all its objects; its conditions name what blocks that.
     async fn wait_until_gone(&self, cx: &Context, api: &Api<Namespace>) -> Result<()> {
-        cx.wait(&format!("the end of namespace `{}`", self.namespace), LOOK, GONE, || async {
-            let found = api.get_opt(&self.namespace).await.map_err(classify)?;
-            let Some(namespace) = found else { return Ok(Poll::Ready(())) };
-            Ok(Poll::Pending(blockers(&namespace)))
-        })
+        cx.wait(
+            &format!("the deletion of namespace `{}`", self.namespace),
+            INTERVAL,
+            DELETED_DEADLINE,
+            || async {
+                let found = api.get_opt(&self.namespace).await.map_err(classify)?;
+                let Some(namespace) = found else { return Ok(Poll::Ready(())) };
+                Ok(Poll::Pending(blockers(&namespace)))
+            },
+        )
         .await
-        .hint("remove what is named; `kubectl get apiservices` shows APIs that do not answer")
+        .hint("delete the objects above; `kubectl get apiservices` shows APIs that do not answer")
     }
 }
 
 fn blockers(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let told: Vec<_> = conditions
+    let messages: Vec<_> = conditions
         .filter(|condition| condition.status == "True")
         .filter_map(|condition| condition.message.as_deref())
         .collect();
-    if told.is_empty() { "its objects are being deleted".to_owned() } else { told.join("; ") }
+    if messages.is_empty() { "its objects are being deleted".to_owned() } else { messages.join("; ") }
 }
 
 #[cfg(test)]
@@ -243,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn on_the_hub_only_the_namespace_is_made() {
+    fn on_the_hub_only_the_namespace_is_created() {
         let objects = grant(true).objects();
         assert_eq!(objects.len(), 1);
         assert_eq!(objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     }
 
     #[test]
-    fn what_holds_a_namespace_is_told_in_its_own_words() {
+    fn what_blocks_a_namespace_is_reported_in_its_own_words() {
         let namespace = json!({ "metadata": {}, "status": { "conditions": [
             { "type": "NamespaceFinalizersRemaining", "status": "True", "message": "a.b in 1 resource" },
             { "type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all good" },

@@ -17,7 +17,7 @@ pub(super) enum Lag {
     Missing,
     /// It gives other groups.
     Groups,
-    /// It was made for a role of this name that is gone: EKS goes by the role's id, and shows it nowhere.
+    /// It was created for a deleted role of this name: EKS compares the role's unique id, which it shows nowhere.
     Dead,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Lag {
         f.write_str(match self {
             Self::Missing => "access entry for Argo CD is missing",
             Self::Groups => "access entry for Argo CD gives other groups",
-            Self::Dead => "access entry for Argo CD is older than its role, and dead",
+            Self::Dead => "access entry for Argo CD is older than its role, and has no effect",
         })
     }
 }
@@ -39,7 +39,7 @@ pub(super) async fn lag(aws: &Aws, region: &str, cluster: &str, role: &str) -> R
         Ok(described) => described.access_entry,
         Err(error) if aws::is_missing(&error) => None,
         Err(error) => {
-            return Err(aws::classify(error)).doing(format!("look at the access entries of `{cluster}`"));
+            return Err(aws::classify(error)).doing(format!("read the access entries of `{cluster}`"));
         }
     };
     let Some(entry) = entry else { return Ok(Some(Lag::Missing)) };
@@ -56,7 +56,7 @@ fn judge(entry: &AccessEntry, role_made: Option<&DateTime>) -> Option<Lag> {
     (entry.kubernetes_groups() != [GROUP]).then_some(Lag::Groups)
 }
 
-/// When the role was made; `None` when we may not know.
+/// When the role was created; `None` without the permission to read it.
 async fn role_made(aws: &Aws, region: &str, role: &str) -> Result<Option<DateTime>> {
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
     let iam = aws_sdk_iam::Client::new(&aws.in_region(region));
@@ -64,11 +64,11 @@ async fn role_made(aws: &Aws, region: &str, role: &str) -> Result<Option<DateTim
     match iam.get_role().role_name(name).send().await {
         Ok(found) => Ok(found.role.map(|role| role.create_date)),
         Err(error) if matches!(error.code(), Some("AccessDenied" | "AccessDeniedException")) => Ok(None),
-        Err(error) => Err(aws::classify(error)).doing(format!("look at role `{role}`")),
+        Err(error) => Err(aws::classify(error)).doing(format!("read role `{role}`")),
     }
 }
 
-/// Makes the entry as wanted. One that somebody has made in between is adopted.
+/// Creates or updates the entry. One that another run created in between is adopted.
 pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, lag: Lag) -> Result<()> {
     let eks = Client::new(&aws.in_region(region));
     let doing = || format!("give Argo CD's role an access entry in cluster `{cluster}`");
@@ -91,10 +91,10 @@ pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, la
     Ok(())
 }
 
-/// Removes every entry that gives our group, whoever it is for; names the principals.
+/// Deletes every entry that gives our group, for any principal; returns the principals.
 pub(super) async fn remove(aws: &Aws, region: &str, cluster: &str) -> Result<Vec<String>> {
     let eks = Client::new(&aws.in_region(region));
-    let doing = || format!("look at the access entries of `{cluster}`");
+    let doing = || format!("read the access entries of `{cluster}`");
     let pages = eks.list_access_entries().cluster_name(cluster).into_paginator().items().send();
     let principals = match pages.collect::<Result<Vec<String>, _>>().await {
         Ok(principals) => principals,
@@ -121,7 +121,7 @@ async fn delete(eks: &Client, cluster: &str, principal: &str) -> Result<()> {
     match eks.delete_access_entry().cluster_name(cluster).principal_arn(principal).send().await {
         Ok(_) => Ok(()),
         Err(error) if aws::is_missing(&error) => Ok(()),
-        Err(error) => Err(aws::classify(error)).doing(format!("remove the access entry of `{principal}`")),
+        Err(error) => Err(aws::classify(error)).doing(format!("delete the access entry of `{principal}`")),
     }
 }
 

@@ -19,14 +19,16 @@ pub(super) async fn credentials(config: &aws_config::SdkConfig, secret: &str) ->
     let client = aws_sdk_secretsmanager::Client::new(config);
     let doing = || format!("read the credentials for Git from secret `{secret}`");
     let found = client.get_secret_value().secret_id(secret).send().await.map_err(aws::classify);
-    let found = found.doing(doing()).hint("`gitops.credentials` names a secret in the hub's region")?;
+    let found = found
+        .doing(doing())
+        .hint("set `gitops.credentials` in paydeploy.toml to a secret in the hub's region")?;
     parse(found.secret_string().unwrap_or_default()).doing(doing())
 }
 
 fn parse(text: &str) -> Result<Credentials> {
-    // serde's own error would repeat a piece of the text
+    // Drop serde's own error: it would quote a part of the secret.
     let known: BTreeMap<String, String> = serde_json::from_str(text)
-        .map_err(|_| Error::permanent("it is no JSON object of texts, as `username` and `password`"))?;
+        .map_err(|_| Error::permanent("not a JSON object of strings, such as `username` and `password`"))?;
     Ok(known.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 

@@ -43,7 +43,7 @@ pub fn install(config: &Config) -> Install {
     }
 }
 
-/// What a look found, and what it looked for.
+/// The wanted release, and how the installed one differs.
 pub struct InstallChange {
     client: Client,
     wanted: Wanted,
@@ -64,7 +64,7 @@ impl Install {
         Ok(addon)
     }
 
-    async fn look(&self, cx: &Context, access: &fact::Access) -> Result<InstallChange> {
+    async fn compare(&self, cx: &Context, access: &fact::Access) -> Result<InstallChange> {
         let wanted = Wanted::new(RELEASE, self.addon()?, values(access))?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
@@ -95,7 +95,7 @@ impl Step for Install {
     }
 
     async fn read(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let InstallChange { wanted, compared, .. } = self.look(cx, access).await?;
+        let InstallChange { wanted, compared, .. } = self.compare(cx, access).await?;
         let Some(stored) = &compared.stored else { return Ok(Seen::missing("not installed")) };
         let version = stored.app_version.clone();
         let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace };
@@ -108,10 +108,10 @@ impl Step for Install {
     }
 
     async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<InstallChange>> {
-        let found = self.look(cx, access).await?;
+        let found = self.compare(cx, access).await?;
         let mut lines = found.compared.lines();
         if let Some(repository) = self.repository(cx, &found.wanted.namespace).await? {
-            // before the namespace is there, the release's own line says enough
+            // Before the first install the namespace does not exist, and the release's own line is enough.
             if found.compared.stored.is_some() {
                 lines.extend(kubernetes::difference(&found.client, MANAGER, &repository).await?);
             }
@@ -145,7 +145,7 @@ impl Step for Install {
         helm::uninstall(cx, cx.world.helm(), &access, &addon.namespace, RELEASE).await?;
         let secrets: Api<Secret> = Api::namespaced(client, &addon.namespace);
         kubernetes::delete(&secrets, &git::name(&self.project)).await?;
-        Ok(Some(format!("{} removed", stored.app_version)))
+        Ok(Some(format!("{} deleted", stored.app_version)))
     }
 }
 

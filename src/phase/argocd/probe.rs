@@ -1,9 +1,9 @@
-//! Has Argo CD listed in a region's namespace?
+//! Proves that Argo CD can list the objects of a region's namespace.
 //!
-//! It is asked in the only words that it acts on: an Application. This one is compared and never synced, and
+//! It acts on nothing but an Application. This one is compared and never synced, and
 //! its source holds nothing to deploy. To compare it, Argo CD must take its role, be let in by the cluster,
-//! list every kind in the namespace and read the repository; it says so by a sync status, or says what keeps
-//! it from one. Its own API tells less: it leaves clusters without Applications alone.
+//! list every kind in the namespace and read the repository; it says so by a sync status, or reports
+//! what keeps it from one. Its own API does not help: it ignores clusters without Applications.
 
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use crate::{
     step::{Context, ErrorExt, Poll, Result},
 };
 
-const LOOK: Duration = Duration::from_secs(1);
-/// New roles, entries and trust take a while to be known everywhere, and Argo CD a while to try again.
-const LISTED: Duration = Duration::from_mins(4);
+/// Between two reads of the probe.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// New roles, entries and trust policies take minutes to propagate, and Argo CD retries with a backoff.
+const LISTED_DEADLINE: Duration = Duration::from_mins(4);
 
 /// What Argo CD is to list.
 pub(super) struct Probe<'a> {
@@ -57,16 +58,16 @@ impl Probe<'_> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
         let name = self.name();
-        // one that is left of a killed run has a status of then
+        // One that a killed run left has an outdated status.
         kubernetes::delete(&api, &name).await?;
         let what = format!("Argo CD to list in namespace `{}` of region `{}`", self.namespace, self.region);
-        let listed = cx.wait(&what, LOOK, LISTED, || async {
+        let listed = cx.wait(&what, INTERVAL, LISTED_DEADLINE, || async {
             let Some(application) = api.get_opt(&name).await.map_err(classify)? else {
                 kubernetes::apply(hub, MANAGER, &self.application()).await?;
-                return Ok(Poll::Pending("asked".to_owned()));
+                return Ok(Poll::Pending("probe created".to_owned()));
             };
             if application.metadata.deletion_timestamp.is_some() {
-                return Ok(Poll::Pending("an earlier question is being removed".to_owned()));
+                return Ok(Poll::Pending("an earlier probe is being deleted".to_owned()));
             }
             Ok(judge(&serde_json::to_value(application)?))
         });
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_argo_cd_from_listing_is_told_in_its_words() {
+    fn what_keeps_argo_cd_from_listing_is_reported_in_its_words() {
         let status = json!({
             "sync": { "status": "Unknown" },
             "conditions": [{ "type": "ComparisonError", "message": "Failed to load live state: Unauthorized" }],

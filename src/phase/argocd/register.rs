@@ -1,4 +1,4 @@
-//! A region's cluster, known to Argo CD: its connection, and nothing of a release.
+//! The registration of a region's cluster with Argo CD: its connection, without anything of a release.
 //!
 //! Proven here is that Argo CD has listed in the application's namespace by this very connection (`probe`). A
 //! hash of the connection is kept as an annotation once that is proven, and so each connection is proven once.
@@ -31,7 +31,7 @@ pub struct Register {
     repository: String,
 }
 
-/// The step that makes a region's cluster known to Argo CD.
+/// The step that registers a region's cluster with Argo CD.
 pub fn register(config: &Config, region: &Region) -> Register {
     let hub = config.hub();
     Register {
@@ -127,7 +127,13 @@ impl Step for Register {
         let hub = kubernetes::connect(&cx.world.aws, hub_access).await?;
         let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
         let name = self.name();
-        if api.get_metadata_opt(&name).await.map_err(classify).doing("look at the hub")?.is_none() {
+        if api
+            .get_metadata_opt(&name)
+            .await
+            .map_err(classify)
+            .doing("read the cluster Secret on the hub")?
+            .is_none()
+        {
             return Ok(Seen::missing("not registered"));
         }
         let fact = fact::Registered { secret: name };
@@ -180,7 +186,7 @@ impl Step for Register {
         let client = kubernetes::connect(aws, &hub).await?;
         let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
         let gone = kubernetes::delete(&api, &self.name()).await?;
-        Ok(gone.then(|| format!("{} removed", self.name())))
+        Ok(gone.then(|| format!("{} deleted", self.name())))
     }
 }
 
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_changes_is_to_be_proven_again() {
+    fn a_changed_connection_is_proven_again() {
         let proof = |endpoint: &str| secret("mexico", endpoint)["metadata"]["annotations"][LISTED].clone();
         assert_eq!(proof("https://a"), proof("https://a"));
         assert_ne!(proof("https://a"), proof("https://b"));

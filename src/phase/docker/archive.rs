@@ -1,4 +1,4 @@
-//! The build context: a commit's files, never those that happen to lie around.
+//! The build context: a commit's files, without anything else in the work tree.
 
 use std::{
     fs::File,
@@ -22,9 +22,9 @@ const DEADLINE: Duration = Duration::from_mins(5);
 /// When git does not know the commit, or the commit has no Dockerfile.
 pub(super) async fn archive(cx: &Context, commit: &Commit) -> Result<File> {
     let image = &cx.world.config.image;
-    let file = tempfile::NamedTempFile::new().doing("make a temporary file for the build context")?;
+    let file = tempfile::NamedTempFile::new().doing("create a temporary file for the build context")?;
     Command::new(&cx.world.tools.git)
-        // a user's umask for archives would change the image
+        // A user's own `tar.umask` would change the files' modes, and so the image's digest.
         .args(["-c", "tar.umask=0022", "archive", "--format=tar", "--output"])
         .arg(file.path())
         .arg(&commit.id)
@@ -42,8 +42,8 @@ pub(super) async fn archive(cx: &Context, commit: &Commit) -> Result<File> {
     let (archive, there) = there.await?.doing("read the build context")?;
     if !there {
         let (id, path) = (commit.short(), image.context.join(&image.dockerfile));
-        return Err(Error::permanent(format!("commit {id} holds no `{}`", path.display()))
-            .with_hint("commit the Dockerfile, or name the right one in `[image] dockerfile`"));
+        return Err(Error::permanent(format!("commit {id} has no `{}`", path.display()))
+            .with_hint("commit the Dockerfile, or set `[image] dockerfile`"));
     }
     Ok(archive)
 }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dockerfile_that_is_not_committed_is_missed_before_the_build() {
+    async fn an_uncommitted_dockerfile_is_reported_before_the_build() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _) = repository(dir.path());
         git(dir.path(), &["rm", "--quiet", "--cached", "app/Dockerfile"]);
@@ -132,13 +132,13 @@ mod tests {
         assert_eq!(error.class, Class::Permanent);
         let (told, id) = (error.to_string(), commit.short());
         assert!(
-            told.starts_with(&format!("commit {id} holds no `")) && told.ends_with("app/Dockerfile`"),
+            told.starts_with(&format!("commit {id} has no `")) && told.ends_with("app/Dockerfile`"),
             "{told}"
         );
     }
 
     #[tokio::test]
-    async fn a_commit_that_git_does_not_know_is_told_in_its_words() {
+    async fn an_unknown_commit_is_reported_in_gits_words() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _) = repository(dir.path());
         let error = archive(&cx, &Commit { id: "0".repeat(40), time: 1 }).await.unwrap_err();

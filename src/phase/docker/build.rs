@@ -1,4 +1,4 @@
-//! The step `docker/build`: find the commit's image, or make it.
+//! The step `docker/build`: find the commit's image, or build it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     step::{Check, Class, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
 };
 
-/// What an image is asked for when it is tried.
+/// The arguments with which a new image is tried.
 const TRIAL: [&str; 1] = ["--version"];
 
 /// One image for all regions.
@@ -34,13 +34,13 @@ pub fn build(config: &Config) -> Build {
 
 impl Build {
     async fn places(&self, cx: &Context, (preflight, foundations): &<Self as Step>::Input) -> Result<Places> {
-        // one stack makes them all: their names do not differ
+        // The same stack creates the repository in every region, under the same name.
         let repository =
             foundations.first().map_or(&self.local, |foundation| &foundation.ecr_repository_name);
         everywhere(&cx.world.aws, &self.aws_regions, repository, tag(&preflight.commit)).await
     }
 
-    /// The commit's image in the local engine. Its name there is given only after it has been tried.
+    /// The commit's image in the local engine. It is tagged there only after its trial, so a broken one is not found.
     async fn local(&self, commit: &Commit) -> Result<Option<Built>> {
         let tag = tag(commit);
         let image = Engine::from_env().await?.image(&format!("{}:{tag}", self.local)).await?;
@@ -49,7 +49,7 @@ impl Build {
     }
 }
 
-/// The regions' image as other steps take it.
+/// The image in a registry, as the fact for other steps.
 async fn in_registry(
     cx: &Context,
     places: &[Place],
@@ -70,7 +70,7 @@ fn whereabouts(places: &[Place]) -> String {
 }
 
 impl Step for Build {
-    /// What is released; the networks, and with them the registries, of those regions that have one.
+    /// What is released, and the foundations (with their registries) of the regions that have one.
     type Input = (fact::Preflight, Vec<fact::Foundation>);
     type Fact = Built;
     type Change = ();
@@ -93,9 +93,9 @@ impl Step for Build {
             return Ok(Seen::ok(built, whereabouts(&found)));
         }
         Ok(match self.local(&input.0.commit).await {
-            Ok(Some(built)) => Seen::ok(built, "built, in no registry yet"),
+            Ok(Some(built)) => Seen::ok(built, "built, not pushed yet"),
             Ok(None) => Seen::missing(format!("no image of {}", input.0.commit.short())),
-            // only who builds needs an engine
+            // Without an engine the image may still be in a registry later: only a build needs one.
             Err(error) => Seen::missing(format!("in no registry; {error}")),
         })
     }
@@ -107,11 +107,11 @@ impl Step for Build {
         }
         let commit = &input.0.commit;
         if let Ok(Some(_)) = self.local(commit).await {
-            return Ok(Check::Clean("built, in no registry yet".to_owned()));
+            return Ok(Check::Clean("built, not pushed yet".to_owned()));
         }
         let dockerfile = cx.world.config.image.dockerfile.display();
         let mut lines = vec![format!("build {}:{} from `{dockerfile}`", self.local, commit.short())];
-        lines.extend(silent.iter().map(|why| format!("without having looked in {why}")));
+        lines.extend(silent.iter().map(|why| format!("without an answer from {why}")));
         Ok(Check::Change { lines, change: () })
     }
 
@@ -127,7 +127,7 @@ impl Step for Build {
         engine.name(&image, &self.local, tag(commit)).await
     }
 
-    /// An image is no cost, and its repository goes with the stack that made it.
+    /// Nothing to delete: the stack that created the repository deletes it with its images.
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
     }
@@ -137,5 +137,5 @@ fn hinted(error: Error) -> Error {
     if error.class != Class::Permanent || error.hint.is_some() {
         return error;
     }
-    error.with_hint("every image must start with `--version` and end with exit code 0")
+    error.with_hint("make the image's entry point accept `--version` and exit with 0")
 }

@@ -26,15 +26,15 @@ pub(super) struct Place {
     pub digest: ImageDigest,
 }
 
-/// What all regions said.
+/// The answers of all regions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
     pub found: Vec<Place>,
-    /// Regions that could not be asked, and why: their own steps fail for it, not those of others.
+    /// Regions that did not answer, and why. Their own steps fail for it; those of other regions do not.
     pub silent: Vec<String>,
 }
 
-/// Asks all regions at once.
+/// Asks all regions in parallel.
 ///
 /// # Errors
 /// When regions have different images under the tag; when no region could be asked.
@@ -46,7 +46,7 @@ pub(super) async fn everywhere(
 ) -> Result<Places> {
     let said = aws_regions.iter().map(|aws_region| async move {
         let registry = Registry::new(aws, aws_region);
-        // a region is taken for silent only when it is: what it has decides what all regions get
+        // Retried here, before the region counts as silent: an image that is overlooked would be built again.
         let said = LOOKUP.run(|| registry.digest(repository, tag)).await;
         (aws_region.clone(), said)
     });
@@ -81,7 +81,7 @@ fn disagreement(found: &[Place]) -> Option<(&Place, &Place)> {
     found.iter().find(|place| place.digest != first.digest).map(|other| (first, other))
 }
 
-/// A `repository:tag` that names two images: nobody but the user knows which is meant.
+/// A `repository:tag` that names two images: only the user knows which one is right.
 pub(super) fn conflict(image: &str, one: &Place, other: &Place) -> Error {
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, ""));
     let (here, there) = (&one.aws_region, &other.aws_region);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn two_images_under_one_tag_are_told_with_the_remedy() {
+    fn two_images_under_one_tag_are_reported_with_the_fix() {
         let places = said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", Ok(Some(digest("bb"))))]);
         let error = settle("api:0123", places).unwrap_err();
         assert_eq!(error.class, Class::Permanent);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_region_stops_nobody_else() {
+    fn a_silent_region_does_not_stop_the_others() {
         let down = || Err(Error::transient("dispatch failure"));
         let places = settle("api:t", said([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The phase `docker`: the commit's image, made once, in every region's registry under one digest.
+//! The phase `docker`: the commit's image, built once, and pushed to every region's registry under one digest.
 
 mod archive;
 mod build;
@@ -16,7 +16,7 @@ fn tag(commit: &Commit) -> &str {
     &commit.id
 }
 
-/// A digest as people tell digests apart.
+/// A digest shortened for people.
 fn short(digest: &crate::fact::ImageDigest) -> &str {
     digest.0.get(..19).unwrap_or(&digest.0)
 }

@@ -18,7 +18,7 @@ use crate::{
     step::{Check, Context, Error, Phase, Poll, Result, Seen, Step, StepId},
 };
 
-/// How long ECR may take to list what has just been pushed.
+/// ECR lists a pushed tag within seconds (eventual consistency); more means a real failure.
 const LISTED: Duration = Duration::from_mins(1);
 
 /// The image in one region.
@@ -53,8 +53,8 @@ impl Push {
         Place { aws_region: self.region.aws_region.clone(), digest: digest.clone() }
     }
 
-    /// Whether the region's image is the one that the local engine has: somebody else may have pushed another
-    /// one meanwhile, or this step has, and did not live to tell.
+    /// Whether the region's image is the one in the local engine. Another run may have pushed a different one, or
+    /// an interrupted run of this step the same one.
     async fn is_local(
         &self,
         cx: &Context,
@@ -90,7 +90,7 @@ impl Push {
         with_login(login, copy).await
     }
 
-    /// What counts is what ECR knows, not what a push has said.
+    /// Waits until ECR itself lists the pushed digest: later steps and nodes read it from there.
     async fn confirm(
         &self,
         cx: &Context,
@@ -109,8 +109,8 @@ impl Push {
             return Ok(());
         }
         let region = &self.region.aws_region;
-        Err(Error::permanent(format!("{pushed} was pushed to `{region}`, and ECR lists {listed} there"))
-            .with_hint("somebody else pushed the same tag: run the same command again to compare"))
+        Err(Error::permanent(format!("pushed {pushed} to `{region}`, but ECR lists {listed} there"))
+            .with_hint("another run pushed the same tag: run the same command again to compare"))
     }
 }
 
@@ -158,12 +158,12 @@ impl Step for Push {
             }
             (Some(here), ImageSource::Engine { id }) if !self.is_local(cx, foundation, &here, id).await? => {
                 Err(Error::permanent(format!(
-                    "`{}` in `{}` is another image than the one built here",
+                    "`{}` in `{}` differs from the image built here",
                     Self::image_name(built, foundation),
                     self.region.aws_region
                 ))
                 .with_hint(
-                    "somebody else has released this commit: run the same command again to use their image",
+                    "another run has released this commit: run the same command again to use its image",
                 ))
             }
             (Some(here), _) => Ok(Check::Clean(short(&here).to_owned())),
@@ -183,7 +183,7 @@ impl Step for Push {
         self.confirm(cx, input, &pushed).await
     }
 
-    /// The repository goes, with all images, when the stack does that made it.
+    /// Nothing to delete: the stack that created the repository deletes it with its images.
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
     }

@@ -1,4 +1,4 @@
-//! How a commit's image is made: arguments and labels that depend on the commit alone.
+//! How a commit's image is built: arguments and labels that depend on the commit alone.
 
 use url::Url;
 
@@ -32,7 +32,7 @@ pub(super) fn recipe(config: &Config, commit: &Commit) -> Recipe {
     }
 }
 
-/// A repository's address for everybody to read.
+/// A repository's address without credentials: the label is public.
 fn without_login(repository: &str) -> String {
     let Ok(mut url) = Url::parse(repository) else { return repository.to_owned() };
     if url.password().is_none() && !url.scheme().starts_with("http") {
@@ -50,7 +50,7 @@ mod tests {
     use crate::{fact::Commit, step::testing};
 
     #[test]
-    fn an_image_says_what_it_was_made_from() {
+    fn an_image_is_labelled_with_its_commit() {
         let dir = tempfile::tempdir().unwrap();
         let mut config = testing::context(dir.path()).0.world.config.clone();
         config.image.build_args =

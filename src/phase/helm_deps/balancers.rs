@@ -1,4 +1,5 @@
-//! What must be gone before the load balancer controller goes: only it can remove what it made.
+//! Waits, before the load balancer controller is uninstalled, for all load balancers to be deleted: no one else
+//! deletes those that it created.
 
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use crate::{
     step::{Context, ErrorExt, Poll, Result},
 };
 
-const LOOK: Duration = Duration::from_secs(3);
-const GONE: Duration = Duration::from_mins(10);
+/// Between two reads of the cluster and of AWS.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// A load balancer deregisters its targets (5 minutes by default) before it is deleted.
+const DELETED_DEADLINE: Duration = Duration::from_mins(10);
 
 /// Waits until no object of the cluster wants a load balancer, and AWS has none of the cluster's.
 pub(super) async fn wait_until_unused(
@@ -24,7 +27,7 @@ pub(super) async fn wait_until_unused(
     aws_region: &str,
     cluster: &str,
 ) -> Result<()> {
-    cx.wait("the end of every Ingress and load balancer", LOOK, GONE, || async {
+    cx.wait("the deletion of every Ingress and load balancer", INTERVAL, DELETED_DEADLINE, || async {
         let mut left = users(client).await?;
         if left.is_empty() {
             left = balancers::of_cluster(&cx.world.aws, aws_region, cluster).await?.names();
@@ -32,10 +35,10 @@ pub(super) async fn wait_until_unused(
         Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
     })
     .await
-    .hint("delete what is named, or whatever makes it anew, then run the same command again")
+    .hint("delete the objects above, and whatever recreates them, then run the same command again")
 }
 
-/// Objects that the controller makes load balancers for.
+/// Objects that the controller creates load balancers for.
 async fn users(client: &Client) -> Result<Vec<String>> {
     let all = ListParams::default();
     let ingresses = Api::<Ingress>::all(client.clone()).list(&all).await.map_err(classify)?;

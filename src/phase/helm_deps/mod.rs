@@ -19,15 +19,15 @@ use crate::{
     step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
-/// The add-on whose webhook the others need: it comes first and goes last.
+/// The add-on whose webhook the others need: it is installed first and uninstalled last.
 pub const LOAD_BALANCER_CONTROLLER: &str = "aws-load-balancer-controller";
-/// The add-on whose kinds other charts may make objects of.
+/// The add-on whose kinds (ServiceMonitor and others) other charts may create.
 pub const MONITORS: &str = "prometheus-operator-crds";
 /// The add-on that belongs to the phase `argocd`.
 pub const ARGO_CD: &str = "argo-cd";
 
-/// One add-on in one region. Any chart will do; those known by name get values from facts, and what comes
-/// with them.
+/// One add-on in one region. Any chart works; those known by name get values from facts, and the objects
+/// that belong to them.
 pub struct Addon {
     region: Region,
     /// The region's EKS cluster.
@@ -49,7 +49,7 @@ pub fn addon(config: &Config, region: &Region, name: &str) -> Addon {
     }
 }
 
-/// What a look found, and what it looked for.
+/// The wanted release, and how the installed one differs.
 pub struct AddonChange {
     client: Client,
     wanted: Wanted,
@@ -57,7 +57,7 @@ pub struct AddonChange {
 }
 
 impl Addon {
-    async fn look(
+    async fn compare(
         &self,
         cx: &Context,
         access: &fact::Access,
@@ -70,7 +70,7 @@ impl Addon {
         Ok(AddonChange { client, wanted, compared })
     }
 
-    /// What is not as wanted beside the release itself.
+    /// The differences of objects that belong to the add-on, but not to its chart.
     async fn beside(&self, found: &AddonChange) -> Result<Vec<String>> {
         if self.name == store::ADDON && found.compared.is_clean() {
             return store::lag(&found.client, &self.region.aws_region).await;
@@ -94,7 +94,7 @@ impl Step for Addon {
     }
 
     async fn read(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let found = self.look(cx, access, network).await?;
+        let found = self.compare(cx, access, network).await?;
         let Some(stored) = &found.compared.stored else { return Ok(Seen::missing("not installed")) };
         let fact = fact::Addon { release: self.name.clone(), version: stored.version.clone() };
         let lines = [found.compared.lines(), self.beside(&found).await?].concat();
@@ -107,7 +107,7 @@ impl Step for Addon {
     }
 
     async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<AddonChange>> {
-        let found = self.look(cx, access, network).await?;
+        let found = self.compare(cx, access, network).await?;
         if self.name == store::ADDON {
             store::refuse_a_jump(found.compared.stored.as_ref(), &found.wanted.version)?;
         }
@@ -135,14 +135,14 @@ impl Step for Addon {
             None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
         };
         let Some(access) = access else {
-            // only the controller could remove what it made; now nobody else does
+            // The cluster is deleted, and the controller with it: delete its load balancers by their tags.
             let swept = match self.name.as_str() {
                 LOAD_BALANCER_CONTROLLER => {
                     aws_balancers::sweep(cx, &cx.world.aws, &self.region.aws_region, &self.cluster).await?
                 }
                 _ => Vec::new(),
             };
-            return Ok((!swept.is_empty()).then(|| format!("swept by tag: {}", swept.join(", "))));
+            return Ok((!swept.is_empty()).then(|| format!("deleted by tag: {}", swept.join(", "))));
         };
         let client = kubernetes::connect(aws, &access).await?;
         let Some(stored) = helm::latest(&client, &self.chart.namespace, &self.name).await? else {
@@ -156,9 +156,9 @@ impl Step for Addon {
             _ => {}
         }
         helm::uninstall(cx, cx.world.helm(), &access, &self.chart.namespace, &self.name).await.hint(
-            "see what holds it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \
+            "find what blocks it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \
              command again",
         )?;
-        Ok(Some(format!("{} removed", stored.version)))
+        Ok(Some(format!("{} deleted", stored.version)))
     }
 }

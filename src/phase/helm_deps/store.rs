@@ -1,4 +1,4 @@
-//! What comes with External Secrets: the store that the application's ExternalSecrets name.
+//! The ClusterSecretStore of External Secrets, which the application's ExternalSecrets refer to.
 
 use std::time::Duration;
 
@@ -20,9 +20,12 @@ const GROUP: &str = "external-secrets.io";
 /// From 0.17 on this is the only version served.
 const VERSION: &str = "v1";
 
-const LOOK: Duration = Duration::from_secs(2);
-const READY: Duration = Duration::from_mins(4);
-const GONE: Duration = Duration::from_mins(4);
+/// Between two reads of the cluster.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// The operator's webhook gets its certificate, and the store is validated, within a minute or two.
+const READY_DEADLINE: Duration = Duration::from_mins(4);
+/// The operator removes the finalizers one object at a time.
+const DELETED_DEADLINE: Duration = Duration::from_mins(4);
 
 fn resource(kind: &str) -> ApiResource {
     kubernetes::kind(GROUP, VERSION, kind)
@@ -58,16 +61,16 @@ pub(super) fn refuse_a_jump(stored: Option<&Stored>, wanted: &str) -> Result<()>
     if jumps {
         let from = &stored.version;
         let message = format!(
-            "External Secrets {from} cannot go to {wanted} at once: its v1beta1 objects would be lost"
+            "External Secrets {from} cannot be upgraded to {wanted} directly: its v1beta1 objects would be lost"
         );
         return Err(Error::msg(Class::Refused, message).with_hint(
-            "set `version` of `[addons.external-secrets]` to 0.16.2, run `paydeploy up`, then go on",
+            "set `version` of `[addons.external-secrets]` to 0.16.2, run `paydeploy up`, then set the newer version",
         ));
     }
     Ok(())
 }
 
-/// What is not as wanted of the store, a line each.
+/// The differences of the store, one line each.
 pub(super) async fn lag(client: &Client, aws_region: &str) -> Result<Vec<String>> {
     let found = kubernetes::difference(client, MANAGER, &wanted(aws_region)).await?;
     match found {
@@ -78,7 +81,7 @@ pub(super) async fn lag(client: &Client, aws_region: &str) -> Result<Vec<String>
 
 async fn unready(client: &Client) -> Result<Option<String>> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource("ClusterSecretStore"));
-    let doing = format!("look at the store `{STORE}`");
+    let doing = format!("read the store `{STORE}`");
     let Some(store) = api.get_opt(STORE).await.map_err(classify).doing(doing)? else {
         return Ok(Some(format!("store `{STORE}` is missing")));
     };
@@ -90,7 +93,7 @@ async fn unready(client: &Client) -> Result<Option<String>> {
 pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Result<()> {
     let store = wanted(aws_region);
     // its webhook answers a dry run when it, its certificate and the API server have found each other
-    cx.wait("External Secrets to take a store", LOOK, READY, || async {
+    cx.wait("External Secrets to admit a store", INTERVAL, READY_DEADLINE, || async {
         match kubernetes::dry_run(client, MANAGER, &store).await {
             Ok(_) => Ok(Poll::Ready(())),
             Err(error) if error.class == Class::Permanent => Ok(Poll::Pending(error.to_string())),
@@ -99,7 +102,7 @@ pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Re
     })
     .await?;
     kubernetes::apply(client, MANAGER, &store).await?;
-    cx.wait(&format!("store `{STORE}`"), LOOK, READY, || async {
+    cx.wait(&format!("store `{STORE}`"), INTERVAL, READY_DEADLINE, || async {
         Ok(unready(client).await?.map_or(Poll::Ready(()), Poll::Pending))
     })
     .await
@@ -111,20 +114,20 @@ pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Re
 pub(super) async fn remove(cx: &Context, client: &Client) -> Result<()> {
     for kind in ["ExternalSecret", "PushSecret", "SecretStore", "ClusterSecretStore"] {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
-        cx.wait(&format!("the end of every {kind}"), LOOK, GONE, || async {
+        cx.wait(&format!("the deletion of every {kind}"), INTERVAL, DELETED_DEADLINE, || async {
             let left = delete_all(client, &api, &resource(kind)).await?;
-            Ok(if left == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{left} left")) })
+            Ok(if left == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{left} remaining")) })
         })
         .await?;
     }
     Ok(())
 }
 
-/// How many were there.
+/// Deletes all objects of a kind; returns how many still existed.
 async fn delete_all(client: &Client, all: &Api<DynamicObject>, resource: &ApiResource) -> Result<usize> {
     let list = match all.list(&ListParams::default()).await {
         Ok(list) => list,
-        // the kind itself is gone, or was never there
+        // The kind itself does not exist.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(0),
         Err(error) => return Err(classify(error)),
     };

@@ -1,4 +1,4 @@
-//! The phase `kubeconfig`: a region's API server answers, and a file of ours says how to reach it.
+//! The phase `kubeconfig`: a region's API server answers, and `.paydeploy/kubeconfig` has a context for it.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,14 +12,15 @@ use crate::{
     step::{Check, Class, Context, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
-/// A cluster that is ACTIVE may refuse connections and tokens, or have no address yet, for this long.
-const ANSWER: Duration = Duration::from_mins(5);
-const LOOK: Duration = Duration::from_secs(3);
+/// An ACTIVE cluster may refuse connections and tokens, or have no DNS record, for some minutes.
+const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
+/// Between two requests for the version.
+const INTERVAL: Duration = Duration::from_secs(3);
 
 /// One context in `.paydeploy/kubeconfig`.
 ///
 /// The fact comes from the API server alone: the file is for people and is written by `apply`, so that a
-/// machine that has none reads the same.
+/// machine without it reads the same state.
 pub struct Access {
     region: Region,
     namespace: String,
@@ -96,9 +97,9 @@ impl Step for Access {
         _: &Self::Input,
         AccessChange { access }: AccessChange,
     ) -> Result<()> {
-        cx.wait("the API server", LOOK, ANSWER, || async { self.ask(cx, &access).await.map(Poll::Ready) })
+        cx.wait("the API server", INTERVAL, ANSWER_DEADLINE, || async { self.ask(cx, &access).await.map(Poll::Ready) })
             .await
-            .hint("see that `cluster_endpoint_public_access_cidrs` of the region admits this machine")?;
+            .hint("make sure that `cluster_endpoint_public_access_cidrs` of the region admits this machine's public IP address")?;
         let (name, program) = (self.region.name.as_str(), kubeconfig::program()?);
         kubeconfig::change(&path(cx), |file| {
             file.set(name, &access, &self.namespace, &program);
@@ -109,7 +110,7 @@ impl Step for Access {
     async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
         let name = self.region.name.as_str();
         let removed = kubeconfig::change(&path(cx), |file| Ok(file.remove(name)))?;
-        Ok(removed.then(|| format!("context `{name}` removed")))
+        Ok(removed.then(|| format!("context `{name}` deleted")))
     }
 }
 

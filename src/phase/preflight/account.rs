@@ -1,4 +1,4 @@
-//! The account: whose credentials, which regions.
+//! The account: the deploying principal, and the regions that it can use.
 
 use crate::{
     aws::{
@@ -32,7 +32,7 @@ fn judge(found: Identity, account: &str) -> Result<String> {
     }
 }
 
-/// The regions that cannot be used, each as an error.
+/// An error per region that cannot be used.
 pub async fn regions(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
     let aws = cx.world.aws.in_region(always_enabled(&config.hub().aws_region));

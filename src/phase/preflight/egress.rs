@@ -1,4 +1,4 @@
-//! With which address this machine is seen: a cluster answers to those that its region's variables admit.
+//! This machine's public IP address: a cluster answers only those that its region's variables admit.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,26 +10,24 @@ use crate::{
     step::{Context, Error, ErrorExt, Phase, Result},
 };
 
-/// It is one short line; whoever cannot send it by then will not.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For a response of one short line. A service that needs longer is treated as down: the check only warns then.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const VARIABLE: &str = "cluster_endpoint_public_access_cidrs";
 
-/// The regions whose cluster would not answer, each as an error.
+/// An error per region whose cluster would not answer.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
-    let asks = [Phase::Kubeconfig, Phase::HelmDeps, Phase::Argocd, Phase::Apps];
-    let Some(page) =
-        config.preflight.egress.as_ref().filter(|_| asks.iter().any(|phase| cx.world.phases.contains(phase)))
-    else {
-        return Vec::new();
-    };
+    // The phases that connect to a cluster.
+    let needed =
+        super::concerns(&cx.world.phases, &[Phase::Kubeconfig, Phase::HelmDeps, Phase::Argocd, Phase::Apps]);
+    let Some(page) = config.preflight.egress.as_ref().filter(|_| needed) else { return Vec::new() };
     let address = match ask(page).await {
         Ok(address) => address,
         Err(error) => {
             cx.warn(
-                format!("`{page}` does not tell with which address this machine is seen: {error:#}"),
+                format!("failed to find this machine's public IP address: {error:#}"),
                 format!(
-                    "see that `{VARIABLE}` admits it, and set `egress = \"off\"` in [preflight] of paydeploy.toml"
+                    "make sure that `{VARIABLE}` admits it, and set `egress = \"off\"` in [preflight] of paydeploy.toml"
                 ),
             );
             return Vec::new();
@@ -39,26 +37,31 @@ pub async fn problems(cx: &Context) -> Vec<Error> {
 }
 
 async fn ask(page: &Url) -> Result<IpAddr> {
-    let request = distribution::http()?.get(page.clone()).timeout(PATIENCE);
+    let request = distribution::http()?.get(page.clone()).timeout(TIMEOUT);
     let answer = request.send().await.and_then(reqwest::Response::error_for_status);
-    let text = answer.map_err(reqwest::Error::without_url).doing("get it")?.text().await.doing("read it")?;
-    text.trim().parse().doing("find an address in it")
+    let text = answer
+        .map_err(reqwest::Error::without_url)
+        .doing(format!("get `{page}`"))?
+        .text()
+        .await
+        .doing(format!("read `{page}`"))?;
+    text.trim().parse().doing(format!("read an IP address from `{page}`"))
 }
 
 fn admitted(region: &Region, address: IpAddr, root: &std::path::Path) -> Result<()> {
     let Region { name, admitted, var_file, .. } = region;
-    // AWS's list is one of IPv4 networks; an empty one is refused by the stack
+    // EKS admits IPv4 networks only. The stack itself refuses an empty list.
     let IpAddr::V4(address) = address else { return Ok(()) };
     if admitted.is_empty() || admitted.iter().any(|cidr| admits(cidr, address).unwrap_or(true)) {
         return Ok(());
     }
     let file = var_file.strip_prefix(root).unwrap_or(var_file).display();
     let message = format!(
-        "region `{name}`: this machine is seen as {address}, which `{VARIABLE}` does not admit: the cluster would \
-         not answer"
+        "region `{name}`: this machine's public IP address {address} is not admitted by `{VARIABLE}`: \
+         the cluster would not answer"
     );
     Err(Error::permanent(message).with_hint(format!(
-        "add \"{address}/32\" to `{VARIABLE}` in `{file}`; where the cluster is reached in another way, set \
+        "add \"{address}/32\" to `{VARIABLE}` in `{file}`; if you reach the cluster another way, set \
          `egress = \"off\"` in [preflight] of paydeploy.toml"
     )))
 }
@@ -71,7 +74,7 @@ mod tests {
     use crate::{config::Region, step::testing};
 
     #[test]
-    fn a_cluster_must_admit_the_address_that_this_machine_is_seen_with() {
+    fn a_cluster_must_admit_the_public_address_of_this_machine() {
         let mut region = Region {
             var_file: "/repository/terraform/regions/spain.tfvars".into(),
             admitted: vec!["198.51.100.0/24".to_owned(), "203.0.113.7/32".to_owned()],

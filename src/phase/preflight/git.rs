@@ -1,4 +1,4 @@
-//! What is released: a commit that Argo CD can read too.
+//! The commit that is released: clean, with a chart, and readable for Argo CD.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use crate::{
 };
 
 /// How long the Git repository may take to answer.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How many files of a dirty tree are named.
-const NAMED: usize = 10;
-/// Our own folder is no part of the application, whether or not it is ignored.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// The number of files of a dirty tree that are listed.
+const LISTED: usize = 10;
+/// Our own folder is not part of the application, whether or not Git ignores it.
 const OURS: &str = ".paydeploy";
 
 fn git<const N: usize>(cx: &Context, args: [&str; N]) -> Command {
     let command = Command::new(&cx.world.tools.git)
         .args(args)
         .dir(&cx.world.config.root)
-        // no lock on the index, no question that nobody can answer
+        // Leave the index alone, and fail instead of asking for a password: there is no standard input.
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
-        .deadline(PATIENCE);
+        .deadline(DEADLINE);
     match std::env::var_os("GIT_SSH_COMMAND") {
         Some(_) => command,
         None => command.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
     }
 }
 
-/// The commit that the work tree is at.
+/// The checked-out commit.
 pub async fn head(cx: &Context) -> Result<Commit> {
     let log = git(cx, ["-c", "log.showSignature=false", "log", "-1", "--format=%H %ct"]);
     let text = log.output(cx).await;
     let root = cx.world.config.root.display().to_string();
     let text = text.doing(format!("find the commit of `{root}`")).hint(
-        "paydeploy releases a commit: run it in a clone of the application's repository with at least one",
+        "paydeploy releases a commit: run it in a clone of the application's repository that has at least one",
     )?;
     let (id, time) = text.trim().split_once(' ').unwrap_or_default();
     let time = time.parse().doing(format!("read the commit's date `{time}`"))?;
@@ -44,19 +44,19 @@ pub async fn head(cx: &Context) -> Result<Commit> {
 }
 
 /// # Errors
-/// When something in the work tree is not in the commit: the release would not be what is looked at.
+/// When the work tree has changes that are not in the commit: the release would not contain them.
 pub async fn clean(cx: &Context) -> Result<()> {
     let text = git(cx, ["status", "--porcelain=v1", "-z", "--no-renames"]).output(cx).await?;
     let dirty = dirty(&text);
     if dirty.is_empty() {
         return Ok(());
     }
-    let mut named = dirty.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if dirty.len() > NAMED {
-        named = format!("{named} and {} more", dirty.len() - NAMED);
+    let mut named = dirty.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    if dirty.len() > LISTED {
+        named = format!("{named} and {} more", dirty.len() - LISTED);
     }
-    Err(Error::permanent(format!("the work tree is not what its commit says: {named}"))
-        .with_hint("commit or stash it (what is released is a commit), or add it to .gitignore"))
+    Err(Error::permanent(format!("the work tree has uncommitted changes: {named}"))
+        .with_hint("commit or stash them (paydeploy releases a commit), or add them to .gitignore"))
 }
 
 fn dirty(status: &str) -> Vec<&str> {
@@ -65,7 +65,7 @@ fn dirty(status: &str) -> Vec<&str> {
 }
 
 /// # Errors
-/// When the commit has no chart where Argo CD will look for it.
+/// When the commit has no chart where Argo CD reads it.
 pub async fn has_chart(cx: &Context, commit: &Commit) -> Result<()> {
     let chart = &cx.world.config.gitops.chart;
     let path = format!("{}:./{}", commit.id, chart.join("Chart.yaml").display());
@@ -77,7 +77,7 @@ pub async fn has_chart(cx: &Context, commit: &Commit) -> Result<()> {
 }
 
 /// # Errors
-/// When the repository that Argo CD reads from does not hold the commit.
+/// When the repository that Argo CD reads from does not contain the commit.
 pub async fn is_pushed(cx: &Context, commit: &Commit) -> Result<()> {
     let Gitops { repository, .. } = &cx.world.config.gitops;
     let tips = git(cx, ["ls-remote", "--quiet", repository]).output(cx).await;
@@ -86,22 +86,22 @@ pub async fn is_pushed(cx: &Context, commit: &Commit) -> Result<()> {
     )?;
     let contains = format!("--contains={}", commit.id);
     let local = git(cx, ["for-each-ref", &contains, "--format=%(objectname)"]).output(cx).await?;
-    if holds(&tips, &local, &commit.id) || can_fetch(cx, repository, commit).await? {
+    if reaches(&tips, &local, &commit.id) || can_fetch(cx, repository, commit).await? {
         return Ok(());
     }
-    let message = format!("`{repository}` does not hold commit {}", commit.short());
-    Err(Error::permanent(message).with_hint("push it first: Argo CD deploys what it finds there"))
+    let message = format!("`{repository}` does not contain commit {}", commit.short());
+    Err(Error::permanent(message).with_hint("push it first: Argo CD reads the commit from there"))
 }
 
-/// Whether one of the remote's tips is the commit or, as far as is known here, stands on it.
-fn holds(tips: &str, local: &str, commit: &str) -> bool {
+/// Whether one of the remote's tips is the commit or, as far as the clone knows, descends from it.
+fn reaches(tips: &str, local: &str, commit: &str) -> bool {
     let mut tips = tips.lines().filter_map(|line| line.split_whitespace().next());
     tips.any(|tip| tip == commit || local.lines().any(|known| known == tip))
 }
 
-/// Whether the commit alone can be had: a branch may have moved on to commits that are not known here.
+/// Whether the commit itself can be fetched: a branch may have moved on to commits that the clone does not have.
 async fn can_fetch(cx: &Context, repository: &str, commit: &Commit) -> Result<bool> {
-    let empty = tempfile::tempdir().doing("make a temporary folder")?;
+    let empty = tempfile::tempdir().doing("create a temporary folder")?;
     git(cx, ["init", "--quiet", "--bare", "."]).dir(empty.path()).run(cx).await?;
     let fetch = ["fetch", "--quiet", "--depth=1", "--filter=tree:0", repository, &commit.id];
     Ok(git(cx, fetch).dir(empty.path()).exit(cx).await?.is_good())
@@ -111,22 +111,22 @@ async fn can_fetch(cx: &Context, repository: &str, commit: &Commit) -> Result<bo
 mod tests {
     use std::path::Path;
 
-    use super::{clean, dirty, has_chart, head, holds, is_pushed};
+    use super::{clean, dirty, has_chart, head, is_pushed, reaches};
     use crate::step::{Context, testing};
 
     #[test]
-    fn a_dirty_tree_is_told_by_its_files_without_our_own() {
+    fn a_dirty_tree_is_reported_by_its_files_without_our_own() {
         let status = " M src/main.rs\0?? notes.md\0?? .paydeploy/\0?? deploy/.paydeploy/runs/1\0";
         assert_eq!(dirty(status), ["src/main.rs", "notes.md"]);
         assert!(dirty("").is_empty());
     }
 
     #[test]
-    fn a_tip_counts_when_it_is_the_commit_or_is_known_to_stand_on_it() {
+    fn a_tip_counts_when_it_is_the_commit_or_descends_from_it() {
         let tips = "aaa\tHEAD\naaa\trefs/heads/main\nbbb\trefs/heads/old\n";
-        assert!(holds(tips, "", "bbb"));
-        assert!(holds(tips, "ccc\naaa\n", "ccc"));
-        assert!(!holds(tips, "ccc\n", "ccc"));
+        assert!(reaches(tips, "", "bbb"));
+        assert!(reaches(tips, "ccc\naaa\n", "ccc"));
+        assert!(!reaches(tips, "ccc\n", "ccc"));
     }
 
     fn run(dir: &Path, args: &[&str]) {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_must_be_clean_pushed_and_hold_the_chart() {
+    async fn a_commit_must_be_clean_pushed_and_contain_the_chart() {
         let dir = tempfile::tempdir().unwrap();
         let cx = repository(dir.path());
         let work = dir.path().join("work");
@@ -164,7 +164,7 @@ mod tests {
         has_chart(&cx, &commit).await.unwrap();
 
         let error = is_pushed(&cx, &commit).await.unwrap_err();
-        assert!(error.to_string().contains("does not hold commit"), "{error}");
+        assert!(error.to_string().contains("does not contain commit"), "{error}");
         run(&work, &["push", "--quiet", "../remote", "main"]);
         is_pushed(&cx, &commit).await.unwrap();
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_below_tips_that_are_not_known_here_counts_as_pushed() {
+    async fn a_commit_below_unknown_tips_counts_as_pushed() {
         let dir = tempfile::tempdir().unwrap();
         let cx = repository(dir.path());
         let commit = head(&cx).await.unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_without_a_commit_is_told() {
+    async fn a_folder_without_a_commit_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let (mut cx, _events) = testing::context(dir.path());
         std::sync::Arc::get_mut(&mut cx.world).unwrap().tools.git = "git".into();

@@ -1,5 +1,7 @@
-//! The look at the world that comes before all phases: account, regions, zones, the way to the clusters, tools,
-//! commit, variables.
+//! The checks before all phases: account, regions, zones, access to the clusters, tools, commit, variables.
+//!
+//! A run that starts without them would fail many minutes later. Checks that only some phases need are made when
+//! the run includes such a phase; a run of the preflight alone makes all of them.
 
 mod account;
 mod delegation;
@@ -10,6 +12,8 @@ mod session;
 mod variables;
 mod zones;
 
+use std::collections::BTreeSet;
+
 use crate::{
     config::Config,
     container::Engine,
@@ -17,7 +21,7 @@ use crate::{
     step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
 };
 
-/// Who runs this, and what is released. Changes nothing.
+/// Finds who deploys and what is released. Changes nothing.
 pub struct Preflight;
 
 /// The step that checks everything before the run starts.
@@ -68,27 +72,38 @@ impl Step for Preflight {
     }
 }
 
+/// Whether the run needs a check that matters to these phases only.
+///
+/// A run of no phase, or of the preflight alone, asks about everything.
+fn concerns(run: &BTreeSet<Phase>, phases: &[Phase]) -> bool {
+    let mut others = run.iter().filter(|phase| **phase != Phase::Preflight).peekable();
+    others.peek().is_none() || others.any(|phase| phases.contains(phase))
+}
+
 async fn unfit_tools(cx: &Context) -> Vec<Error> {
     let unfit = cx.world.tools.unfit().await;
     unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.fix)).collect()
 }
 
-/// Warns where no image can be built: one may be there already.
+/// Warns where no image can be built. Not an error, as a registry may have the image already.
 async fn engine(cx: &Context) {
-    if cx.world.phases.contains(&Phase::Docker)
+    if concerns(&cx.world.phases, &[Phase::Docker])
         && let Err(error) = Engine::from_env().await
     {
         let fix = error.hint.clone().unwrap_or_default();
-        cx.warn(format!("{error}; an image that no region has could not be built"), fix);
+        cx.warn(
+            format!("{error}; without it no image can be built, and the run fails unless a region has one"),
+            fix,
+        );
     }
 }
 
 async fn account(cx: &Context) -> Vec<Error> {
-    // without the right credentials every other question would fail for the same reason
+    // With wrong credentials every other check would fail for the same reason.
     if let Err(error) = account::deployer(cx).await {
         return vec![error];
     }
-    session::look(cx);
+    session::warn(cx);
     let (mut found, zones, egress) =
         tokio::join!(account::regions(cx), zones::problems(cx), egress::problems(cx));
     found.extend(zones);
@@ -101,7 +116,22 @@ async fn commit(cx: &Context) -> Vec<Error> {
         Ok(commit) => commit,
         Err(error) => return vec![error],
     };
-    // one after the other: they share the step's log
+    // One after the other: they share the step's log file.
     let checks = [git::clean(cx).await, git::has_chart(cx, &commit).await, git::is_pushed(cx, &commit).await];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phase, concerns};
+
+    #[test]
+    fn a_run_of_the_preflight_alone_makes_all_checks() {
+        for alone in [&[][..], &[Phase::Preflight]] {
+            assert!(concerns(&alone.iter().copied().collect(), &[Phase::Docker]), "{alone:?}");
+        }
+        let secrets = [Phase::Preflight, Phase::Secrets].into();
+        assert!(!concerns(&secrets, &[Phase::Docker]), "a run without images needs no engine");
+        assert!(concerns(&secrets, &[Phase::Docker, Phase::Secrets]));
+    }
 }

@@ -7,9 +7,9 @@ pub fn together(mut problems: Vec<Error>) -> Option<Error> {
     if problems.len() < 2 {
         return problems.pop();
     }
-    // to try again helps only if it helps all of them
-    let passing = problems.iter().all(|problem| problem.class == Class::Transient);
-    let class = if passing { Class::Transient } else { Class::Permanent };
+    // A retry helps only if all of them are transient.
+    let transient = problems.iter().all(|problem| problem.class == Class::Transient);
+    let class = if transient { Class::Transient } else { Class::Permanent };
     let lines: Vec<String> = problems
         .iter()
         .map(|problem| match &problem.hint {
@@ -18,8 +18,8 @@ pub fn together(mut problems: Vec<Error>) -> Option<Error> {
         })
         .collect();
     let count = problems.len();
-    let error = anyhow::anyhow!(lines.join("\n")).context(format!("{count} things are not ready"));
-    Some(Error::new(class, error).with_hint("mend these, then run the same command again"))
+    let error = anyhow::anyhow!(lines.join("\n")).context(format!("{count} checks failed"));
+    Some(Error::new(class, error).with_hint("fix these, then run the same command again"))
 }
 
 #[cfg(test)]
@@ -28,21 +28,18 @@ mod tests {
     use crate::step::{Class, Error};
 
     #[test]
-    fn all_problems_are_told_at_once_each_with_its_remedy() {
+    fn all_problems_are_reported_together_each_with_its_fix() {
         let problems = vec![
             Error::permanent("no helm").with_hint("install helm"),
             Error::transient("no answer from AWS"),
         ];
         let error = together(problems).unwrap();
         assert_eq!(error.class, Class::Permanent);
-        assert_eq!(
-            error.chain(),
-            ["2 things are not ready", "no helm\n  fix: install helm\nno answer from AWS"]
-        );
+        assert_eq!(error.chain(), ["2 checks failed", "no helm\n  fix: install helm\nno answer from AWS"]);
     }
 
     #[test]
-    fn a_single_problem_stays_as_it_is() {
+    fn a_single_problem_is_reported_unchanged() {
         let error = together(vec![Error::transient("no answer").with_hint("wait")]).unwrap();
         assert_eq!((error.class, error.hint.as_deref()), (Class::Transient, Some("wait")));
         assert!(together(Vec::new()).is_none());

@@ -1,5 +1,5 @@
-//! How long the credentials last. Those of a profile are renewed on the way; those in the environment end when they
-//! end, and what is under way then is left half done.
+//! Whether the credentials last long enough. Those of a profile are renewed; those in the environment expire, and
+//! interrupt whatever runs then.
 
 use std::env;
 
@@ -7,17 +7,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::step::Context;
 
-/// What a first `up` may take: a cluster and a database of a quarter of an hour each, side by side, and what comes
-/// after them.
+/// The duration of a first `up`: a cluster and a database in parallel, 15 minutes each, and the steps after them
+/// with retries.
 const NEEDED: SignedDuration = SignedDuration::from_mins(45);
 
-/// Warns where they end too soon, as far as that is told: by `AWS_CREDENTIAL_EXPIRATION`, which
-/// `aws configure export-credentials --format env` and its like set beside the session token.
-pub fn look(cx: &Context) {
+/// Warns if they expire too early, as far as `AWS_CREDENTIAL_EXPIRATION` tells: `aws configure export-credentials
+/// --format env` and similar tools set it beside the session token.
+pub fn warn(cx: &Context) {
     let session = env::var_os("AWS_SESSION_TOKEN").is_some();
     let Some(ends) = env::var("AWS_CREDENTIAL_EXPIRATION").ok().filter(|_| session) else { return };
     if let Some(warning) = judge(&ends, Timestamp::now()) {
-        cx.warn(warning, "get fresh ones first, or name a profile that renews its own (AWS_PROFILE)");
+        cx.warn(
+            warning,
+            "get fresh AWS credentials first, or use a profile whose credentials are renewed (AWS_PROFILE)",
+        );
     }
 }
 
@@ -25,7 +28,7 @@ fn judge(ends: &str, now: Timestamp) -> Option<String> {
     let left = ends.parse::<Timestamp>().ok()?.duration_since(now);
     let (left, needed) = (left.as_mins().max(0), NEEDED.as_mins());
     (left < needed).then(|| {
-        format!("the AWS credentials in the environment end in {left} min; a first `up` may take {needed}")
+        format!("the AWS credentials in the environment expire in {left} min; a first `up` may take {needed}")
     })
 }
 
@@ -39,9 +42,9 @@ mod tests {
         assert_eq!(judge("2026-11-23T13:00:00+00:00", now), None);
         assert_eq!(
             judge("2026-11-23T12:10:30Z", now).unwrap(),
-            "the AWS credentials in the environment end in 10 min; a first `up` may take 45"
+            "the AWS credentials in the environment expire in 10 min; a first `up` may take 45"
         );
-        assert!(judge("2026-11-23T11:00:00Z", now).unwrap().contains("end in 0 min"));
+        assert!(judge("2026-11-23T11:00:00Z", now).unwrap().contains("expire in 0 min"));
         assert_eq!(judge("tomorrow", now), None);
     }
 }

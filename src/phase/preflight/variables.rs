@@ -1,4 +1,5 @@
-//! The regions' variable files against what the stacks declare: a typo must not pass for a default.
+//! Compares the regions' variable files with the variables that the stacks declare: terraform ignores a misspelt
+//! name, and the default would take effect.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +12,7 @@ use crate::{
     step::{Error, ErrorExt, Result},
 };
 
-/// What is wrong with the regions' variable files, an error each.
+/// An error per undeclared variable or unreadable file.
 pub fn problems(config: &Config) -> Vec<Error> {
     let declared = match declared(&config.terraform.stacks) {
         Ok(declared) => declared,
@@ -66,7 +67,7 @@ fn given(file: &Path) -> Result<BTreeSet<String>> {
 
 fn parse(file: &Path) -> Result<hcl::Body> {
     let text = fs::read_to_string(file).doing(format!("read `{}`", file.display()))?;
-    hcl::parse(&text).doing(format!("understand `{}`", file.display()))
+    hcl::parse(&text).doing(format!("parse `{}`", file.display()))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -76,7 +77,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     list().doing(format!("list `{}`", folder.display()))
 }
 
-/// How many letters must be put in, taken out or changed to make one word of the other.
+/// The Levenshtein distance: how many letters must be inserted, deleted or replaced.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

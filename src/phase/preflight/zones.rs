@@ -1,4 +1,4 @@
-//! The regions' public hosted zones: there, and led to by the world's DNS.
+//! Whether the regions' public hosted zones exist and are delegated.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     step::{Context, Error, Result},
 };
 
-/// The regions whose domain has no hosted zone, each as an error. Warns of the zones that are not delegated.
+/// An error per region whose domain has no hosted zone, and a warning per zone that is not delegated.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
     let client = zones::client(&cx.world.aws, &config.hub().aws_region);
@@ -24,7 +24,7 @@ pub async fn problems(cx: &Context) -> Vec<Error> {
             Err(error) => found.push(error),
         }
     }
-    futures::future::join_all(used.iter().map(|(name, id)| delegation::look(cx, &client, name, id))).await;
+    futures::future::join_all(used.iter().map(|(name, id)| delegation::check(cx, &client, name, id))).await;
     found
 }
 
@@ -48,7 +48,7 @@ fn zone_of<'a>(region: &Region, zones: &'a [Zone]) -> Result<&'a Zone> {
         several => {
             let count = several.len();
             Err(Error::permanent(format!("region `{name}`: {count} public hosted zones named `{zone}`"))
-                .with_hint("delete the ones that are not delegated to"))
+                .with_hint("delete those that are not delegated"))
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_needs_its_one_zone() {
+    fn a_domain_needs_exactly_one_zone() {
         let named = region(Some("payments.example"));
         zone_of(&named, &[zone("payments.example")]).unwrap();
         let error = zone_of(&named, &[zone("example")]).unwrap_err();

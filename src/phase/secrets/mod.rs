@@ -1,4 +1,4 @@
-//! The phase `secrets`: the region's empty secrets get values, once.
+//! The phase `secrets`: fills the region's empty secrets, once.
 
 mod value;
 
@@ -16,10 +16,10 @@ use crate::{
 };
 use value::Kind;
 
-/// The stage of the value that readers get.
+/// The stage of the version that readers get.
 const CURRENT: &str = "AWSCURRENT";
 
-/// Puts a random value where there is none. Never replaces one: that would be a rotation.
+/// Stores a random value where a secret has none. Never replaces one: that would be a rotation.
 pub struct Secrets {
     region: Region,
 }
@@ -29,15 +29,15 @@ pub fn region(_config: &Config, region: &Region) -> Secrets {
     Secrets { region: region.clone() }
 }
 
-/// What one secret looks like. No value is ever read.
+/// The state of one secret. No value is ever read.
 #[derive(Debug)]
-enum Look {
-    /// The stack that makes it has not run, or somebody has deleted it.
+enum Content {
+    /// It does not exist: the stack has not created it, or its recovery window has passed.
     Missing,
-    /// Somebody has deleted it, and it can still be brought back.
+    /// Scheduled for deletion, and still restorable.
     Deleted,
     Empty,
-    /// Since when, where that is known.
+    /// With the creation time of its value, if known.
     Filled(Option<Timestamp>),
 }
 
@@ -54,7 +54,7 @@ impl Secrets {
         Client::new(&cx.world.aws.in_region(&self.region.aws_region))
     }
 
-    async fn look(&self, cx: &Context, input: &fact::Foundation) -> Result<Vec<(Kind, String, Look)>> {
+    async fn look(&self, cx: &Context, input: &fact::Foundation) -> Result<Vec<(Kind, String, Content)>> {
         let client = self.client(cx);
         let secrets = [
             (Kind::ApiKey, &input.api_secret_arn),
@@ -87,10 +87,10 @@ impl Step for Secrets {
         let lacking: Vec<String> = looks
             .iter()
             .filter_map(|(kind, _, look)| match look {
-                Look::Filled(_) => None,
-                Look::Missing => Some(format!("{kind}: no secret")),
-                Look::Deleted => Some(format!("{kind}: deleted")),
-                Look::Empty => Some(format!("{kind}: no value")),
+                Content::Filled(_) => None,
+                Content::Missing => Some(format!("{kind}: no secret")),
+                Content::Deleted => Some(format!("{kind}: deleted")),
+                Content::Empty => Some(format!("{kind}: no value")),
             })
             .collect();
         if lacking.len() == looks.len() {
@@ -100,7 +100,7 @@ impl Step for Secrets {
             return Ok(Seen { fact: None, state: State::Differs, detail: lacking.join(", ") });
         }
         let oldest = looks.iter().filter_map(|(_, _, look)| match look {
-            Look::Filled(since) => *since,
+            Content::Filled(since) => *since,
             _ => None,
         });
         let fact = fact::Secrets {
@@ -108,24 +108,27 @@ impl Step for Secrets {
             db_app: input.db_app_secret_arn.clone(),
             db_migrator: input.db_migrator_secret_arn.clone(),
         };
-        Ok(Seen::ok(fact, oldest.min().map_or("there".to_owned(), |since| age(since, Timestamp::now()))))
+        Ok(Seen::ok(
+            fact,
+            oldest.min().map_or("all have values".to_owned(), |since| age(since, Timestamp::now())),
+        ))
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let mut fills = Vec::new();
         for (kind, arn, look) in self.look(cx, input).await? {
             match look {
-                Look::Filled(_) => {}
-                Look::Empty => fills.push(Fill { kind, arn, restore: false }),
-                Look::Deleted => fills.push(Fill { kind, arn, restore: true }),
-                Look::Missing => {
-                    return Err(Error::msg(Class::Prerequisite, format!("secret `{arn}` is not there"))
-                        .with_hint("run `paydeploy phase terraform`: the stack `foundation` makes it"));
+                Content::Filled(_) => {}
+                Content::Empty => fills.push(Fill { kind, arn, restore: false }),
+                Content::Deleted => fills.push(Fill { kind, arn, restore: true }),
+                Content::Missing => {
+                    return Err(Error::msg(Class::Prerequisite, format!("secret `{arn}` is missing"))
+                        .with_hint("run `paydeploy phase terraform`: the stack `foundation` creates it"));
                 }
             }
         }
         if fills.is_empty() {
-            return Ok(Check::Clean("already there".to_owned()));
+            return Ok(Check::Clean("all have values".to_owned()));
         }
         let lines = fills.iter().map(|fill| format!("+ a value for the {}", fill.kind)).collect();
         Ok(Check::Change { lines, change: fills })
@@ -138,38 +141,38 @@ impl Step for Secrets {
                 let restored = client.restore_secret().secret_id(&arn).send().await.map_err(classify);
                 restored.doing(format!("restore secret `{arn}`"))?;
             }
-            // a secret that came back may have kept its value
-            if restore && matches!(look(&client, &arn).await?, Look::Filled(_)) {
+            // A restored secret keeps the value that it had.
+            if restore && matches!(look(&client, &arn).await?, Content::Filled(_)) {
                 continue;
             }
-            cx.progress(format!("puts the {kind}"));
+            cx.progress(format!("storing the {kind}"));
             let put = client
                 .put_secret_value()
                 .secret_id(&arn)
                 .client_request_token(uuid::Uuid::now_v7().to_string())
                 .secret_string(kind.fresh().expose_secret())
                 .send();
-            put.await.map_err(classify).doing(format!("put the value of secret `{arn}`"))?;
+            put.await.map_err(classify).doing(format!("store the value of secret `{arn}`"))?;
         }
         Ok(())
     }
 
-    /// The secrets go with the stack that made them, and their values with them.
+    /// Nothing to delete: the stack that created the secrets deletes them with their values.
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
     }
 }
 
-async fn look(client: &Client, arn: &str) -> Result<Look> {
+async fn look(client: &Client, arn: &str) -> Result<Content> {
     let described = match client.describe_secret().secret_id(arn).send().await {
         Ok(described) => described,
-        Err(error) if is_missing(&error) => return Ok(Look::Missing),
-        Err(error) => return Err(classify(error)).doing(format!("look at secret `{arn}`")),
+        Err(error) if is_missing(&error) => return Ok(Content::Missing),
+        Err(error) => return Err(classify(error)).doing(format!("read secret `{arn}`")),
     };
     if described.deleted_date().is_some() {
-        return Ok(Look::Deleted);
+        return Ok(Content::Deleted);
     }
-    let Some(version) = current(&described) else { return Ok(Look::Empty) };
+    let Some(version) = current(&described) else { return Ok(Content::Empty) };
     let versions = client.list_secret_version_ids().secret_id(arn).send().await.map_err(classify);
     let versions = versions.doing(format!("list the versions of secret `{arn}`"))?;
     let since = versions
@@ -178,7 +181,7 @@ async fn look(client: &Client, arn: &str) -> Result<Look> {
         .find(|entry| entry.version_id() == Some(version))
         .and_then(|entry| entry.created_date())
         .and_then(|date| Timestamp::from_second(date.secs()).ok());
-    Ok(Look::Filled(since))
+    Ok(Content::Filled(since))
 }
 
 /// The id of the version that readers get.
@@ -205,7 +208,7 @@ mod tests {
     use super::age;
 
     #[test]
-    fn a_secrets_age_is_told_in_days() {
+    fn a_secrets_age_is_shown_in_days() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         assert_eq!(age(now - 3.hours(), now), "new today");
         assert_eq!(age(now - 25.hours(), now), "1 day old");

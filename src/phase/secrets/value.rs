@@ -1,4 +1,4 @@
-//! What a fresh secret holds.
+//! The value of a new secret.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl Kind {
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system has random numbers");
         let mut random = hex::encode(bytes);
         bytes.zeroize();
-        // written out by hand: a tree of JSON would leave copies of the value in memory
+        // Formatted by hand: a serde_json tree would leave copies of the value in memory.
         let value = match self {
             Self::ApiKey => format!(r#"{{"API_SECRET_KEY":"{random}"}}"#),
             Self::Login(role) => format!(r#"{{"username":"{role}","password":"{random}"}}"#),

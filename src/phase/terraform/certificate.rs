@@ -14,8 +14,9 @@ use crate::{
     step::{Check, Class, Context, Error, ErrorExt, Phase, Poll, Result, Seen, State, Step, StepId},
 };
 
-const EVERY: Duration = Duration::from_secs(5);
-/// ACM mostly takes two to five minutes once the validation record can be resolved.
+/// Between two reads of the certificate's status.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// ACM usually takes two to five minutes once the validation record can be resolved.
 const DEADLINE: Duration = Duration::from_mins(20);
 
 pub struct Certificate {
@@ -27,17 +28,17 @@ impl Certificate {
         Self { region: region.clone() }
     }
 
-    async fn look(&self, cx: &Context, arn: &str) -> Result<Option<CertificateDetail>> {
+    async fn describe(&self, cx: &Context, arn: &str) -> Result<Option<CertificateDetail>> {
         let client = Client::new(&cx.world.aws.in_region(&self.region.aws_region));
         match client.describe_certificate().certificate_arn(arn).send().await {
             Ok(described) => Ok(described.certificate),
             Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(classify(error)).doing(format!("look at certificate `{arn}`")),
+            Err(error) => Err(classify(error)).doing(format!("read certificate `{arn}`")),
         }
     }
 }
 
-/// How far a certificate is.
+/// Whether the certificate is issued, or still can be.
 fn judge(arn: &str, status: Option<&CertificateStatus>, reason: Option<&str>) -> Result<Poll<()>> {
     match status {
         Some(CertificateStatus::Issued) => Ok(Poll::Ready(())),
@@ -47,15 +48,15 @@ fn judge(arn: &str, status: Option<&CertificateStatus>, reason: Option<&str>) ->
             let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
             let message = format!("certificate `{arn}` will not be issued: {status}{reason}");
             Err(Error::permanent(message).with_hint(
-                "mend the cause (is the hosted zone delegated? does a CAA record forbid amazon.com?), delete \
+                "fix the cause (is the hosted zone delegated? does a CAA record forbid amazon.com?), delete \
                  the certificate, then run the same command again",
             ))
         }
     }
 }
 
-fn gone(arn: &str) -> Error {
-    Error::msg(Class::Prerequisite, format!("certificate `{arn}` is not there"))
+fn missing(arn: &str) -> Error {
+    Error::msg(Class::Prerequisite, format!("certificate `{arn}` is missing"))
         .with_hint("run `paydeploy phase terraform`: the stack `foundation` requests it")
 }
 
@@ -74,8 +75,8 @@ impl Step for Certificate {
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let arn = &input.certificate_arn;
-        let Some(found) = self.look(cx, arn).await? else {
-            return Ok(Seen::missing("not there"));
+        let Some(found) = self.describe(cx, arn).await? else {
+            return Ok(Seen::missing("missing"));
         };
         let status = found.status();
         if status == Some(&CertificateStatus::Issued) {
@@ -87,7 +88,7 @@ impl Step for Certificate {
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let arn = &input.certificate_arn;
-        let found = self.look(cx, arn).await?.ok_or_else(|| gone(arn))?;
+        let found = self.describe(cx, arn).await?.ok_or_else(|| missing(arn))?;
         let reason = found.failure_reason().map(aws_sdk_acm::types::FailureReason::as_str);
         Ok(match judge(arn, found.status(), reason)? {
             Poll::Ready(()) => Check::Clean("issued".to_owned()),
@@ -99,22 +100,22 @@ impl Step for Certificate {
 
     async fn apply(&self, cx: &Context, input: &Self::Input, _change: Self::Change) -> Result<()> {
         let arn = &input.certificate_arn;
-        let issued = cx.wait("the certificate", EVERY, DEADLINE, || async {
-            let found = self.look(cx, arn).await?.ok_or_else(|| gone(arn))?;
+        let issued = cx.wait("the certificate", INTERVAL, DEADLINE, || async {
+            let found = self.describe(cx, arn).await?.ok_or_else(|| missing(arn))?;
             let reason = found.failure_reason().map(aws_sdk_acm::types::FailureReason::as_str);
             judge(arn, found.status(), reason)
         });
         issued.await.map_err(|error| match &error.hint {
             None if error.class == Class::Permanent => error.with_hint(format!(
-                "check that the hosted zone `{}` is delegated: its name servers must be those that the \
-                 registrar names",
+                "check that the hosted zone `{}` is delegated: the registrar must list its name \
+                 servers",
                 input.hosted_zone_name
             )),
             _ => error,
         })
     }
 
-    /// It goes with the stack that requested it.
+    /// Nothing to delete: the stack that requested it deletes it.
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
     }

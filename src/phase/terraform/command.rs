@@ -1,4 +1,4 @@
-//! Terraform in a stack's work folder: initialised where it must be, read by its messages.
+//! Runs terraform in a stack's work folder: initialises it where needed, and parses terraform's messages.
 
 use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::PoisonError};
 
@@ -16,18 +16,19 @@ use crate::{
     tool::{ChildExit, Command},
 };
 
-/// Terraform's cache of providers takes no two at once while it is filled (hashicorp/terraform#32028).
+/// Only one `init` at a time may fill terraform's provider cache: it is not safe for concurrent writers
+/// (hashicorp/terraform#32028).
 static FILLING: Mutex<()> = Mutex::const_new(());
-/// The lock files whose providers are in the cache: for them, `init` only reads it.
+/// The lock files whose providers are cached: for them `init` only reads the cache, and needs no turn.
 static CACHED: std::sync::Mutex<BTreeSet<Vec<u8>>> = std::sync::Mutex::new(BTreeSet::new());
 
-/// Waits until nobody else fills the cache; `None` if it holds what this lock file asks for.
+/// Waits for the right to fill the cache; `None` if it has the providers of this lock file already.
 async fn turn(lock_file: &[u8]) -> Option<MutexGuard<'static, ()>> {
     if is_cached(lock_file) {
         return None;
     }
     let alone = FILLING.lock().await;
-    // whoever was before may have filled it with just that
+    // Checked again: the previous holder may have cached the same providers.
     (!is_cached(lock_file)).then_some(alone)
 }
 
@@ -39,10 +40,10 @@ fn cached(lock_file: Vec<u8>) {
     CACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(lock_file);
 }
 
-/// What the last `init` was for, beside the data that it made.
+/// A file beside the data of the last `init`, with a hash of what that depended on.
 const STAMP: &str = ".terraform/paydeploy-init";
 
-/// Where a stack's state lies.
+/// Where a stack's state is stored.
 #[derive(Debug, Clone)]
 pub struct Backend {
     pub bucket: String,
@@ -57,14 +58,14 @@ pub struct Terraform<'a> {
     pub backend: &'a Backend,
 }
 
-/// How a command ended and what it said.
+/// The exit and the diagnostics of a command.
 pub struct Said {
     pub exit: ChildExit,
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Terraform<'_> {
-    /// Makes the folder ready: initialised, and with no state left unsaved.
+    /// Prepares the folder: initialises it if needed, and pushes a state that an earlier run could not save.
     pub async fn prepare(&self) -> Result<()> {
         if std::fs::read_to_string(self.folder.path.join(STAMP)).ok() != Some(self.stamp()) {
             self.init().await?;
@@ -73,8 +74,10 @@ impl Terraform<'_> {
     }
 
     pub async fn init(&self) -> Result<()> {
-        self.cx.progress("initialises");
+        self.cx.progress("initialising");
         let lock_file = self.folder.lock_file();
+        // Held until `init` ends. The wait can be as long as another stack's download of the providers, so Ctrl-C
+        // must end it; which branch wins if both are ready does not matter, as the command checks again.
         let _alone = tokio::select! {
             turn = turn(&lock_file) => turn,
             () = self.cx.cancel.soft.cancelled() => return Err(Error::cancelled()),
@@ -95,9 +98,10 @@ impl Terraform<'_> {
         std::fs::write(&stamp, self.stamp()).doing(format!("write `{}`", stamp.display()))
     }
 
-    /// Without a backend block terraform keeps the state in a local file, and says so only in a warning.
+    /// Without a backend block terraform stores the state in a local file, and only warns about it.
     fn check_backend(&self) -> Result<()> {
         let path = self.folder.path.join(".terraform/terraform.tfstate");
+        // An unreadable file counts as a wrong backend, which is the error below.
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let chosen: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         if chosen["backend"]["type"] == "s3" {
@@ -118,24 +122,25 @@ impl Terraform<'_> {
         hex::encode(hash.finalize())
     }
 
-    /// Saves the state that an earlier run could not save, before anything else is done with it.
+    /// Pushes the state that an earlier run could not save. Before anything else: a plan without it would create the
+    /// same resources again.
     async fn save_state(&self) -> Result<()> {
         let Some(unsaved) = self.folder.unsaved_state() else { return Ok(()) };
-        self.cx.progress("saves the state that an earlier run could not save");
+        self.cx.progress("pushing the state that an earlier run could not save");
         let push = self.command(["state", "push"])?.arg(&unsaved);
-        push.run(self.cx).await.doing(format!("save `{}`", unsaved.display())).hint(format!(
-            "it describes what an earlier run made and could not write to `s3://{}/{}`: compare the two, and \
-             remove the file when the newer one is there",
+        push.run(self.cx).await.doing(format!("push `{}`", unsaved.display())).hint(format!(
+            "it describes resources that an earlier run created and could not record in `s3://{}/{}`: compare the two, and \
+             delete the file once S3 has the newer one",
             self.backend.bucket, self.backend.key
         ))?;
-        std::fs::remove_file(&unsaved).doing(format!("remove `{}`", unsaved.display()))
+        std::fs::remove_file(&unsaved).doing(format!("delete `{}`", unsaved.display()))
     }
 
     /// Terraform in the folder, with these arguments.
     pub fn command<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Result<Command> {
         let cache = self.cx.world.state.join("terraform/plugins");
         let cache = std::path::absolute(cache)?;
-        std::fs::create_dir_all(&cache).doing(format!("make `{}`", cache.display()))?;
+        std::fs::create_dir_all(&cache).doing(format!("create `{}`", cache.display()))?;
         let mut chdir = OsString::from("-chdir=");
         chdir.push(&self.folder.path);
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
@@ -147,12 +152,12 @@ impl Terraform<'_> {
             .env("TF_PLUGIN_CACHE_DIR", &cache)
             .pass_env("TF_PLUGIN_CACHE_DIR")
             .pass_env("TF_CLI_CONFIG_FILE")
-            // the stack names its region itself
+            // The stack sets its own region.
             .without_env("AWS_REGION")
             .without_env("AWS_DEFAULT_REGION"))
     }
 
-    /// Runs a command that prints messages; once more if the folder turns out to want an `init`.
+    /// Runs a command that prints messages; if it turns out that the folder needs an `init`, initialises and retries.
     pub async fn run(&self, command: Command, mut on_message: impl FnMut(&Message) + Send) -> Result<Said> {
         let said = self.attempt(&command, &mut on_message).await?;
         if said.exit.is_good() || !diagnosis::wants_init(&said.diagnostics) {
@@ -183,8 +188,10 @@ impl Terraform<'_> {
         });
         let exit = follow.await?;
         if let Some(version) = foreign {
-            return Err(Error::permanent(format!("terraform speaks version {version} of its messages"))
-                .with_hint("use a newer `paydeploy`, or an older terraform"));
+            return Err(Error::permanent(format!(
+                "terraform prints messages of version {version}, which this paydeploy cannot read"
+            ))
+            .with_hint("use a newer `paydeploy`, or an older terraform"));
         }
         Ok(Said { exit, diagnostics })
     }
@@ -192,7 +199,7 @@ impl Terraform<'_> {
 
 impl Said {
     /// # Errors
-    /// When the command failed: what terraform said, and of which class that is.
+    /// When the command failed: terraform's diagnostics, classified.
     pub async fn check(&self, terraform: &Terraform<'_>) -> Result<()> {
         if self.exit.is_good() {
             return Ok(());
@@ -207,7 +214,7 @@ impl Said {
     }
 }
 
-/// Who holds the lock, from the lock itself.
+/// Reports the holder of the lock, which is written in the lock file.
 async fn locked(terraform: &Terraform<'_>) -> Error {
     let Backend { bucket, key, aws_region } = terraform.backend;
     let aws = terraform.cx.world.aws.in_region(aws_region);
@@ -217,15 +224,15 @@ async fn locked(terraform: &Terraform<'_>) -> Error {
             let message = format!("the state is locked by {who} since {created} ({operation}, lock {id})");
             let folder = shown(&terraform.folder.path);
             Error::msg(Class::Conflict, message).with_hint(format!(
-                "if that run is alive, wait for it; if it is dead: `terraform -chdir={folder} force-unlock {id}`"
+                "wait for that run if it is still running, else `terraform -chdir={folder} force-unlock {id}`"
             ))
         }
-        Ok(None) => Error::transient("the state was locked, and is no longer"),
+        Ok(None) => Error::transient("the state was locked and has been unlocked since"),
         Err(error) => error,
     }
 }
 
-/// A path, as short as it can be typed from here.
+/// A path relative to the current directory, where possible.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()

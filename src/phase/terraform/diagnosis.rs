@@ -128,8 +128,8 @@ fn hint(errors: &[&Diagnostic]) -> Option<String> {
     let there = errors.iter().find(|error| says(error, &EXISTING) && !is_transient(error))?;
     let address = there.address.as_deref().unwrap_or("ADDRESS");
     Some(format!(
-        "it exists, but not in the state (a run that was killed leaves such things): remove it, or take it \
-         over with `terraform import '{address}' ID`"
+        "it exists, but not in the state (a killed run leaves such resources): delete it, or import it \
+         with `terraform import '{address}' ID`"
     ))
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn throttling_time_outs_and_eventual_consistency_may_be_tried_again() {
+    fn throttling_timeouts_and_eventual_consistency_are_retried() {
         for summary in [
             "creating EC2 VPC: operation error EC2: CreateVpc, api error RequestLimitExceeded: Request limit exceeded.",
             "waiting for EKS Cluster (x) create: timeout while waiting for state to become 'ACTIVE'",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lasting_error_makes_the_failure_lasting() {
+    fn one_permanent_error_makes_the_failure_permanent() {
         let errors = [
             error("api error Throttling: Rate exceeded", ""),
             error("api error UnauthorizedOperation: not allowed", ""),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_a_conflict_with_the_way_out() {
+    fn an_existing_resource_is_a_conflict_with_a_fix() {
         let error = judge(&[error(
             "creating IAM Role (x): api error EntityAlreadyExists: Role x already exists.",
             "",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_of_somebody_else_is_told_from_a_lock_that_could_not_be_reached() {
+    fn a_held_lock_is_distinguished_from_an_unreachable_one() {
         let held = "operation error S3: PutObject, https response error StatusCode: 412, PreconditionFailed";
         assert!(is_locked(&[error("Error acquiring the state lock", held)]));
         let down = "operation error S3: PutObject, dial tcp 192.0.2.1:443: connection refused";

@@ -1,4 +1,8 @@
-//! A plan, read and judged: what it would do, and what must not go without a word from the user.
+//! Judges a plan: what it would do, and which deletions the user must allow first.
+//!
+//! 1. A plan that only creates and updates is judged by its messages, without a second terraform process.
+//! 2. Any other plan is read as JSON. Deleting or replacing a protected type is refused, unless its address is
+//!    allowed, or it is a half-made resource of a stack that was never complete.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +17,7 @@ const FORMAT: &str = "1.";
 
 const TAINTED: &str = "replace_because_tainted";
 
-/// Types whose loss is the loss of data, of access or of everything that stands on them.
+/// Types whose deletion loses data, access, or everything that depends on them.
 const PROTECTED: [&str; 22] = [
     "aws_cloudtrail_event_data_store",
     "aws_db_instance",
@@ -42,7 +46,7 @@ const PROTECTED: [&str; 22] = [
 /// What a plan would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// A line each.
+    /// One line per change.
     pub lines: Vec<String>,
     /// What an apply counts: a replacement is two.
     pub operations: u32,
@@ -59,7 +63,7 @@ pub struct Refusal {
 
 impl Judged {
     /// # Errors
-    /// When something protected would go: what, why, and the flag that allows it.
+    /// When a protected resource would be deleted: which, why, and the flag that allows it.
     pub fn check(&self) -> Result<()> {
         if self.refused.is_empty() {
             return Ok(());
@@ -74,7 +78,7 @@ impl Judged {
             .collect();
         let flags: Vec<String> =
             self.refused.iter().map(|one| format!("--allow-replace '{}'", one.address)).collect();
-        let hint = format!("if all that it holds may be lost: the same command with {}", flags.join(" "));
+        let hint = format!("if all its data may be lost, run the same command with {}", flags.join(" "));
         Err(Error::msg(Class::Refused, lines.join("\n")).with_hint(hint))
     }
 }
@@ -121,8 +125,8 @@ enum Action {
     Unknown,
 }
 
-/// Judges the messages of a plan that only makes and changes things; `None` if it does more, and so must be
-/// read whole.
+/// Judges the messages of a plan that only creates and updates; `None` if it does more, and so must be
+/// read as JSON.
 pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
     let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
     for message in messages {
@@ -156,8 +160,8 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
 
 /// Judges the text of `terraform show -json PLAN`, with what the user has allowed to go.
 ///
-/// In a stack that was never `complete` (its outputs are missing) nobody has been told of anything, and nothing
-/// stands on it: what an interrupted run left half-made there may be made again without a word.
+/// In a stack that was never `complete` (its outputs are missing) no other stack depends on anything yet, so what
+/// an interrupted run left half-made may be recreated without asking.
 pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
     if !plan.format_version.starts_with(FORMAT) {
@@ -231,7 +235,7 @@ impl ResourceChange {
 
     fn reason(&self) -> String {
         if self.deposed.is_some() {
-            return "an earlier replacement left it".to_owned();
+            return "left by an earlier replacement".to_owned();
         }
         match self.action_reason.as_deref() {
             Some("replace_because_cannot_update") => {
@@ -240,15 +244,15 @@ impl ResourceChange {
                 format!("{} cannot be changed in place", paths.join(", "))
             }
             Some(TAINTED) => "its creation failed or was interrupted (it is tainted)".to_owned(),
-            Some("replace_by_request") => "its replacement was asked for".to_owned(),
-            Some("replace_by_triggers") => "something that it goes with is replaced".to_owned(),
+            Some("replace_by_request") => "its replacement was requested".to_owned(),
+            Some("replace_by_triggers") => "a resource that triggers its replacement changes".to_owned(),
             Some("delete_because_no_resource_config" | "delete_because_no_module") => {
                 "it is no longer in the configuration".to_owned()
             }
             Some(
                 "delete_because_wrong_repetition" | "delete_because_count_index" | "delete_because_each_key",
             ) => "its index or key is no longer in the configuration".to_owned(),
-            Some("delete_because_no_move_target") => "it was moved to where nothing is".to_owned(),
+            Some("delete_because_no_move_target") => "its `moved` target does not exist".to_owned(),
             Some(other) => other.replace('_', " "),
             None => "the configuration says so".to_owned(),
         }
@@ -290,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_reads_as_a_line_a_change() {
+    fn a_plan_is_one_line_per_change() {
         let none = json!({});
         let changes = [
             change("module.network.aws_vpc.this", &["create"], &none),
@@ -349,13 +353,13 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_on_a_protected_thing_is_not_itself_protected() {
+    fn a_resource_attached_to_a_protected_one_is_not_itself_protected() {
         let judged = judged(&[change("aws_s3_bucket_policy.this", &["delete"], &json!({}))], &[]);
         judged.check().unwrap();
     }
 
     #[test]
-    fn what_was_interrupted_may_be_made_again_until_the_stack_was_complete_once() {
+    fn an_interrupted_creation_may_be_repeated_until_the_stack_was_complete_once() {
         let tainted = json!({ "action_reason": "replace_because_tainted" });
         let changes = [change("aws_vpc.this", &["delete", "create"], &tainted)];
         let plan = json!({ "format_version": "1.2", "resource_changes": changes }).to_string();
@@ -387,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_only_makes_and_changes_is_judged_by_its_messages() {
+    fn a_plan_that_only_creates_and_updates_is_judged_by_its_messages() {
         let outputs = r#"{"type":"outputs","outputs":{"a":{"sensitive":false,"action":"update"},"b":{"action":"noop"}}}"#;
         let messages =
             [planned("create"), planned("update"), planned("read"), Message::parse(outputs).unwrap()];

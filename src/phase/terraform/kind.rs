@@ -1,4 +1,4 @@
-//! The four stacks: what each takes, gives and how long it takes.
+//! The four stacks: inputs, outputs and duration of each.
 
 use std::{fmt, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{config::stack, fact};
 pub trait Kind: Send + Sync + 'static {
     /// Its folder below the configuration's `terraform.stacks`, and the name of its state.
     const NAME: &'static str;
-    /// How long it takes on AWS when all is to be made.
+    /// How long it takes on AWS when everything is created.
     const ESTIMATE: Duration;
     type Input: Clone + Send + Sync + 'static;
     /// Read from the outputs in its state.

@@ -1,4 +1,4 @@
-//! The phase `terraform`: a state bucket and four stacks a region, and the certificate's wait.
+//! The phase `terraform`: per region a state bucket, four stacks, and the wait for the certificate.
 
 mod certificate;
 mod command;
@@ -24,7 +24,7 @@ pub fn state_bucket(_config: &Config, region: &Region) -> StateBucket {
     StateBucket::new(region)
 }
 
-/// Network, keys, registry, secrets and the certificate's request: what everything else waits for.
+/// Network, keys, registry, secrets and the certificate's request: the base of all other stacks.
 pub fn foundation(_config: &Config, region: &Region) -> Stack<Foundation> {
     Stack::new(region)
 }

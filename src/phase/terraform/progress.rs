@@ -1,4 +1,4 @@
-//! How far an apply is, from its messages.
+//! The progress of an apply or a destroy, from its messages.
 
 use super::message::{Hook, Message};
 
@@ -7,7 +7,7 @@ use super::message::{Hook, Message};
 pub struct Progress {
     pub done: u32,
     pub total: u32,
-    /// What is said while no operation runs.
+    /// The text while no operation runs.
     idle: &'static str,
     /// In the order of their start: the first one is what takes so long.
     running: Vec<(String, String)>,
@@ -16,15 +16,15 @@ pub struct Progress {
 impl Progress {
     /// Of an apply, whose plan tells how many operations there are.
     pub fn apply(total: u32) -> Self {
-        Self { total, idle: "applies", ..Self::default() }
+        Self { total, idle: "applying", ..Self::default() }
     }
 
     /// Of a destroy: it plans first.
     pub fn destroy() -> Self {
-        Self { idle: "destroys", ..Self::default() }
+        Self { idle: "deleting", ..Self::default() }
     }
 
-    /// Takes a message in; whether there is something new to show.
+    /// Takes a message in; returns whether the progress changed.
     pub fn take(&mut self, message: &Message) -> bool {
         match message {
             Message::ApplyStart { hook } if hook.action != "read" => {
@@ -65,8 +65,8 @@ fn key(hook: &Hook) -> String {
 fn doing(action: &str) -> &str {
     match action {
         "create" => "creating",
-        "update" => "changing",
-        "delete" => "destroying",
+        "update" => "updating",
+        "delete" => "deleting",
         other => other,
     }
 }
@@ -96,7 +96,7 @@ mod tests {
         let mut progress = Progress::apply(1);
         assert!(!progress.take(&Message::ApplyStart { hook: hook("data.aws_partition.current", "read") }));
         assert!(!progress.take(&Message::ApplyComplete { hook: hook("data.aws_partition.current", "read") }));
-        assert_eq!((progress.done, progress.text().as_str()), (0, "applies"));
+        assert_eq!((progress.done, progress.text().as_str()), (0, "applying"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One stack in one region: looked at in its state, planned, judged, applied.
+//! One stack in one region: read from its state, planned, judged, applied.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -23,7 +23,7 @@ pub struct Stack<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// A plan that was judged, and is applied as it is.
+/// A judged plan, which is applied exactly as it is.
 #[derive(Debug)]
 pub struct Planned {
     file: TempPath,
@@ -56,7 +56,7 @@ impl<K: Kind> Stack<K> {
         Ok(state.filter(|state| state.resources > 0))
     }
 
-    /// `-var-file` for the region's own file and, after it, for what this program knows better.
+    /// `-var-file` for the region's own file, then for paydeploy's variables: the later file takes precedence.
     fn variables(&self, cx: &Context, folder: &Folder, input: Option<&K::Input>) -> Result<[String; 2]> {
         let config = &cx.world.config;
         let region = &self.region;
@@ -84,7 +84,7 @@ impl<K: Kind> Stack<K> {
         let args = ["plan", "-json", "-input=false", "-detailed-exitcode"];
         let command =
             terraform.command(args)?.arg(format!("-out={}", file.display())).args(variables).codes(&[0, 2]);
-        cx.progress("plans");
+        cx.progress("planning");
         let mut messages = Vec::new();
         let said = terraform.run(command, |message| messages.push(message.clone())).await?;
         said.check(terraform).await?;
@@ -94,8 +94,8 @@ impl<K: Kind> Stack<K> {
         let judged = if let Some(judged) = judge_messages(&messages) {
             judged
         } else {
-            cx.progress("reads the plan");
-            // the plan's JSON may hold secrets: it goes through memory only
+            cx.progress("reading the plan");
+            // The plan's JSON may contain secrets: it is never written to the log or to disk.
             let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
             let state = self.state(cx, terraform.backend).await?;
             let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
@@ -112,10 +112,14 @@ impl<K: Kind> Stack<K> {
     async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
         let state = self.state(terraform.cx, terraform.backend).await?;
         let count = state.map_or(0, |state| state.resources);
-        Ok(Check::Clean(format!("{count} resources as configured")))
+        Ok(Check::Clean(format!("{count} resources")))
     }
 
-    async fn take_down(&self, terraform: &Terraform<'_>, input: Option<&K::Input>) -> Result<Option<String>> {
+    async fn delete_resources(
+        &self,
+        terraform: &Terraform<'_>,
+        input: Option<&K::Input>,
+    ) -> Result<Option<String>> {
         let Terraform { cx, folder, backend } = terraform;
         if folder.unsaved_state().is_some() {
             terraform.prepare().await?;
@@ -159,12 +163,12 @@ impl<K: Kind> Step for Stack<K> {
         )?;
         let locked = lock.map(|lock| format!(", locked by {}", lock.who)).unwrap_or_default();
         let Some(state) = state else {
-            return Ok(Seen::missing(format!("not there{locked}")));
+            return Ok(Seen::missing(format!("missing{locked}")));
         };
         let StateFile { resources, tainted, .. } = state;
         let fact = match state.outputs() {
             Ok(fact) => fact,
-            // outputs are written last
+            // Terraform writes outputs last, so their absence means an interrupted apply.
             Err(missing) => {
                 let detail = format!("{resources} resources, unfinished: {missing}{locked}");
                 return Ok(Seen { fact: None, state: State::Differs, detail });
@@ -194,11 +198,11 @@ impl<K: Kind> Step for Stack<K> {
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        self.take_down(&terraform, input).await.doing(format!("destroy {}", self.named()))
+        self.delete_resources(&terraform, input).await.doing(format!("destroy {}", self.named()))
     }
 }
 
-/// Runs a command that changes things, and tells how far it is.
+/// Runs a command that changes resources, and reports its progress.
 async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progress: Progress) -> Result<()> {
     let cx = terraform.cx;
     let show = |progress: &Progress| match progress.total {

@@ -9,15 +9,16 @@ use crate::{
     step::{Check, Context, Phase, Poll, Result, Seen, Step, StepId},
 };
 
-/// S3 knows a new bucket everywhere after a moment.
-const KNOWN_EVERY: Duration = Duration::from_secs(1);
-const KNOWN_WITHIN: Duration = Duration::from_mins(1);
+/// A new bucket is visible to all of S3 within seconds (eventual consistency); its settings fail before that.
+const VISIBLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Far more than observed, so that a timeout means a real failure.
+const VISIBLE_DEADLINE: Duration = Duration::from_mins(1);
 
 pub struct StateBucket {
     region: Region,
 }
 
-/// What a bucket needs.
+/// The settings that a bucket lacks, and whether it must be created first.
 #[derive(Debug)]
 pub struct Need {
     create: bool,
@@ -63,7 +64,7 @@ impl Step for StateBucket {
     async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let (name, bucket) = self.bucket(cx);
         if !bucket.exists().await? {
-            return Ok(Seen::missing("not there"));
+            return Ok(Seen::missing("missing"));
         }
         let lacks = bucket.missing(&self.tags(&cx.world.config)).await?;
         let fact = fact::StateBucket { name: name.clone() };
@@ -98,14 +99,16 @@ impl Step for StateBucket {
     async fn apply(&self, cx: &Context, _input: &Self::Input, change: Self::Change) -> Result<()> {
         let (name, bucket) = self.bucket(cx);
         if change.create {
-            cx.progress(format!("creates bucket {name}"));
+            cx.progress(format!("creating bucket {name}"));
             bucket.create().await?;
-            let known = || async {
-                let known = bucket.exists().await?;
-                Ok(if known { Poll::Ready(()) } else { Poll::Pending("not known yet".to_owned()) })
+            let visible = || async {
+                let visible = bucket.exists().await?;
+                Ok(if visible { Poll::Ready(()) } else { Poll::Pending("not visible yet".to_owned()) })
             };
-            cx.wait("the new bucket", KNOWN_EVERY, KNOWN_WITHIN, known).await?;
+            cx.wait("the new bucket", VISIBLE_INTERVAL, VISIBLE_DEADLINE, visible).await?;
         }
+        // One request per setting, in the order of their importance: public access is blocked first. An interrupted
+        // run leaves a bucket whose remaining settings the next `check` finds.
         let tags = self.tags(&cx.world.config);
         for lack in change.lacks {
             bucket.correct(lack, &tags).await?;
@@ -116,6 +119,6 @@ impl Step for StateBucket {
     /// Keeps the bucket: its object versions are the history of the state, the only record of what was deployed.
     async fn destroy(&self, cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         let (name, bucket) = self.bucket(cx);
-        Ok(bucket.exists().await?.then(|| format!("kept: bucket {name} with the history of the state")))
+        Ok(bucket.exists().await?.then(|| format!("bucket {name} remains, with the history of the state")))
     }
 }
