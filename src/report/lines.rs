@@ -43,7 +43,7 @@ impl<W: Write + Send> Report for Lines<W> {
     fn event(&mut self, at: Timestamp, event: &Event) {
         match event {
             Event::RunStarted { run, headline, steps, .. } => {
-                self.say(at, &format!("{headline} · run {run} · {} steps", steps.len()));
+                self.say(at, &format!("{headline} · run {run} · {}", text::steps(steps.len())));
             }
             Event::StepStarted { step } => {
                 self.running.insert(step.clone(), Running { since: at, text: String::new(), printed: None });

@@ -13,6 +13,9 @@ pub struct Links<'a> {
     pub again: &'a str,
 }
 
+/// How many skipped steps a failure names. A failed preflight skips all of them, and a list of 37 hides the fix below.
+const NAMED_SKIPS: usize = 6;
+
 /// Every failure: the step, its causes, what was skipped, the fix, the log, the next command.
 pub fn failures(
     verdicts: &BTreeMap<StepId, Verdict>,
@@ -35,7 +38,12 @@ pub fn failures(
             .map(|(step, _)| step.to_string())
             .collect();
         if !skipped.is_empty() {
-            let _ = writeln!(out, "  skipped: {}", skipped.join(", "));
+            let named = skipped.len().min(NAMED_SKIPS);
+            let more = match skipped.len() - named {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let _ = writeln!(out, "  skipped: {}{more}", skipped[..named].join(", "));
         }
         if let Some(fix) = fix {
             let _ = writeln!(out, "  fix: {fix}");
@@ -64,7 +72,7 @@ pub fn summary(verdicts: &BTreeMap<StepId, Verdict>, elapsed: Duration) -> Strin
         .filter(|(_, number)| *number > 0)
         .map(|(name, number)| format!("{number} {name}"))
         .collect();
-    format!("{} steps: {} in {}", verdicts.len(), counted.join(", "), text::duration(elapsed))
+    format!("{}: {} in {}", text::steps(verdicts.len()), counted.join(", "), text::duration(elapsed))
 }
 
 #[cfg(test)]
@@ -98,5 +106,20 @@ mod tests {
           then: paydeploy up     (finished steps are checked, not repeated)
         ");
         assert_eq!(summary(&verdicts, Duration::from_secs(61)), "2 steps: 1 failed, 1 skipped in 1m 01s");
+    }
+
+    #[test]
+    fn a_failure_that_skips_everything_names_the_first_steps_and_counts_the_others() {
+        let account = StepId::global(Phase::Preflight, "account");
+        let failed = Verdict::Failed { class: Class::Permanent, chain: vec![], fix: None, attempts: 1 };
+        let regions: Vec<_> = (0..9).map(|number| format!("region{number}").parse().unwrap()).collect();
+        let skipped = regions
+            .iter()
+            .map(|region| (StepId::of(Phase::Docker, region), Verdict::Skipped { because: account.clone() }));
+        let verdicts: BTreeMap<_, _> = skipped.chain([(account.clone(), failed)]).collect();
+        let links = Links { logs: "", again: "" };
+        let printed = failures(&verdicts, &BTreeMap::new(), &links);
+        assert!(printed.contains("docker/region4, docker/region5 and 3 more\n"), "{printed}");
+        assert!(!printed.contains("docker/region6"), "{printed}");
     }
 }

@@ -20,6 +20,11 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// `1 step`, `38 steps`.
+pub fn steps(count: usize) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}
+
 /// The sign of a finished step. It is never the only information: words beside it say the same.
 pub fn mark(verdict: &Verdict) -> &'static str {
     match verdict {

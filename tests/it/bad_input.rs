@@ -132,7 +132,10 @@ fn an_undelegated_zone_is_reported_with_its_name_servers() {
         let output = checkout.refused(PREFLIGHT, &["up"]);
         says(
             &output,
-            &[&format!("warning: the hosted zone `{zone}` is not delegated"), "set these name servers at the registrar"],
+            &[
+                &format!("warning: the hosted zone `{zone}` is not delegated"),
+                "set these name servers at the registrar",
+            ],
         );
         assert!(!output.contains("zone `payments.example` is not delegated"), "{output}");
     }
@@ -446,7 +449,8 @@ fn phase_preflight_alone_checks_what_any_phase_needs() {
         command.arg("phase").args(names).env("DOCKER_HOST", "unix:///nonexistent");
         checkout.changed_nothing(code, &mut command)
     };
-    let (engine, address) = ("without it no image can be built", "region `mexico`: this machine's public IP address");
+    let (engine, address) =
+        ("without it no image can be built", "region `mexico`: this machine's public IP address");
     says(&phase(&["preflight"], PREFLIGHT), &[engine, address]);
     // Beside another phase it checks only what that phase needs.
     let output = phase(&["preflight", "secrets"], PREFLIGHT);
