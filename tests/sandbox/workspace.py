@@ -33,15 +33,15 @@ def folder() -> Path:
 
 
 def binary() -> Path | None:
-    """The static payment API binary: the one that PAYDEPLOY_PREBUILT names, otherwise the newest in the target folder."""
+    """The statically linked payment API: the one that PAYDEPLOY_PREBUILT names, otherwise that of tests/prebuilt."""
     named = os.environ.get("PAYDEPLOY_PREBUILT")
     if named:
         if not Path(named).is_file():
             raise Failure(f"PAYDEPLOY_PREBUILT names `{named}`, which is not a file")
         return Path(named)
     target = Path(os.environ.get("CARGO_TARGET_DIR") or places.CHECKOUT / "target")
-    built = [path for pattern in ("static/*", "*") for path in target.glob(f"{pattern}/release/{BINARY}")]
-    return max((path for path in built if path.is_file()), key=lambda path: path.stat().st_mtime, default=None)
+    built = target / "static" / BINARY
+    return built if built.is_file() else None
 
 
 def require_binary() -> None:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The add-ons: charts and manifests out of their Go modules, then their images and charts into the registry's storage.
+# The add-ons: charts and manifests from their Go modules, then images and charts in the registry's storage.
 
 CHARTS=(argo-cd aws-load-balancer-controller external-dns external-secrets metrics-server prometheus-operator-crds)
 
@@ -11,25 +11,25 @@ install_sources() {
   go_env
   rm -rf "$to"
   mkdir -p "$to"/{argocd,external-secrets,external-dns,metrics-server,prometheus-operator}
-  from=$(go_source "$argo@v$ARGOCD")
+  from=$(go_source "${MODULES[argo-cd]}")
   cp "$from"/manifests/install.yaml "$from"/entrypoint.sh "$from"/hack/{gpg-wrapper,git-verify-wrapper}.sh "$to/argocd"
-  from=$(go_source "$eso@v$EXTERNAL_SECRETS")
+  from=$(go_source "${MODULES[external-secrets]}")
   cp -r "$from"/deploy/charts/external-secrets/. "$to/external-secrets"
   cp "$from/deploy/crds/bundle.yaml" "$to/external-secrets"
-  from=$(go_source "$edns@v$EXTERNAL_DNS")
+  from=$(go_source "${MODULES[external-dns]}")
   cp -r "$from"/charts/external-dns/. "$to/external-dns"
-  from=$(go_source "sigs.k8s.io/metrics-server@v$METRICS_SERVER")
+  from=$(go_source "${MODULES[metrics-server]}")
   cp -r "$from"/charts/metrics-server/. "$to/metrics-server"
-  from=$(go_source "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR")
+  from=$(go_source "${MODULES[prometheus-operator]}")
   cp "$from"/example/prometheus-operator-crd/*.yaml "$to/prometheus-operator"
   chmod -R u+w "$to"
   rm -rf "$TOOLS/sources"; mv "$to" "$TOOLS/sources"
 }
 
-# Everything that ends up in an image: the programs' and packages' versions stand for their bytes.
+# Everything that an image is built from. Versions stand for the bytes of programs and packages.
 key_images() {
-  digest_of "$SETUP/versions.sh" "$SETUP/pause.c" "$SETUP"/*.patch.sh "$TESTS"/sandbox/images/*.py \
-    "$TESTS"/sandbox/lb_*.py "$TESTS/sandbox/requirements.txt" "$TOOLS/ca/ca.crt"
+  echo "$(key_programs) $(digest_of "$SETUP/versions.sh" "$SETUP/pause.c" "$TESTS"/sandbox/images/*.py \
+    "$TESTS"/sandbox/lb_*.py "$TESTS/sandbox/requirements.txt" "$TOOLS/ca/ca.crt")"
 }
 outputs_images() { echo "$TOOLS/registry/docker/registry/v2/repositories"; }
 
