@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The sandbox's certificate authority. It lives here and not in a sandbox's state, because the add-ons' images
-# trust it: one made at each `sandbox up` would mean new images each time.
+# The sandbox's certificate authority. It is created here and not by `sandbox up`, because the add-ons' images trust
+# it: a new authority would mean new images.
 
 key_ca() { echo 1; }
 outputs_ca() { printf '%s\n' "$TOOLS/ca/ca.crt" "$TOOLS/ca/ca.key"; }

@@ -1,7 +1,7 @@
 """Stages the add-ons' charts, ready to be packaged.
 
-Usage: charts.py SOURCES OURS STAGED. SOURCES holds what came out of the add-ons' Go modules, OURS the charts that
-are written here, the versions are in the environment. Writes STAGED/NAME and STAGED/charts.json.
+Usage: charts.py SOURCES OURS STAGED. SOURCES contains the files from the add-ons' Go modules, OURS the charts of this
+repository; the versions are in the environment. Writes STAGED/NAME and STAGED/charts.json.
 """
 
 import json
@@ -30,7 +30,7 @@ def main():
         shutil.copytree(source, target)
         description = read(target / "Chart.yaml")[0]
         description |= {"version": chart_version, "appVersion": app_version}
-        # a dependency that is off by default and that nobody could fetch here
+        # The only dependencies are disabled by default, and their repository cannot be reached from here.
         description.pop("dependencies", None)
         (target / "Chart.lock").unlink(missing_ok=True)
         write(target / "Chart.yaml", description)
@@ -80,7 +80,7 @@ def write(file, document):
 
 
 def write_crd(folder, crd, condition, keep="false"):
-    """A CRD as a template; without the descriptions in its schema, nine tenths of what each release would store."""
+    """Writes a CRD as a template, without the schema's descriptions: they are nine tenths of what a release stores."""
     for served in crd["spec"]["versions"]:
         without_descriptions(served["schema"]["openAPIV3Schema"])
     crd.pop("status", None)
@@ -96,7 +96,7 @@ def write_crd(folder, crd, condition, keep="false"):
 
 
 def without_descriptions(schema):
-    """Drops `description` where it documents, not where it is a field's name."""
+    """Deletes `description` where it documents a schema, not where it is the name of a field."""
     if isinstance(schema, list):
         for part in schema:
             without_descriptions(part)

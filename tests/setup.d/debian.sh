@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Debian's packages. They must not start their services: the sandbox starts its own, each in its own place.
+# Debian's packages. They must not start their services: the sandbox starts its own, in its own namespaces.
 
 policy=/usr/sbin/policy-rc.d
-policy_mark='# made by tests/setup'
+policy_mark='# created by tests/setup'
 
 key_debian() { echo "${DEBIAN_PACKAGES[*]}"; }
 outputs_debian() { printf '%s\n' /usr/bin/containerd /usr/bin/docker-registry /usr/bin/etcd /usr/sbin/pgbouncer /usr/bin/redis-server; }

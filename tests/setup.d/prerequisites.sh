@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# What the machine must have before anything is installed.
+# What has to be installed before tests/setup.
 
 # at_least MINIMUM ACTUAL
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$1" ]; }
 
 require_prerequisites() {
-  [ "$(id -u)" = 0 ] || die "the sandbox makes network namespaces and mounts" "run tests/setup as root"
+  [ "$(id -u)" = 0 ] || die "the sandbox creates network namespaces and mounts" "run tests/setup as root"
   command -v apt-get >/dev/null || die "apt-get is missing" "use Debian 12, or a machine like it"
   command -v cargo >/dev/null || die "cargo is missing" "install Rust from https://rustup.rs"
   local version
-  command -v python3 >/dev/null || die "python3 is missing" "apt-get install python3 python3-venv"
+  command -v python3 >/dev/null || die "python3 is missing" "run apt-get install python3 python3-venv"
   version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   at_least "$MINIMUM_PYTHON" "$version" ||
     die "python3 is $version" "put Python $MINIMUM_PYTHON or later first on PATH"

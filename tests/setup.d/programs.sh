@@ -13,7 +13,7 @@ declare -A MODULES=(
 )
 
 # The modules that setup.d/go/NAME.patch.sh changes, each for a reason given there.
-PATCHED=(argo-cd coredns external-dns external-secrets helm)
+PATCHED=(argo-cd coredns external-dns external-secrets helm metrics-server)
 
 # The main packages, by the name that the program gets in $TOOLS/bin.
 declare -A PROGRAMS=(

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The sandbox's Python environment. Its scripts hold its absolute path, so it is made where it stays, under a
-# name of its own, and a link is moved to it at the end.
+# The sandbox's Python environment. Its scripts contain its absolute path, so it is created where it stays, under a
+# name derived from its key; replacing the symlink `venv` at the end makes it current.
 
 key_python() { echo "$(digest_of "$TESTS/sandbox/requirements.txt") $(readlink -f "$(command -v python3)")"; }
 outputs_python() { printf '%s\n' "$TOOLS/venv/bin/python" "$TOOLS/venv/bin/moto_server"; }
@@ -13,6 +13,6 @@ install_python() {
   python3 -m venv "$place"
   "$place/bin/pip" install -q --disable-pip-version-check --no-input -r "$TESTS/sandbox/requirements.txt"
   ln -sfn "$place" venv.new; mv -T venv.new venv
-  # one of today may be what a sandbox is running from
+  # A running sandbox may still use an environment that was replaced today.
   find venvs -mindepth 1 -maxdepth 1 ! -path "$place" -mtime +0 -exec rm -rf {} +
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A registry on loopback over the tool folder's storage, for as long as setup publishes into it.
+# A registry on the loopback interface with the tool folder's storage, running only while set-up publishes to it.
 
 registry_pid=
 
@@ -17,7 +17,7 @@ storage:
   delete: {enabled: true}
 http: {addr: $registry}
 YML
-  # ends with this shell, however that ends, and never holds the lock
+  # It gets a signal when this shell ends, however that happens, and does not inherit the lock.
   setpriv --pdeathsig TERM docker-registry serve "$config" >"$TOOLS/work/registry.log" 2>&1 {lock}>&- &
   registry_pid=$!
   curl -fsS -o /dev/null --retry 40 --retry-connrefused --retry-delay 1 --retry-max-time 30 "http://$registry/v2/"
@@ -30,7 +30,7 @@ registry_stop() {
   registry_pid=
 }
 
-# registry_sweep drops what no tag names any more. Only while no registry runs.
+# registry_sweep deletes what no tag refers to any more. No registry may be running meanwhile.
 registry_sweep() {
   docker-registry garbage-collect --delete-untagged "$TOOLS/work/registry.yml" >/dev/null
 }

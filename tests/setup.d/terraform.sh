@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Terraform's CLI configuration for the tests: the AWS provider from a mirror on this machine if there is one,
-# so that a thousand `terraform init` need no network; from the registry otherwise.
+# Terraform's CLI configuration for the tests: the AWS provider comes from a mirror on this machine if there is one, so
+# that hundreds of `terraform init` need no network, and from the registry otherwise.
 
 provider=registry.terraform.io/hashicorp/aws
 
@@ -18,7 +18,7 @@ configured_mirrors() {
   done
 }
 
-# implied_mirrors prints the folders that Terraform itself looks into.
+# implied_mirrors prints the folders that Terraform searches by default.
 implied_mirrors() {
   printf '%s\n' "$HOME/.terraform.d/plugins" "${XDG_DATA_HOME:-$HOME/.local/share}/terraform/plugins"
   tr ':' '\n' <<<"${XDG_DATA_DIRS:-/usr/local/share:/usr/share}" | sed 's#$#/terraform/plugins#'
@@ -28,7 +28,8 @@ find_mirror() {
   local folder
   if [ -n "${PAYDEPLOY_TF_MIRROR:-}" ]; then
     [ -d "$PAYDEPLOY_TF_MIRROR/$provider" ] ||
-      die "PAYDEPLOY_TF_MIRROR is \`$PAYDEPLOY_TF_MIRROR\`, which has no $provider" "name a mirror's top folder, or unset it"
+      die "PAYDEPLOY_TF_MIRROR is \`$PAYDEPLOY_TF_MIRROR\`, which does not contain $provider" \
+        "set it to the top folder of a mirror, or unset it"
     echo "$PAYDEPLOY_TF_MIRROR"; return
   fi
   while read -r folder; do
@@ -40,7 +41,7 @@ find_mirror() {
 
 key_terraform() { echo "1 ${PAYDEPLOY_TF_MIRROR:-}"; }
 
-# The mirror is an output too: once it is gone, the next run looks again.
+# The mirror is an output too: when it is deleted, the next run searches again.
 outputs_terraform() {
   echo "$TOOLS/terraform.rc"
   [ ! -f "$TOOLS/terraform.rc" ] || sed -n 's/^ *path *= *"\(.*\)"$/\1/p' "$TOOLS/terraform.rc"

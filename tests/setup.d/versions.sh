@@ -1,21 +1,21 @@
 # shellcheck shell=bash disable=SC2034
-# Every version that tests/setup installs, and nowhere else (Python's are in tests/sandbox/requirements.txt).
-# After changing one of a Go module run `tests/setup.d/record-sums`.
+# The versions of everything that tests/setup installs (Python packages: tests/sandbox/requirements.txt).
+# After changing the version of a Go module, run tests/setup.d/record-sums.
 
-# Programs, and modules that only give their manifests. Kubernetes' version is also that of its staging modules.
+# Programs, and modules that only provide manifests. All Kubernetes libraries have the version of Kubernetes.
 KUBERNETES=1.35.4
 HELM=4.3.1
 COREDNS=1.12.4
-ARGOCD=3.2.0              # 3.3 and later replace modules by local folders and do not build from the module proxy
-EXTERNAL_SECRETS=0.20.4   # so do 1.x
+ARGOCD=3.2.0              # 3.3 and later replace modules by folders that the module proxy does not have
+EXTERNAL_SECRETS=0.20.4   # the same holds for 1.x
 EXTERNAL_DNS=0.21.0
 METRICS_SERVER=0.8.0
 PROMETHEUS_OPERATOR=0.86.1
 PAUSE=3.10
-REDIS_TAG=8.2.2-alpine    # what Argo CD's manifests name; the program inside is Debian's
+REDIS_TAG=8.2.2-alpine    # the tag in Argo CD's manifests; the program is Debian's
 
-# Charts: the releases that carry the versions above. A project tags its program first and bumps its chart's
-# version after, so the chart in the module still bears the number before.
+# Charts: the releases that contain the versions above. Projects tag the program first and raise the chart's version
+# afterwards, so the chart in the module still has the previous version.
 CHART_ARGO_CD=9.1.0
 CHART_EXTERNAL_SECRETS=0.20.4
 CHART_EXTERNAL_DNS=1.21.0

@@ -492,6 +492,7 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.35.4
 	sigs.k8s.io/controller-runtime => sigs.k8s.io/controller-runtime v0.23.3
 	sigs.k8s.io/external-dns => ./patched/external-dns
+	sigs.k8s.io/metrics-server => ./patched/metrics-server
 )
 
 tool (
