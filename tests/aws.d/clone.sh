@@ -1,6 +1,6 @@
-# Sourced by tests/aws: the clone that it works on, with the user's account in its configuration.
+# Sourced by tests/aws: the clone that the journey deploys from, configured for the user's account.
 
-# name, AWS region, role and domain of each region, as it will be configured
+# Prints the name, AWS region, role and domain of each region, as they will be configured.
 regions() {
   awk -F ' *= *' -v zone="$zone" '
     /^\[/ { name = ""; if (match($0, /^\[regions\.[^]]+\]/)) { name = substr($0, 10, RLENGTH - 10) } }
@@ -12,18 +12,18 @@ regions() {
   ' "$checkout/paydeploy.toml" | sort
 }
 
-make_or_renew_clone() {
-  if [ -e "$folder/begun" ] && [ "$(cat "$folder/begun")" != "$settings" ]; then
-    echo "tests/aws: a journey on account $account is under way with other settings: $(cat "$folder/begun")" >&2
-    echo "  fix: go on with those, or take it down (cd $work && $paydeploy down) and remove $folder" >&2
+create_or_update_clone() {
+  if [ -e "$folder/started" ] && [ "$(cat "$folder/started")" != "$settings" ]; then
+    echo "tests/aws: a journey on account $account has been started with other settings: $(cat "$folder/started")" >&2
+    echo "  fix: continue with those, or delete its resources (cd $work && $paydeploy down) and then $folder" >&2
     exit 2
   fi
-  [ -z "$(git status --porcelain)" ] || echo "note: only what is committed is deployed, and there are changes that are not"
-  if [ -e "$folder/begun" ]; then
-    say "The journey that was begun goes on"
-    # what was mended since comes along, as a commit after the released one
+  [ -z "$(git status --porcelain)" ] || echo "note: uncommitted changes are not deployed"
+  if [ -e "$folder/started" ]; then
+    say "Continuing the started journey"
+    # Fixes since then come along, as a commit after the released one.
     as_author fetch --quiet "$checkout" HEAD
-    as_author merge --quiet --message "Bring what was mended" FETCH_HEAD
+    as_author merge --quiet --message "Merge fixes from the checkout" FETCH_HEAD
   else
     say "A clone of the checkout, for account $account and zone $zone"
     rm -rf -- "$folder"
@@ -32,7 +32,7 @@ make_or_renew_clone() {
     git -C "$work" checkout --quiet -B "$branch"
     configure
   fi
-  # forced: a branch of an earlier journey is of no use to anybody
+  # Forced: the branch may still exist from an earlier journey, with other history.
   git -C "$work" push --quiet --force "$repository" "HEAD:refs/heads/$branch"
 }
 
@@ -54,5 +54,5 @@ configure() {
   as_author commit --quiet --all --allow-empty --message "Deploy to account $account"
 }
 
-# the commits are the journey's, whoever plays it
+# The commits are the journey's own, so they do not need the user's Git identity.
 as_author() { git -C "$work" -c user.name=tests/aws -c user.email=tests-aws@payments.example "$@"; }

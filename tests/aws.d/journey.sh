@@ -1,29 +1,29 @@
-# Sourced by tests/aws: what is played, in the clone. Every part can be played again after a failure.
+# Sourced by tests/aws: the journey itself, in the clone. Every part can be repeated after a failure.
 
 SECOND_RELEASE="A second release"
 
-play() {
-  if [ ! -e "$folder/begun" ]; then
+run_journey() {
+  if [ ! -e "$folder/started" ]; then
     account_has_no_deployment
-    echo "$settings" >"$folder/begun"
+    echo "$settings" >"$folder/started"
   fi
   trap 'stopped $?' EXIT
-  if [ ! -e "$folder/goes-down" ]; then
+  if [ ! -e "$folder/deleting" ]; then
     part "up" "$paydeploy" up
     part "status: as configured" "$paydeploy" status
-    part "looked at from outside" look
+    part "checks from outside" check_from_outside
     part "up again: nothing to do" nothing_to_do
     part "a second release" release
-    touch "$folder/goes-down"
+    touch "$folder/deleting"
   fi
   part "down" "$paydeploy" down --yes
   part "down again: nothing to do" "$paydeploy" down --yes
-  part "what is left" list_left
+  part "what remains" list_remaining
   git push --quiet "$repository" --delete "$branch"
   trap - EXIT
-  # a later journey begins anew; the runs' logs stay until then
-  rm -f -- "$folder/begun" "$folder/goes-down"
-  say "The journey is over"
+  # The next journey starts from the beginning; until then the runs' logs stay.
+  rm -f -- "$folder/started" "$folder/deleting"
+  say "The journey is finished"
 }
 
 part() {
@@ -38,36 +38,36 @@ stopped() {
   cat >&2 <<END
 
 tests/aws stopped ($1) at: $at
-What is there costs money until it is taken down.
-  go on:       the same command, with the same variables
-  look:        cd $work && $paydeploy status; $paydeploy logs
-  take down:   cd $work && $paydeploy down
-               and then rm -r $folder, so that the next journey begins anew
+Existing resources cost money until they are deleted.
+  continue:  run the same command with the same variables
+  inspect:   cd $work && $paydeploy status; $paydeploy logs
+  delete:    cd $work && $paydeploy down
+             and then rm -r $folder, so that the next journey starts from the beginning
 END
   exit "$1"
 }
 
-# What is there already would be taken down in the end; what stays after an earlier journey may be there.
+# An existing deployment would be deleted at the end, so refuse it. What an earlier journey leaves behind is accepted.
 account_has_no_deployment() {
-  say "status of an account without a deployment: not as configured"
-  local code=0 there
+  say "status of an account without a deployment: differs"
+  local code=0 existing
   "$paydeploy" status --output json >"$folder/status.json" || code=$?
   if [ "$code" != 3 ]; then
-    echo "tests/aws: \`paydeploy status\` ended with $code, not with 3; nothing was made" >&2
-    [ "$code" = 0 ] && echo "  fix: use an account that nothing is deployed in" >&2
+    echo "tests/aws: \`paydeploy status\` exited with $code instead of 3; nothing was created" >&2
+    [ "$code" = 0 ] && echo "  fix: use an account without a deployment" >&2
     exit 1
   fi
-  there=$(jq -r '.steps[] | select(.state == "ok" or .state == "differs") | .step
+  existing=$(jq -r '.steps[] | select(.state == "ok" or .state == "differs") | .step
     | select(test("^preflight/|^terraform/[^/]+/state$|^kubeconfig/") | not)' "$folder/status.json")
-  if [ -n "$there" ]; then
-    printf 'tests/aws: this project is deployed in account %s already:\n%s\n' "$account" "$there" >&2
-    echo "  fix: use another account, or take it down first; this journey would, in the end" >&2
+  if [ -n "$existing" ]; then
+    printf 'tests/aws: this project is already deployed in account %s:\n%s\n' "$account" "$existing" >&2
+    echo "  fix: use another account, or run paydeploy down there first: this journey would delete it at its end" >&2
     exit 2
   fi
 }
 
-# As others see it: AWS, Kubernetes, Argo CD, and somebody on the internet.
-look() {
+# Checks the deployment through AWS, Kubernetes, Argo CD, and the internet.
+check_from_outside() {
   local name aws_region role domain hub commit
   hub=$(regions | awk '$3 == "hub" { print $1 }')
   commit=$(git rev-parse HEAD)
@@ -79,7 +79,7 @@ look() {
     kube "$name" -n payment-api get pods -o wide
     expect "$commit Synced Healthy" kube "$hub" -n argocd get application "payment-latency-api-$name" \
       -o jsonpath='{.status.sync.revision} {.status.sync.status} {.status.health.status}'
-    # a new name takes a while until every name server has it
+    # It takes minutes until all name servers know a new name, hence the retries.
     ask "https://$domain/health" --retry 60 --retry-delay 10 --retry-all-errors --fail |
       jq -e --arg region "$aws_region" '.status == "healthy" and .database == "connected" and .region == $region' >/dev/null
     expect 301 ask "http://$domain/health" --output /dev/null --write-out '%{http_code}'
@@ -96,14 +96,14 @@ expect() {
   local wanted=$1 got
   shift
   got=$("$@")
-  [ "$got" = "$wanted" ] || { echo "expected \`$wanted\`, got \`$got\`, of: $*" >&2; return 1; }
+  [ "$got" = "$wanted" ] || { echo "expected \`$wanted\`, got \`$got\` from: $*" >&2; return 1; }
 }
 
 nothing_to_do() {
   "$paydeploy" up --output json >"$folder/again.ndjson"
-  local begun
-  begun=$(jq -r 'select(.event == "effect-started") | .step' "$folder/again.ndjson")
-  [ -z "$begun" ] || { printf 'a second up was not idle:\n%s\n' "$begun" >&2; return 1; }
+  local started
+  started=$(jq -r 'select(.event == "effect-started") | .step' "$folder/again.ndjson")
+  [ -z "$started" ] || { printf 'the second up changed something:\n%s\n' "$started" >&2; return 1; }
 }
 
 release() {
@@ -112,19 +112,19 @@ release() {
   fi
   git push --quiet "$repository" "HEAD:refs/heads/$branch"
   "$paydeploy" up
-  look
+  check_from_outside
 }
 
-# What AWS still knows of the project. Its index forgets some of what is deleted only after hours.
-list_left() {
+# Lists what AWS still reports for the project. Its tag index drops some deleted resources only after hours.
+list_remaining() {
   local aws_region
   while read -r -u 3 _ aws_region _; do
-    echo "$aws_region, by the tag Project:"
+    echo "$aws_region, by tag Project:"
     aws resourcegroupstaggingapi get-resources --region "$aws_region" --output text \
       --tag-filters "Key=Project,Values=$(project)" --query 'ResourceTagMappingList[].[ResourceARN]'
   done 3< <(regions)
   cat <<END
-Meant to stay: the state buckets ($(project)-tfstate-$account-REGION), the KMS keys, which are deleted in a week,
-and RDSOSMetrics, the account's own log group. Anything else: look whether it is still there, and tell us.
+Expected to remain: the state buckets ($(project)-tfstate-$account-REGION), the KMS keys, which AWS deletes in a week,
+and RDSOSMetrics, the account's own log group. If anything else still exists, please report it.
 END
 }

@@ -1,4 +1,4 @@
-"""The settling times that are injected, in both regions. Run as a program: the fault rules for the sandbox."""
+"""The settling times injected in both regions. Run as a program, it prints the sandbox's fault rules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ DELAYS = {
     "cluster": ("eks", "CreateCluster", 60),
     "database": ("rds", "CreateDBInstance", 90),
 }
-"""By the Terraform stack that waits for it: service, action, seconds."""
+"""Service, action and seconds, by the Terraform stack that waits for it."""
 
 
 def of(step: str) -> int:
-    """The seconds injected into a step."""
+    """Seconds injected into a step."""
     phase, *_, part = step.split("/")
     return DELAYS[part][2] if phase == "terraform" and part in DELAYS else 0
 

@@ -1,4 +1,4 @@
-"""The engine on simulated steps: 64 regions against 2. Reads what regions.rs printed from standard input."""
+"""Compares the engine on 64 regions of simulated steps with 2 regions. Reads the output of regions.rs from stdin."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import figures
 
 
 def main() -> None:
-    figures.title("The engine on the plan's graph, with steps that wait a second each")
+    figures.title("The engine on the plan's graph, with steps that take one second each")
     taken = []
     for line in sys.stdin:
         regions, steps, seconds, journal = line.split()
         taken.append(float(seconds))
-        figures.told(f"{regions} regions, {steps} steps", f"{float(seconds):.2f} s")
-        figures.told("  of it for having the journal on disk", f"{float(journal):.2f} s")
+        figures.show(f"{regions} regions, {steps} steps", f"{float(seconds):.2f} s")
+        figures.show("  of which writing the journal to disk", f"{float(journal):.2f} s")
     few, many = taken
-    figures.held("64 regions against 2", many / few, 1.2, "", 2)
+    figures.compare("64 regions compared with 2", many / few, 1.2, "", 2)
     figures.end()
 
 

@@ -1,4 +1,4 @@
-"""What a run's NDJSON events say: its steps, when each began and ended, and what its children did."""
+"""Reads a run's NDJSON events: its steps, when each started and ended, and their child processes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 @dataclass
 class Child:
     command: list[str]
-    began: float
+    started: float
     ended: float = 0.0
 
     @property
     def kind(self) -> str:
-        """For instance `terraform plan`."""
+        """Program and subcommand, for example `terraform plan`."""
         program, *words = self.command
         return " ".join([Path(program).name, *[word for word in words if not word.startswith("-")][:1]])
 
@@ -26,7 +26,7 @@ class Step:
     name: str
     action: str
     needs: list[str]
-    began: float = 0.0
+    started: float = 0.0
     ended: float = 0.0
     verdict: str = ""
     children: list[Child] = field(default_factory=list)
@@ -37,11 +37,11 @@ class Step:
 
     @property
     def took(self) -> float:
-        return self.ended - self.began
+        return self.ended - self.started
 
 
 def read(path: Path) -> dict[str, Step]:
-    """The steps of a run that came to its end."""
+    """The steps of a finished run."""
     steps: dict[str, Step] = {}
     children: dict[int, Child] = {}
     for line in path.read_text().splitlines():
@@ -53,11 +53,11 @@ def read(path: Path) -> dict[str, Step]:
                     needs = [_name(need) for need in planned["needs"]]
                     steps[_name(planned["step"])] = Step(_name(planned["step"]), planned["action"], needs)
             case "step-started":
-                steps[_name(record["step"])].began = at
+                steps[_name(record["step"])].started = at
             case "step-finished":
                 step = steps[_name(record["step"])]
-                # one that never began ended all the same
-                step.began = step.began or at
+                # A skipped step finishes without having started.
+                step.started = step.started or at
                 step.ended, step.verdict = at, record["verdict"]["kind"]
             case "child-started":
                 child = children[record["pid"]] = Child(record["command"].split(), at)
@@ -72,7 +72,7 @@ def _name(step: dict[str, str | None]) -> str:
 
 
 def longest_path(steps: dict[str, Step], took: dict[str, float]) -> list[str]:
-    """The steps, first to last, whose times add up to the most along what each needs."""
+    """The path through the graph with the largest sum of times, from the first step to the last."""
     best: dict[str, tuple[float, list[str]]] = {}
 
     def until(name: str) -> tuple[float, list[str]]:
@@ -85,9 +85,9 @@ def longest_path(steps: dict[str, Step], took: dict[str, float]) -> list[str]:
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
-    """Seconds in which at least one of these was under way."""
+    """Seconds during which at least one of the spans was active."""
     total, reached = 0.0, 0.0
-    for began, ended in sorted(spans):
-        total += max(0.0, ended - max(began, reached))
+    for started, ended in sorted(spans):
+        total += max(0.0, ended - max(started, reached))
         reached = max(reached, ended)
     return total

@@ -1,4 +1,4 @@
-"""Prints figures, each with its limit beside it, and keeps in mind whether one was missed."""
+"""Prints figures with their limits, and remembers whether one was missed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 MISSED = 3
-"""The exit status of a part that measured all, and missed a limit."""
+"""Exit status of a part that measured everything and missed a limit."""
 
 _missed = False
 
@@ -15,13 +15,13 @@ def title(text: str) -> None:
     print(f"\n{text}")
 
 
-def told(name: str, value: str) -> None:
-    """A figure without a limit."""
+def show(name: str, value: str) -> None:
+    """Prints a figure that has no limit."""
     print(f"  {name:<58} {value:>10}")
 
 
-def held(name: str, value: float, limit: float, unit: str, digits: int = 1) -> None:
-    """A figure that must not exceed its limit."""
+def compare(name: str, value: float, limit: float, unit: str, digits: int = 1) -> None:
+    """Prints a figure and compares it with its upper limit."""
     global _missed
     ok = value <= limit
     _missed |= not ok

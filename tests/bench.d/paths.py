@@ -1,8 +1,8 @@
-"""The first up against the longest path of its graph, and against the same phases one after the other.
+"""Compares the first up with the longest path of its graph, and with running the same phases one after the other.
 
     paths.py FOLDER
 
-FOLDER has what watch.py wrote: up.json and up.ndjson, and the same of each phase in order/, named by its turn.
+FOLDER contains watch.py's up.json and up.ndjson, and the same for each phase in order/, named by its position.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import figures
 def path_of(title: str, path: list[str], took: dict[str, float]) -> float:
     total = sum(took[step] for step in path)
     injected = sum(delays.of(step) for step in path)
-    figures.told(title, f"{total:.1f} s")
+    figures.show(title, f"{total:.1f} s")
     for step in path:
         note = f" ({delays.of(step)} s of it injected)" if delays.of(step) else ""
-        figures.told(f"    {step}{note}", f"{took[step]:.1f} s")
-    figures.told("  injected into it", f"{injected} s")
-    figures.told("  the rest: the provider's polls, this machine's own work", f"{total - injected:.1f} s")
+        figures.show(f"    {step}{note}", f"{took[step]:.1f} s")
+    figures.show("  injected delays", f"{injected} s")
+    figures.show("  the rest: the provider's polls, and work on this machine", f"{total - injected:.1f} s")
     return total
 
 
@@ -36,14 +36,14 @@ def main() -> None:
     named = ", ".join(f"{stack} {settle} s" for stack, (_, _, settle) in delays.DELAYS.items())
 
     figures.title(f"The first up, with settling times in both regions: {named}")
-    figures.told("up", f"{wall:.1f} s")
+    figures.show("up", f"{wall:.1f} s")
     injected = {name: float(delays.of(name)) for name in up}
     least = sum(injected[step] for step in events.longest_path(up, injected))
-    figures.told("what is injected alone, along its longest path", f"{least:.0f} s")
+    figures.show("injected delays alone, along their longest path", f"{least:.0f} s")
     path = events.longest_path(up, took)
-    total = path_of("longest path, by the times its steps took in this up", path, took)
-    figures.held("up against that path", wall / total, 1.15, "", 2)
-    figures.told("all steps' times added up", f"{sum(took.values()):.1f} s")
+    total = path_of("longest path, with the times of this up", path, took)
+    figures.compare("up divided by that path", wall / total, 1.15, "", 2)
+    figures.show("sum of all steps", f"{sum(took.values()):.1f} s")
 
     figures.title("The same phases one after the other, in the Makefile's order")
     alone: dict[str, float] = {}
@@ -51,17 +51,17 @@ def main() -> None:
     for result in sorted((folder / "order").glob("*.json")):
         seconds = json.loads(result.read_text())["seconds"]
         serial += seconds
-        figures.told(f"  {result.stem[3:]}", f"{seconds:.1f} s")
+        figures.show(f"  {result.stem[3:]}", f"{seconds:.1f} s")
         for name, step in events.read(result.with_suffix(".ndjson")).items():
-            # a phase reads what it builds on; only its own steps' times are those of making them
+            # A phase also reads what earlier phases created, so only the times of its own steps count.
             if step.action == "up" and name in took:
                 alone[name] = max(alone.get(name, 0.0), step.took)
-    figures.told("all phases", f"{serial:.1f} s")
-    figures.told("that against up", f"{serial / wall:.2f}")
-    # what the steps take where no other region's compete for the machine: a path that up did not measure itself
+    figures.show("all phases", f"{serial:.1f} s")
+    figures.show("sum divided by up", f"{serial / wall:.2f}")
+    # These times are without competition from the other region for the machine, unlike those of up itself.
     path = events.longest_path(up, alone)
-    total = path_of("longest path, by the times the steps took here", path, alone)
-    figures.told("up against that path", f"{wall / total:.2f}")
+    total = path_of("longest path, with these times", path, alone)
+    figures.show("up divided by that path", f"{wall / total:.2f}")
     figures.end()
 
 

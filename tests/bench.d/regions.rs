@@ -1,7 +1,7 @@
-//! How long the engine takes for 2 and for 64 regions of simulated steps: the plan's own graph, a real journal,
-//! and steps that only wait. Prints a line a size: regions, steps, seconds, seconds of them for the journal.
+//! Measures the engine on 2 and on 64 regions of simulated steps: the plan's own graph, a real journal, and steps
+//! that only wait. Prints one line per size: regions, steps, seconds, and seconds spent on the journal.
 //!
-//! The engine's test of this runs in paused time, where the engine's own work costs nothing; here it counts.
+//! The engine's test of this runs in paused time, in which the engine's own work takes no time; here it does.
 
 use std::{
     collections::BTreeMap,
@@ -25,10 +25,10 @@ use paydeploy::{
     tool::Tools,
 };
 
-/// Shorter than almost any step on AWS, so that the engine's own work weighs more here than there.
-const TAKES: Duration = Duration::from_secs(1);
+/// Shorter than almost any real step, so that the engine's own work weighs more than on AWS.
+const STEP_DURATION: Duration = Duration::from_secs(1);
 
-/// Stands where the plan has a step, and waits.
+/// Replaces a step of the plan, and waits.
 struct Simulated(StepId);
 
 impl Step for Simulated {
@@ -41,7 +41,7 @@ impl Step for Simulated {
     }
 
     async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<()>> {
-        Ok(Seen::ok((), "there"))
+        Ok(Seen::ok((), "exists"))
     }
 
     async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
@@ -49,7 +49,7 @@ impl Step for Simulated {
     }
 
     async fn apply(&self, _cx: &Context, (): &(), (): ()) -> Result<()> {
-        tokio::time::sleep(TAKES).await;
+        tokio::time::sleep(STEP_DURATION).await;
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Step for Simulated {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     for regions in [2, 64] {
-        let config = of_regions(regions)?;
+        let config = with_regions(regions)?;
         let graph = simulated(&plan::build(&config, &plan::Shape::default()).graph);
         let [took, journal] = runtime.block_on(timed(&graph, config))?.map(|time| time.as_secs_f64());
         println!("{regions} {} {took:.3} {journal:.3}", graph.ids().count());
@@ -69,8 +69,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The example's configuration, with as many spokes as it takes.
-fn of_regions(count: usize) -> anyhow::Result<Config> {
+/// The example's configuration, with spokes added until it has `count` regions.
+fn with_regions(count: usize) -> anyhow::Result<Config> {
     let mut config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml"))?;
     let spoke = config.regions.values().find(|region| region.role == Role::Spoke);
     let spoke = spoke.context("the example has a spoke")?.clone();
@@ -82,30 +82,30 @@ fn of_regions(count: usize) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The same graph, with steps that wait.
+/// The same graph, with simulated steps.
 fn simulated(real: &Graph) -> Graph {
-    fn add(step: &StepId, real: &Graph, graph: &mut Graph, made: &mut BTreeMap<StepId, Handle<()>>) {
-        if made.contains_key(step) {
+    fn add(step: &StepId, real: &Graph, graph: &mut Graph, added: &mut BTreeMap<StepId, Handle<()>>) {
+        if added.contains_key(step) {
             return;
         }
         let mut needs = After::default();
         for need in real.needs(step) {
-            add(need, real, graph, made);
-            needs = needs.step(&made[need]);
+            add(need, real, graph, added);
+            needs = needs.step(&added[need]);
         }
-        made.insert(step.clone(), graph.add(Simulated(step.clone()), needs));
+        added.insert(step.clone(), graph.add(Simulated(step.clone()), needs));
     }
-    let (mut graph, mut made) = (Graph::default(), BTreeMap::new());
+    let (mut graph, mut added) = (Graph::default(), BTreeMap::new());
     for step in real.ids() {
-        add(step, real, &mut graph, &mut made);
+        add(step, real, &mut graph, &mut added);
     }
     graph
 }
 
-/// Runs the graph as a command does: one owner, who has each effect on disk before it begins. How long that took,
-/// and how long of it the disk.
+/// Runs the graph as a command does: one owner, which writes each effect to disk before the effect starts. Returns
+/// the total time, and the time of it spent on the journal.
 async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
-    // not where temporary files go: that may be memory, where nothing waits for a disk
+    // Not in the folder for temporary files: that may be in memory, where writes are free.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let mut journal = Journal::create(folder.path(), &RunId::new(), "bench")?;
     let mut orders = Orders::new(folder.path().to_owned());
@@ -119,16 +119,16 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
         allow_replace: Vec::new(),
     };
     let (events, mut inbox) = Events::channel();
-    let (began, mut writing) = (Instant::now(), Duration::ZERO);
+    let (start, mut writing) = (Instant::now(), Duration::ZERO);
     let engine = run(graph, &orders, Facts::default(), Arc::new(world), events, Cancel::default());
     tokio::pin!(engine);
     let outcome = loop {
         tokio::select! {
             biased;
             Some(Message { event, recorded }) = inbox.recv() => {
-                let told = Instant::now();
+                let start = Instant::now();
                 journal.append(Timestamp::now(), &event)?;
-                writing += told.elapsed();
+                writing += start.elapsed();
                 if let Some(recorded) = recorded {
                     let _gone = recorded.send(());
                 }
@@ -136,7 +136,7 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
             outcome = &mut engine => break outcome,
         }
     };
-    let took = began.elapsed();
+    let took = start.elapsed();
     ensure!(outcome.verdicts.values().all(Verdict::succeeded), "a simulated step did not succeed");
     Ok([took, writing])
 }

@@ -1,8 +1,8 @@
-"""The second up, which has nothing to do: its time and what it spends it on.
+"""Measures the second up, which has nothing to do, and where its time goes.
 
     second.py FOLDER
 
-FOLDER has again.json and again.ndjson, written by watch.py.
+FOLDER contains again.json and again.ndjson, written by watch.py.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ def main() -> None:
 
     figures.title("The second up")
     wall = json.loads((folder / "again.json").read_text())["seconds"]
-    figures.told("up again", f"{wall:.1f} s")
-    figures.held("steps that changed something", sum(step.verdict != "unchanged" for step in steps), 0, "", 0)
-    figures.told("before its first step and after its last", f"{wall - span(steps):.1f} s")
+    figures.show("second up", f"{wall:.1f} s")
+    figures.compare("steps that changed something", sum(step.verdict != "unchanged" for step in steps), 0, "", 0)
+    figures.show("before the first step and after the last", f"{wall - span(steps):.1f} s")
     for phase in dict.fromkeys(step.phase for step in steps):
-        spans = [(step.began, step.ended) for step in steps if step.phase == phase]
-        figures.told(f"  {phase} under way ({len(spans)} steps)", f"{events.covered(spans):.1f} s")
+        spans = [(step.started, step.ended) for step in steps if step.phase == phase]
+        figures.show(f"  {phase} running ({len(spans)} steps)", f"{events.covered(spans):.1f} s")
 
-    figures.told("with any child process under way", f"{busy(children):.1f} s")
+    figures.show("at least one child process running", f"{busy(children):.1f} s")
     kinds = defaultdict(list)
     for child in children:
         kinds[child.kind].append(child)
-    # git's looks at the checkout take milliseconds
+    # Leave out git's checks of the checkout, which take milliseconds.
     worth = {kind: each for kind, each in kinds.items() if busy(each) >= 0.1}
     for kind, each in sorted(worth.items(), key=lambda item: -busy(item[1])):
-        added = sum(child.ended - child.began for child in each)
-        figures.told(f"  {kind} under way ({len(each)} times, {added:.1f} s added up)", f"{busy(each):.1f} s")
+        added = sum(child.ended - child.started for child in each)
+        figures.show(f"  {kind} running ({len(each)} times, {added:.1f} s in total)", f"{busy(each):.1f} s")
 
     took = {step.name: step.took for step in steps}
     path = events.longest_path(graph, took)
-    figures.told("longest path", f"{sum(took[name] for name in path):.1f} s")
+    figures.show("longest path", f"{sum(took[name] for name in path):.1f} s")
     for name in path:
-        figures.told(f"    {name}", f"{took[name]:.1f} s")
+        figures.show(f"    {name}", f"{took[name]:.1f} s")
     figures.end()
 
 
 def busy(children: list[events.Child]) -> float:
-    return events.covered([(child.began, child.ended) for child in children])
+    return events.covered([(child.started, child.ended) for child in children])
 
 
 def span(steps: list[events.Step]) -> float:
-    return max(step.ended for step in steps) - min(step.began for step in steps)
+    return max(step.ended for step in steps) - min(step.started for step in steps)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,11 @@ install_parts() {
   say "finished in $((SECONDS - begin)) s: $TOOLS"
 }
 
-count_in() { counted[$1]=1; total=$((total + 1)); total_weight=$((total_weight + WEIGHT[$1])); }
+count_in() {
+  # What is compiled already is far less work.
+  if [ "$1" = workspace ] && [ -e "${CARGO_TARGET_DIR:-$TOOLS/target}/debug/paydeploy" ]; then WEIGHT[workspace]=30; fi
+  counted[$1]=1; total=$((total + 1)); total_weight=$((total_weight + WEIGHT[$1]))
+}
 count_out() { unset "counted[$1]"; total=$((total - 1)); total_weight=$((total_weight - WEIGHT[$1])); }
 
 # start_ready starts each waiting part whose needs are finished. Only then its key is final: what it is computed from
