@@ -125,6 +125,17 @@ fn a_login_in_a_url_is_refused_and_not_repeated() {
         assert!(message.contains("`gitops.repository`: the URL contains a login"), "{message}");
         assert!(!message.contains("s3cret"), "{message}");
     }
+    for (key, from) in
+        [("addons.argo-cd.chart", "oci://charts.example/argo-cd"), ("preflight.egress", "[rollout]")]
+    {
+        let to = match key {
+            "preflight.egress" => "[preflight]\negress = \"https://ana:s3cret@page.example\"\n\n[rollout]",
+            _ => "https://ana:s3cret@charts.example#argo-cd",
+        };
+        let message = changed(from, to);
+        assert!(message.contains(&format!("`{key}`: the URL contains a login")), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
+    }
 }
 
 #[test]
@@ -149,8 +160,8 @@ fn git_remotes_that_run_a_program_or_that_argo_cd_cannot_reach_are_refused() {
         ("ext::sh -c date", "`ext` is a Git remote helper"),
         ("s3://bucket/payments", "is not the URL of a Git repository that Argo CD can read"),
         ("/srv/payments.git", "is not the URL of a Git repository that Argo CD can read"),
-        ("git@git.example:payments.git", "uses SSH on a port that the clusters' nodes cannot reach"),
-        ("ssh://git@git.example/payments.git", "uses SSH on a port that the clusters' nodes cannot reach"),
+        ("git@git.example:payments.git", "uses port 22, which the clusters' nodes cannot reach"),
+        ("ssh://git@git.example/payments.git", "uses port 22, which the clusters' nodes cannot reach"),
     ] {
         let message = changed("https://git.example/payments.git", remote);
         assert!(message.contains("line 14: `gitops.repository`: ") && message.contains(problem), "{message}");

@@ -72,6 +72,11 @@ impl Check<'_> {
 
 /// Why a chart's URL is refused, and the fix.
 fn bad_chart(given: &str) -> Option<(String, String)> {
+    // This comes first because the other messages repeat the URL.
+    if text::has_login(given) {
+        let fix = "remove it; for an `oci://` registry, log in with `helm registry login`";
+        return Some(("the URL contains a login, which would appear in logs".to_owned(), fix.to_owned()));
+    }
     let url = Url::parse(given).ok().filter(Url::has_host);
     let named = |name: Option<&str>| name.is_some_and(|name| !name.is_empty());
     match url.as_ref().map(|url| (url, url.scheme())) {
@@ -106,9 +111,14 @@ mod tests {
         for good in ["https://host/charts#argo-cd", "oci://host:5000/charts/argo-cd"] {
             assert_eq!(bad_chart(good), None, "{good}");
         }
-        for bad in
-            ["https://host/charts", "https://host/charts#", "http://host/charts#x", "oci://host", "s3://b/x"]
-        {
+        for bad in [
+            "https://host/charts",
+            "https://ana:s3cret@host/charts#x",
+            "https://host/charts#",
+            "http://host/charts#x",
+            "oci://host",
+            "s3://b/x",
+        ] {
             assert!(bad_chart(bad).is_some(), "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! The Git repository that Argo CD reads, and the application's namespace.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use url::Url;
 
@@ -57,14 +57,8 @@ fn owner_of(namespace: &str, addons: &BTreeMap<String, Addon>) -> Option<String>
     if namespace.starts_with("kube-") || namespace == "default" {
         return Some("Kubernetes".to_owned());
     }
-    // These two are reserved even when the add-on is configured to use another namespace.
-    let fixed = match namespace {
-        "argocd" => Some("argo-cd"),
-        "external-secrets" => Some(namespace),
-        _ => None,
-    };
-    let configured = addons.iter().find(|(_, addon)| addon.namespace == namespace);
-    let name = configured.map(|(name, _)| name.as_str()).or(fixed)?;
+    // Argo CD's and External Secrets' namespaces are among these: both add-ons are required and cannot be moved.
+    let (name, _) = addons.iter().find(|(_, addon)| addon.namespace == namespace)?;
     Some(format!("the add-on `{name}`"))
 }
 
@@ -84,23 +78,41 @@ fn bad_remote(remote: &str) -> Option<(String, String)> {
     }
     let Some((scheme, _)) = remote.split_once("://") else {
         let is_scp = remote.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
-        return Some(if is_scp { over_ssh(remote) } else { (unreadable(remote), https.to_owned()) });
+        return Some(if is_scp {
+            unreachable_port(remote, 22)
+        } else {
+            (unreadable(remote), https.to_owned())
+        });
     };
-    match (scheme, Url::parse(remote)) {
-        ("https" | "http" | "git", Ok(url)) if url.has_host() => None,
-        ("ssh", Ok(url)) if url.has_host() && url.port() == Some(EGRESS_PORT) => None,
-        ("ssh", Ok(_)) => Some(over_ssh(remote)),
+    let usual_port = match scheme {
+        "https" => 443,
+        "http" => 80,
+        "git" => 9418,
+        "ssh" => 22,
+        _ => return Some((unreadable(remote), https.to_owned())),
+    };
+    match Url::parse(remote) {
+        Ok(url) if url.has_host() => {
+            let port = url.port().unwrap_or(usual_port);
+            (port != EGRESS_PORT && !is_private(&url)).then(|| unreachable_port(remote, port))
+        }
         _ => Some((unreadable(remote), https.to_owned())),
     }
+}
+
+/// Whether a URL names a private IPv4 address: a server in the team's own network, whose rules are not known here. For
+/// schemes other than the web's, the `url` crate keeps an address as a name.
+fn is_private(url: &Url) -> bool {
+    url.host_str().and_then(|host| host.parse::<Ipv4Addr>().ok()).is_some_and(|address| address.is_private())
 }
 
 fn unreadable(remote: &str) -> String {
     format!("`{remote}` is not the URL of a Git repository that Argo CD can read")
 }
 
-fn over_ssh(remote: &str) -> (String, String) {
+fn unreachable_port(remote: &str, port: u16) -> (String, String) {
     let message = format!(
-        "`{remote}` uses SSH on a port that the clusters' nodes cannot reach: they reach {EGRESS_PORT} only"
+        "`{remote}` uses port {port}, which the clusters' nodes cannot reach: their security group allows {EGRESS_PORT} only"
     );
     let fix = format!(
         "use the repository's `https://` URL, or SSH on port {EGRESS_PORT}, such as \
@@ -137,6 +149,9 @@ mod tests {
     fn every_other_remote_is_refused() {
         for bad in [
             "ext::sh -c date",
+            "git://git.example/payments.git",
+            "http://git.example/payments.git",
+            "https://git.example:8443/payments.git",
             "codecommit::eu-south-2://payments",
             "s3://bucket/payments",
             "file:///srv/payments.git",

@@ -11,7 +11,7 @@ use std::{
 
 use url::Url;
 
-use super::{Config, Image, Preflight, Terraform, problem::Problem, raw, shape::KeyLines};
+use super::{Config, Image, Preflight, Terraform, problem::Problem, raw, shape::KeyLines, text};
 use crate::task::is_name;
 
 /// AWS's own page that returns its visitor's address as plain text.
@@ -151,6 +151,14 @@ impl Check<'_> {
         let egress = match preflight.egress.as_deref().unwrap_or(EGRESS) {
             "off" => None,
             page => match Url::parse(page) {
+                Ok(_) if text::has_login(page) => {
+                    self.problem(
+                        "preflight.egress",
+                        "the URL contains a login, which would appear in logs",
+                        format!("use a page that needs none, such as `{EGRESS}`"),
+                    );
+                    None
+                }
                 Ok(page) if ["http", "https"].contains(&page.scheme()) => Some(page),
                 _ => {
                     self.problem(

@@ -99,7 +99,11 @@ impl Check<'_> {
                 other.name
             );
             let key = format!("regions.{}.var_file", one.name);
-            self.problem(&key, message, "set `vpc_cidr` in one of their files to a network of its own");
+            self.problem(
+                &key,
+                message,
+                "set `vpc_cidr` in one of their files to a network that no other region uses",
+            );
         }
     }
 
