@@ -61,7 +61,8 @@ pub(super) struct Sync<'a> {
 #[derive(Default)]
 struct Memory {
     /// Since when it has been degraded or broken without a break; any better state resets it.
-    unwell_since: Option<Instant>,
+    /// The tolerance tells the two apart.
+    unwell_since: Option<(Duration, Instant)>,
     /// The start time of a sync that had failed before this run. Its status remains visible until Argo CD
     /// starts the retry, and must not be taken for a new failure.
     failed_before: Option<String>,
@@ -94,8 +95,8 @@ impl Sync<'_> {
         }
     }
 
-    /// Retries a failed sync of this very release: Argo CD never does so by itself. Returns when the failed one
-    /// had started.
+    /// Retries a failed sync of this very release: Argo CD never does so by itself. Returns the start time
+    /// of the failed sync.
     async fn retry_failed_sync(&self) -> Result<Option<String>> {
         let Some(application) = self.application.read().await? else { return Ok(None) };
         let SyncState::Failed { started, .. } = sync_state::judge(&application, self.wanted()) else {
@@ -133,8 +134,10 @@ impl Sync<'_> {
             SyncState::Broken(_) => Some(BROKEN_TOLERANCE),
             _ => None,
         };
-        let since = memory.unwell_since.take().unwrap_or_else(Instant::now);
-        memory.unwell_since = patience.map(|_| since);
+        // Each kind has its own clock: minutes of a tolerated Broken must not count against the first Degraded.
+        let since = memory.unwell_since.take().filter(|(kind, _)| Some(*kind) == patience);
+        let since = since.map_or_else(Instant::now, |(_, since)| since);
+        memory.unwell_since = patience.map(|kind| (kind, since));
         match verdict {
             SyncState::Healthy => Ok(Poll::Ready(())),
             SyncState::Occupied => {
@@ -221,7 +224,10 @@ impl Sync<'_> {
     async fn is_reached(&self) -> Result<()> {
         let waited =
             self.cx.wait("the load balancer and its DNS record", INTERVAL, REACHED_DEADLINE, || async {
-                let application = self.application.read().await?.unwrap_or_default();
+                // Without an Application there is no Ingress either, which would pass for one that is ready.
+                let Some(application) = self.application.read().await? else {
+                    return Ok(Poll::Pending("the Application is missing".to_owned()));
+                };
                 self.endpoint.poll(&application).await
             });
         waited.await.hint(
