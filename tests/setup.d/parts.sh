@@ -72,6 +72,7 @@ install_parts() {
   clear_leftovers
   begin=$SECONDS
   while start_ready; [ ${#process[@]} != 0 ]; do wait_for_one; done
+  [ ${#waiting[@]} = 0 ] || die "nothing finishes what these parts need: ${waiting[*]}" "correct NEEDS in setup.d/parts.sh"
   say "finished in $((SECONDS - begin)) s: $TOOLS"
 }
 
@@ -85,7 +86,7 @@ count_out() { unset "counted[$1]"; total=$((total - 1)); total_weight=$((total_w
 # start_ready starts each waiting part whose needs are finished. Only then its key is final: what it is computed from
 # may have been installed just now.
 start_ready() {
-  local part need ready left=()
+  local part need ready left=() before=${#waiting[@]}
   for part in "${waiting[@]}"; do
     ready=1
     for need in ${NEEDS[$part]:-}; do
@@ -101,6 +102,8 @@ start_ready() {
     fi
   done
   waiting=("${left[@]}")
+  # A part that turned out to be installed starts nothing, but others may have waited for it.
+  [ ${#waiting[@]} = 0 ] || [ ${#waiting[@]} = "$before" ] || start_ready
 }
 
 start_part() {
@@ -118,11 +121,14 @@ start_part() {
 # wait_for_one returns when a part has ended. On a terminal it also updates the status line every second, for
 # which a sleep is one of the processes that it waits for.
 wait_for_one() {
-  local part ended status=0
+  local part ended= status=0
   if [ -n "$terminal" ] && [ -z "$tick" ]; then show_status; sleep 1 & tick=$!; fi
   wait -n -p ended "${process[@]}" ${tick:+"$tick"} || status=$?
-  if [ "$ended" = "$tick" ]; then tick=; return; fi
-  for part in "${!process[@]}"; do [ "${process[$part]}" != "$ended" ] || break; done
+  if [ -n "$tick" ] && [ "$ended" = "$tick" ]; then tick=; return; fi
+  # A part that a signal killed before this wait is not named by it: bash has forgotten the job.
+  for part in "${!process[@]}"; do
+    if [ "${process[$part]}" = "$ended" ] || { [ -z "$ended" ] && ! kill -0 "${process[$part]}" 2>/dev/null; }; then break; fi
+  done
   unset "process[$part]"
   [ -z "$terminal" ] || printf '\r\033[K'
   if [ $status != 0 ]; then
@@ -131,7 +137,8 @@ wait_for_one() {
       "correct what the log reports and run tests/setup again: it continues with this part"
   fi
   if declare -F "key_$part" >/dev/null; then
-    "key_$part" >"$TOOLS/stamps/$part.new"; mv "$TOOLS/stamps/$part.new" "$TOOLS/stamps/$part"
+    "key_$part" >"$TOOLS/stamps/$part.new" || die "failed to compute the key of \`$part\`" "see the output above"
+    mv "$TOOLS/stamps/$part.new" "$TOOLS/stamps/$part"
   fi
   finished=$((finished + 1)); finished_weight=$((finished_weight + WEIGHT[$part]))
   say "$(count) $part: finished in $((SECONDS - started[$part])) s$(remaining)"
