@@ -8,8 +8,6 @@ mod release;
 mod transcripts;
 mod verify;
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use self::transcripts::Transcripts;
@@ -69,7 +67,6 @@ fn two_regions_are_created_operated_and_deleted() {
     release::an_interrupted_one_resumes_in_rollout_order(&world);
     release::a_bad_one_stops_at_the_first_region_with_its_cause(&world);
     release::one_survives_a_stopped_engine_and_registry(&world);
-    phases_run_alone_from_clean_clones();
     recipes::the_ci_recipes_work_from_clean_clones(&world);
     release::a_failure_stays_in_its_region(&world, &mut transcripts);
     access::lost_access_is_reported_and_restored(&world);
@@ -112,14 +109,4 @@ fn a_change_by_hand_is_drift(world: &World) {
     assert!(output.contains("aws_db_instance"), "the drifted resource is named");
     ends_with(0, &mut world.paydeploy(&["up"]));
     ends_with(0, &mut world.paydeploy(&["status", "--drift"]));
-}
-
-fn phases_run_alone_from_clean_clones() {
-    section("seven single phases, each from a clean clone");
-    for phase in ["terraform", "kubeconfig", "docker", "helm-deps", "secrets", "argocd", "apps"] {
-        let folder = tempfile::tempdir().unwrap();
-        let clone = folder.path().join("clone");
-        text(Command::new("git").args(["clone", "--quiet", "git://10.89.0.1/payments.git"]).arg(&clone));
-        ends_with(0, &mut World::paydeploy_in(&clone, &["phase", phase]));
-    }
 }
