@@ -334,3 +334,25 @@ fn the_acceptance_tables_summary_counts_its_rows() {
         assert_eq!(listed, wanted, "row {}", row[0]);
     }
 }
+
+/// README shows parts of the transcripts that the journey compares; `…` stands for lines that are left out.
+#[test]
+fn readmes_samples_are_recorded_output() {
+    let readme = read("README.md");
+    let mut names = Vec::new();
+    for part in readme.split("<!-- transcript: ").skip(1) {
+        let (name, rest) = part.split_once(" -->").unwrap();
+        let (shown, _) = rest.split_once("<!-- end -->").expect("each transcript has an end");
+        names.push(name);
+        let snapshot = read(&format!("tests/it/snapshots/transcripts/{name}.snap"));
+        let mut recorded = snapshot.lines();
+        for line in shown.lines().filter(|line| !line.is_empty() && !line.starts_with("```") && *line != "…")
+        {
+            assert!(
+                recorded.any(|other| other == line),
+                "README's `{name}` has a line that `{name}.snap` lacks: {line}"
+            );
+        }
+    }
+    assert_eq!(names, ["up", "failure", "status"]);
+}
