@@ -60,8 +60,9 @@ install_programs() {
   mapfile -t flags < <(version_flags)
   cd "$work/source"
   # Without debugging information: a tenth of the compile time, a third of the object cache. The tag keeps methods of
-  # Kubernetes' types that Argo CD's API serializes with.
-  nice go build -v -trimpath -tags=kubernetes_protomessage_one_more_release -gcflags=all=-dwarf=false "${flags[@]}" \
+  # Kubernetes' types that Argo CD's API serializes with. Fewer garbage collections save a tenth of the compiler's time
+  # for half as much memory again; the limit is for the links, which need gigabytes anyway.
+  GOGC=400 GOMEMLIMIT=2GiB nice go build -v -trimpath -tags=kubernetes_protomessage_one_more_release -gcflags=all=-dwarf=false "${flags[@]}" \
     -o "$work/out/" "${PROGRAMS[@]}"
   cd /
   # Go names a program by the last element of its package.
