@@ -1,4 +1,4 @@
-//! The wait until the certificate that `foundation` requested is issued.
+//! Waits until the certificate that the stack `foundation` requested is issued.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Certificate {
     }
 }
 
-/// Whether the certificate is issued, or still can be.
+/// Ready when the certificate is issued, pending while it still can be; otherwise an error.
 fn judge(arn: &str, status: Option<&CertificateStatus>, reason: Option<&str>) -> Result<Poll<()>> {
     match status {
         Some(CertificateStatus::Issued) => Ok(Poll::Ready(())),
@@ -57,7 +57,7 @@ fn judge(arn: &str, status: Option<&CertificateStatus>, reason: Option<&str>) ->
 
 fn missing(arn: &str) -> Error {
     Error::msg(Class::Prerequisite, format!("certificate `{arn}` is missing"))
-        .with_hint("run `paydeploy phase terraform`: the stack `foundation` requests it")
+        .with_hint("run `paydeploy phase terraform`: its stack `foundation` requests the certificate")
 }
 
 impl Step for Certificate {
@@ -76,7 +76,7 @@ impl Step for Certificate {
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let arn = &input.certificate_arn;
         let Some(found) = self.describe(cx, arn).await? else {
-            return Ok(Seen::missing("missing"));
+            return Ok(Seen::missing("not requested"));
         };
         let status = found.status();
         if status == Some(&CertificateStatus::Issued) {
@@ -129,7 +129,7 @@ mod tests {
     use crate::step::{Class, Poll};
 
     #[test]
-    fn a_certificate_is_waited_for_only_while_it_can_still_be_issued() {
+    fn only_a_certificate_that_can_still_be_issued_is_waited_for() {
         assert!(matches!(judge("arn", Some(&CertificateStatus::Issued), None), Ok(Poll::Ready(()))));
         let pending = judge("arn", Some(&CertificateStatus::PendingValidation), None);
         assert!(matches!(pending, Ok(Poll::Pending(_))));

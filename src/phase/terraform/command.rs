@@ -159,9 +159,9 @@ impl Terraform<'_> {
 
     /// Runs a command that prints messages; if it turns out that the folder needs an `init`, initialises and retries.
     pub async fn run(&self, command: Command, mut on_message: impl FnMut(&Message) + Send) -> Result<Said> {
-        let said = self.attempt(&command, &mut on_message).await?;
-        if said.exit.is_good() || !diagnosis::wants_init(&said.diagnostics) {
-            return Ok(said);
+        let result = self.attempt(&command, &mut on_message).await?;
+        if result.exit.is_good() || !diagnosis::wants_init(&result.diagnostics) {
+            return Ok(result);
         }
         self.init().await?;
         self.attempt(&command, &mut on_message).await
@@ -181,7 +181,7 @@ impl Terraform<'_> {
             on_message(&message);
             if let Message::Diagnostic { mut diagnostic } = message {
                 if let Some(range) = &mut diagnostic.range {
-                    range.filename = self.folder.place(&range.filename, root);
+                    range.filename = self.folder.display_path(&range.filename, root);
                 }
                 diagnostics.push(diagnostic);
             }

@@ -69,7 +69,7 @@ const EXPIRED: [&str; 4] = [
 /// The summary of a failure to lock the state.
 const LOCKED: &str = "error acquiring the state lock";
 
-fn says(diagnostic: &Diagnostic, words: &[&str]) -> bool {
+fn contains_any(diagnostic: &Diagnostic, words: &[&str]) -> bool {
     let text = text(diagnostic).to_lowercase();
     words.iter().any(|word| text.contains(word))
 }
@@ -79,12 +79,12 @@ fn text(diagnostic: &Diagnostic) -> String {
 }
 
 fn is_transient(diagnostic: &Diagnostic) -> bool {
-    Class::classify_message(&text(diagnostic)) == Class::Transient || says(diagnostic, &RETRYABLE)
+    Class::classify_message(&text(diagnostic)) == Class::Transient || contains_any(diagnostic, &RETRYABLE)
 }
 
 /// Whether another process holds the state's lock. A lock that could not be reached is transient instead.
 pub fn is_locked(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| says(diagnostic, &[LOCKED]) && !is_transient(diagnostic))
+    diagnostics.iter().any(|diagnostic| contains_any(diagnostic, &[LOCKED]) && !is_transient(diagnostic))
 }
 
 /// Whether the working folder must be initialised (again).
@@ -96,10 +96,10 @@ pub fn wants_init(diagnostics: &[Diagnostic]) -> bool {
         "module source has changed",
         "required plugins are not installed",
     ];
-    diagnostics.iter().any(|diagnostic| says(diagnostic, &words))
+    diagnostics.iter().any(|diagnostic| contains_any(diagnostic, &words))
 }
 
-/// Errors of one terraform command as the step's error; `None` if there is none.
+/// Errors of one terraform command as the step's error; `None` if there are none.
 pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
     let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
     if errors.is_empty() {
@@ -107,7 +107,7 @@ pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
     }
     let class = if errors.iter().all(|error| is_transient(error)) {
         Class::Transient
-    } else if errors.iter().all(|error| is_transient(error) || says(error, &EXISTING)) {
+    } else if errors.iter().all(|error| is_transient(error) || contains_any(error, &EXISTING)) {
         Class::Conflict
     } else {
         Class::Permanent
@@ -122,13 +122,13 @@ pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
 }
 
 fn hint(errors: &[&Diagnostic]) -> Option<String> {
-    if errors.iter().any(|error| says(error, &EXPIRED)) {
+    if errors.iter().any(|error| contains_any(error, &EXPIRED)) {
         return Some("get fresh AWS credentials, then run the same command again".to_owned());
     }
-    let there = errors.iter().find(|error| says(error, &EXISTING) && !is_transient(error))?;
-    let address = there.address.as_deref().unwrap_or("ADDRESS");
+    let existing = errors.iter().find(|error| contains_any(error, &EXISTING) && !is_transient(error))?;
+    let address = existing.address.as_deref().unwrap_or("ADDRESS");
     Some(format!(
-        "it exists, but not in the state (a killed run leaves such resources): delete it, or import it \
+        "the resource exists but is not in the state, as after a killed run: delete it, or import it \
          with `terraform import '{address}' ID`"
     ))
 }

@@ -1,8 +1,8 @@
-//! The folder in which terraform works on one stack in one region.
+//! The work folder in which terraform runs for one stack in one region.
 //!
-//! A stack's own folder serves all regions, and terraform writes into the folder it works in: its data,
-//! and `errored.tfstate` when it cannot save a state. So each region gets a folder of its own, with links to
-//! the stack's files; beside it lie links to what lies beside the folder of stacks, for `../../modules/…`.
+//! All regions share a stack's own folder, but terraform writes into the folder in which it runs: its data, and
+//! `errored.tfstate` when it cannot save the state. So each region gets its own work folder with links to the stack's
+//! files. The siblings of the stacks' folder are linked two levels above it, so that `../../modules/…` resolves.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use tempfile::TempPath;
 
 use crate::step::{Error, ErrorExt, Result};
 
-/// What terraform writes when it has changed the world and cannot save the state.
-const ERRORED: &str = "errored.tfstate";
+/// The state that terraform writes here when it has changed resources but cannot save the state in the bucket.
+const UNSAVED_STATE: &str = "errored.tfstate";
 const VARIABLES: &str = "paydeploy.tfvars.json";
 const PLAN: &str = "paydeploy.tfplan";
-/// The one hidden file that is part of a stack.
+/// The only hidden file that is part of a stack.
 const LOCK_FILE: &str = ".terraform.lock.hcl";
 
 #[derive(Debug)]
@@ -32,34 +32,35 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Lays the folder for `stack` below `place`, or brings its links up to date.
-    pub fn lay(place: &Path, stacks: &Path, stack: &str) -> Result<Self> {
+    /// Creates the work folder for `stack` below `parent`, or updates its links.
+    pub fn create(parent: &Path, stacks: &Path, stack: &str) -> Result<Self> {
         let source = stacks.join(stack);
         if !source.is_dir() {
-            return Err(Error::permanent(format!("no stack `{stack}` in `{}`", stacks.display()))
-                .with_hint("set `terraform.stacks` in paydeploy.toml to the folder with a folder a stack"));
+            return Err(Error::permanent(format!("no stack `{stack}` in `{}`", stacks.display())).with_hint(
+                "set `terraform.stacks` in paydeploy.toml to the folder that contains one folder per stack",
+            ));
         }
-        let lay = || -> io::Result<Self> {
+        let create = || -> io::Result<Self> {
             let source = source.canonicalize()?;
             let name = stacks.canonicalize()?.file_name().map(PathBuf::from).unwrap_or_default();
-            let path = std::path::absolute(place)?.join(&name).join(stack);
+            let path = std::path::absolute(parent)?.join(&name).join(stack);
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
             if let Some(beside) = source.parent().and_then(Path::parent) {
-                link_all(&std::path::absolute(place)?, visible(beside, |entry| Path::new(entry) != name)?)?;
+                link_all(&std::path::absolute(parent)?, visible(beside, |entry| Path::new(entry) != name)?)?;
             }
             link_all(&path, visible(&source, is_source)?)?;
             Ok(Self { path, stack: source })
         };
-        lay().doing(format!("lay the work folder for stack `{stack}` in `{}`", place.display()))
+        create().doing(format!("create the work folder for stack `{stack}` in `{}`", parent.display()))
     }
 
-    /// The stack's lock file, as it is now.
+    /// The current content of the stack's lock file.
     pub fn lock_file(&self) -> Vec<u8> {
-        // terraform itself complains where there is none
+        // A missing file is not an error here: terraform itself reports it.
         fs::read(self.stack.join(LOCK_FILE)).unwrap_or_default()
     }
 
-    /// Writes the variables that this program passes, and returns the file.
+    /// Writes the variables that paydeploy passes, and returns the file's path.
     pub fn write_variables(&self, variables: Map<String, Value>) -> Result<PathBuf> {
         let path = self.path.join(VARIABLES);
         write_private(&path, Value::Object(variables).to_string().as_bytes())
@@ -67,27 +68,27 @@ impl Folder {
         Ok(path)
     }
 
-    /// A file for a plan: for us alone, gone when dropped.
+    /// A file for a plan: readable by its owner only, and deleted when dropped.
     pub fn plan_file(&self) -> Result<TempPath> {
         let path = self.path.join(PLAN);
         write_private(&path, b"").doing(format!("write `{}`", path.display()))?;
         Ok(TempPath::try_from_path(path)?)
     }
 
-    /// A state that terraform could not save.
+    /// The state that terraform could not save, if there is one.
     pub fn unsaved_state(&self) -> Option<PathBuf> {
-        Some(self.path.join(ERRORED)).filter(|path| path.exists())
+        Some(self.path.join(UNSAVED_STATE)).filter(|path| path.exists())
     }
 
-    /// A file that terraform names, as the user knows it: relative to `root`, through the links.
-    pub fn place(&self, file: &str, root: &Path) -> String {
+    /// The path of a file that terraform names, for messages: with the links resolved, and relative to `root`.
+    pub fn display_path(&self, file: &str, root: &Path) -> String {
         let file = normal(&self.stack.join(file));
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         file.strip_prefix(root).unwrap_or(&file).display().to_string()
     }
 }
 
-/// The path without its `..`, by name only.
+/// The path with each `..` resolved by name, without following links.
 fn normal(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for piece in path.components() {
@@ -101,8 +102,8 @@ fn normal(path: &Path) -> PathBuf {
     plain
 }
 
-/// Whether an entry of a stack's folder is part of the stack. Leftovers of work by hand are not: they would
-/// make a run depend on where it is started.
+/// Whether an entry of a stack's folder is part of the stack. Files left by running terraform by hand are not: with
+/// them, a run would depend on the machine that starts it.
 fn is_source(name: &str) -> bool {
     let by_hand = name.contains(".tfstate")
         || name.contains(".auto.tfvars")
@@ -111,7 +112,7 @@ fn is_source(name: &str) -> bool {
     !by_hand
 }
 
-/// The entries of a folder that are wanted, by name.
+/// The visible entries of a folder that match `wanted`, by name.
 fn visible(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut entries = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -124,7 +125,7 @@ fn visible(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<
     Ok(entries)
 }
 
-/// Makes the links in a folder these, and leaves all else in it alone.
+/// Updates the links in a folder to exactly these. Other files in it are not touched.
 fn link_all(folder: &Path, wanted: BTreeMap<String, PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -133,7 +134,7 @@ fn link_all(folder: &Path, wanted: BTreeMap<String, PathBuf>) -> io::Result<()> 
                 != Some(&fs::read_link(entry.path())?);
         if stale {
             match fs::remove_file(entry.path()) {
-                // another stack of the region lays the same links
+                // Another stack of the region, which creates the same links, has deleted it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             }
@@ -142,14 +143,14 @@ fn link_all(folder: &Path, wanted: BTreeMap<String, PathBuf>) -> io::Result<()> 
     for (name, target) in wanted {
         match symlink(target, folder.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
+            created => created?,
         }
     }
     Ok(())
 }
 
 fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    // the mode counts only for a new file
+    // The mode takes effect only when a file is created, so an existing file is deleted first.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -193,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_the_stacks_files_and_reaches_its_modules_but_nothing_left_by_hand() {
+    fn a_work_folder_has_the_stacks_files_and_reaches_its_modules_without_leftovers() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::lay(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
+        let folder = Folder::create(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
         assert_eq!(names(&folder.path), [".terraform.lock.hcl", "main.tf"]);
         assert_eq!(fs::read_to_string(folder.path.join("../../modules/irsa/main.tf")).unwrap(), "role");
         assert_eq!(folder.lock_file(), b"lock");
@@ -203,21 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn links_follow_the_stack_and_what_terraform_wrote_stays() {
+    fn links_follow_the_stack_and_terraforms_own_files_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let (place, stacks) = (dir.path().join("work/spain"), tree(dir.path()));
-        let folder = Folder::lay(&place, &stacks, "cluster").unwrap();
+        let (parent, stacks) = (dir.path().join("work/spain"), tree(dir.path()));
+        let folder = Folder::create(&parent, &stacks, "cluster").unwrap();
         fs::write(folder.path.join("errored.tfstate"), "state").unwrap();
         fs::rename(stacks.join("cluster/main.tf"), stacks.join("cluster/nodes.tf")).unwrap();
-        let folder = Folder::lay(&place, &stacks, "cluster").unwrap();
+        let folder = Folder::create(&parent, &stacks, "cluster").unwrap();
         assert_eq!(names(&folder.path), [".terraform.lock.hcl", "errored.tfstate", "nodes.tf"]);
         assert!(folder.unsaved_state().is_some());
     }
 
     #[test]
-    fn a_plan_is_for_us_alone_and_goes_when_it_is_done_with() {
+    fn a_plan_file_is_private_and_deleted_after_use() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::lay(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
+        let folder = Folder::create(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
         let plan = folder.plan_file().unwrap();
         let path = plan.to_path_buf();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -226,17 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn files_are_named_as_the_user_knows_them() {
+    fn files_are_named_by_their_path_in_the_repository() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::lay(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
-        assert_eq!(folder.place("main.tf", dir.path()), "terraform/stacks/cluster/main.tf");
-        assert_eq!(folder.place("../../modules/irsa/main.tf", dir.path()), "terraform/modules/irsa/main.tf");
+        let folder = Folder::create(&dir.path().join("work/spain"), &tree(dir.path()), "cluster").unwrap();
+        assert_eq!(folder.display_path("main.tf", dir.path()), "terraform/stacks/cluster/main.tf");
+        assert_eq!(
+            folder.display_path("../../modules/irsa/main.tf", dir.path()),
+            "terraform/modules/irsa/main.tf"
+        );
     }
 
     #[test]
-    fn a_stack_that_is_not_there_is_named() {
+    fn a_missing_stack_is_reported_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Folder::lay(&dir.path().join("work/spain"), &tree(dir.path()), "clustre").unwrap_err();
+        let error = Folder::create(&dir.path().join("work/spain"), &tree(dir.path()), "clustre").unwrap_err();
         assert!(error.to_string().starts_with("no stack `clustre` in `"), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! Judges a plan: what it would do, and which deletions the user must allow first.
 //!
 //! 1. A plan that only creates and updates is judged by its messages, without a second terraform process.
-//! 2. Any other plan is read as JSON. Deleting or replacing a protected type is refused, unless its address is
-//!    allowed, or it is a half-made resource of a stack that was never complete.
+//! 2. Any other plan is read as JSON. Deleting or replacing a resource of a protected type is refused, unless its
+//!    address is allowed, or it is tainted in a stack that was never complete.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ use serde_json::Value;
 use super::message::Message;
 use crate::step::{Class, Error, ErrorExt, Result};
 
-/// The major version of the plan's JSON that is understood.
+/// The supported major version of the plan's JSON format.
 const FORMAT: &str = "1.";
 
+/// Terraform's reason for replacing a resource whose creation failed.
 const TAINTED: &str = "replace_because_tainted";
 
 /// Types whose deletion loses data, access, or everything that depends on them.
@@ -48,12 +49,12 @@ const PROTECTED: [&str; 22] = [
 pub struct Judged {
     /// One line per change.
     pub lines: Vec<String>,
-    /// What an apply counts: a replacement is two.
+    /// The operations that an apply counts; a replacement is two.
     pub operations: u32,
     pub refused: Vec<Refusal>,
 }
 
-/// A deletion or replacement of something protected.
+/// A deletion or replacement of a protected resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub address: String,
@@ -63,7 +64,7 @@ pub struct Refusal {
 
 impl Judged {
     /// # Errors
-    /// When a protected resource would be deleted: which, why, and the flag that allows it.
+    /// When protected resources would be deleted. Names each, the reason, and the flag that allows it.
     pub fn check(&self) -> Result<()> {
         if self.refused.is_empty() {
             return Ok(());
@@ -78,7 +79,8 @@ impl Judged {
             .collect();
         let flags: Vec<String> =
             self.refused.iter().map(|one| format!("--allow-replace '{}'", one.address)).collect();
-        let hint = format!("if all its data may be lost, run the same command with {}", flags.join(" "));
+        let hint =
+            format!("if losing all its data is acceptable, run the same command with {}", flags.join(" "));
         Err(Error::msg(Class::Refused, lines.join("\n")).with_hint(hint))
     }
 }
@@ -125,8 +127,7 @@ enum Action {
     Unknown,
 }
 
-/// Judges the messages of a plan that only creates and updates; `None` if it does more, and so must be
-/// read as JSON.
+/// Judges a plan by its messages if it only creates and updates; `None` if it does more and must be read as JSON.
 pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
     let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
     for message in messages {
@@ -158,10 +159,10 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
     Some(judged)
 }
 
-/// Judges the text of `terraform show -json PLAN`, with what the user has allowed to go.
+/// Judges the output of `terraform show -json PLAN`. `allowed` are the addresses whose deletion the user allows.
 ///
-/// In a stack that was never `complete` (its outputs are missing) no other stack depends on anything yet, so what
-/// an interrupted run left half-made may be recreated without asking.
+/// While a stack was never `complete` (its outputs are missing), no other stack depends on it, so a resource that an
+/// interrupted run left tainted is recreated without the user's permission.
 pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
     if !plan.format_version.starts_with(FORMAT) {
@@ -174,8 +175,8 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
         let Some(line) = one.line() else { continue };
         judged.lines.push(line);
         judged.operations += one.operations();
-        let half_made = one.is_tainted() && !complete;
-        if one.loses_something() && !half_made && !allowed.contains(&one.address) {
+        let is_incomplete = one.is_tainted() && !complete;
+        if one.is_destructive() && !is_incomplete && !allowed.contains(&one.address) {
             let replace = one.change.actions.len() > 1;
             judged.refused.push(Refusal { address: one.address.clone(), replace, reason: one.reason() });
         }
@@ -202,7 +203,7 @@ impl PlanChange {
 }
 
 impl ResourceChange {
-    /// `None` where nothing happens.
+    /// The change in one line; `None` if there is no change.
     fn line(&self) -> Option<String> {
         let Self { address, change, .. } = self;
         match (&change.actions[..], &self.previous_address, &change.importing) {
@@ -221,11 +222,12 @@ impl ResourceChange {
     }
 
     fn operations(&self) -> u32 {
-        let works = |action: &&Action| matches!(action, Action::Create | Action::Update | Action::Delete);
-        u32::try_from(self.change.actions.iter().filter(works).count()).unwrap_or(u32::MAX)
+        let is_counted =
+            |action: &&Action| matches!(action, Action::Create | Action::Update | Action::Delete);
+        u32::try_from(self.change.actions.iter().filter(is_counted).count()).unwrap_or(u32::MAX)
     }
 
-    fn loses_something(&self) -> bool {
+    fn is_destructive(&self) -> bool {
         PROTECTED.contains(&self.kind.as_str()) && self.change.actions.contains(&Action::Delete)
     }
 
@@ -235,7 +237,7 @@ impl ResourceChange {
 
     fn reason(&self) -> String {
         if self.deposed.is_some() {
-            return "left by an earlier replacement".to_owned();
+            return "its deletion in an earlier replacement failed".to_owned();
         }
         match self.action_reason.as_deref() {
             Some("replace_because_cannot_update") => {
@@ -243,7 +245,7 @@ impl ResourceChange {
                     self.change.replace_paths.iter().map(|path| format!("`{}`", dotted(path))).collect();
                 format!("{} cannot be changed in place", paths.join(", "))
             }
-            Some(TAINTED) => "its creation failed or was interrupted (it is tainted)".to_owned(),
+            Some(TAINTED) => "its creation failed or was interrupted (tainted)".to_owned(),
             Some("replace_by_request") => "its replacement was requested".to_owned(),
             Some("replace_by_triggers") => "a resource that triggers its replacement changes".to_owned(),
             Some("delete_because_no_resource_config" | "delete_because_no_module") => {
@@ -254,7 +256,7 @@ impl ResourceChange {
             ) => "its index or key is no longer in the configuration".to_owned(),
             Some("delete_because_no_move_target") => "its `moved` target does not exist".to_owned(),
             Some(other) => other.replace('_', " "),
-            None => "the configuration says so".to_owned(),
+            None => "the configuration requires it".to_owned(),
         }
     }
 }
@@ -342,9 +344,9 @@ mod tests {
     }
 
     #[test]
-    fn deleting_a_key_by_taking_it_out_of_the_configuration_is_refused() {
-        let gone = json!({ "action_reason": "delete_because_no_resource_config" });
-        let judged = judged(&[change("aws_kms_key.this", &["delete"], &gone)], &[]);
+    fn deleting_a_key_by_removing_it_from_the_configuration_is_refused() {
+        let removed = json!({ "action_reason": "delete_because_no_resource_config" });
+        let judged = judged(&[change("aws_kms_key.this", &["delete"], &removed)], &[]);
         let error = judged.check().unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_creation_may_be_repeated_until_the_stack_was_complete_once() {
+    fn a_tainted_resource_may_be_replaced_until_the_stack_was_complete_once() {
         let tainted = json!({ "action_reason": "replace_because_tainted" });
         let changes = [change("aws_vpc.this", &["delete", "create"], &tainted)];
         let plan = json!({ "format_version": "1.2", "resource_changes": changes }).to_string();
@@ -401,8 +403,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_does_anything_else_must_be_read_whole() {
-        for action in ["delete", "replace", "move", "import", "something new"] {
+    fn a_plan_that_does_anything_else_must_be_read_as_json() {
+        for action in ["delete", "replace", "move", "import", "unknown"] {
             assert_eq!(judge_messages(&[planned("create"), planned(action)]), None, "{action}");
         }
     }

@@ -1,4 +1,4 @@
-//! The four stacks: inputs, outputs and duration of each.
+//! The four stacks: the inputs, outputs and duration of each.
 
 use std::{fmt, time::Duration};
 
@@ -7,17 +7,18 @@ use serde_json::{Map, Value};
 
 use crate::{config::stack, fact};
 
-/// One stack, seen from the graph.
+/// A kind of stack: what the graph needs to know about it.
 pub trait Kind: Send + Sync + 'static {
-    /// Its folder below the configuration's `terraform.stacks`, and the name of its state.
+    /// The name of its folder below the configuration's `terraform.stacks`, and of its state.
     const NAME: &'static str;
-    /// How long it takes on AWS when everything is created.
+    /// The duration of creating all of it on AWS.
     const ESTIMATE: Duration;
     type Input: Clone + Send + Sync + 'static;
     /// Read from the outputs in its state.
     type Fact: DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
 
-    /// The variables that come from other steps; without input, harmless ones for a teardown.
+    /// The variables that come from other steps. Without input (a teardown whose facts are lost), placeholders that
+    /// pass the stack's validation.
     fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value>;
 }
 
@@ -57,7 +58,7 @@ impl Kind for Cluster {
         let cidrs: Vec<String> =
             hub.map_or(&[][..], |hub| &hub.nat_public_ips).iter().map(|ip| format!("{ip}/32")).collect();
         let deployer = input.map_or_else(
-            || format!("arn:aws:iam::{account}:role/nobody"),
+            || format!("arn:aws:iam::{account}:role/placeholder"),
             |input| input.preflight.deployer_arn.clone(),
         );
         [("hub_nat_cidrs".to_owned(), cidrs.into()), ("deployer_arn".to_owned(), deployer.into())]

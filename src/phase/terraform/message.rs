@@ -1,10 +1,10 @@
-//! What terraform prints with `-json`, a message a line. Unknown messages and keys are passed over.
+//! What terraform prints with `-json`: one message per line. Unknown messages and keys are ignored.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
-/// The major version of the messages that are understood.
+/// The supported major version of the message format.
 const UI: &str = "1.";
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -39,12 +39,12 @@ pub enum Message {
 }
 
 impl Message {
-    /// The message on a line; `None` for anything else that found its way into the log.
+    /// The message on a line; `None` if the line is other output.
     pub fn parse(line: &str) -> Option<Self> {
         line.starts_with('{').then(|| serde_json::from_str(line).ok()).flatten()
     }
 
-    /// The version of messages that this program cannot read.
+    /// The version of the message format, if this program cannot read it.
     pub fn foreign_version(&self) -> Option<&str> {
         match self {
             Self::Version { ui } if !ui.starts_with(UI) => Some(ui),
@@ -53,17 +53,17 @@ impl Message {
     }
 }
 
-/// What a line of a log says in words: terraform's message if it is one, else the line itself.
+/// A log line for people: the text of terraform's message if the line is one, otherwise the line itself.
 pub fn readable(line: &str) -> Cow<'_, str> {
     #[derive(Deserialize)]
-    struct Words {
+    struct Text {
         #[serde(rename = "@message")]
         message: String,
     }
     if !line.starts_with('{') {
         return line.into();
     }
-    serde_json::from_str(line).map_or(line.into(), |words: Words| words.message.into())
+    serde_json::from_str(line).map_or(line.into(), |text: Text| text.message.into())
 }
 
 /// One operation on one resource, planned or under way.
@@ -75,7 +75,7 @@ pub struct Hook {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Resource {
-    /// With its modules.
+    /// With the modules that contain it.
     pub addr: String,
     /// Without them.
     pub resource: String,
@@ -99,7 +99,7 @@ impl Summary {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Output {
-    /// What a plan would do; after an apply there is a value instead.
+    /// What a plan would do. After an apply, the output has a value instead.
     pub action: Option<String>,
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Diagnostic {
         }
         f.write_str(self.summary.trim())?;
         let detail = self.detail.trim();
-        // the provider says some things twice
+        // The provider often repeats the detail in the summary.
         if !detail.is_empty() && !self.summary.contains(detail) {
             write!(f, ": {detail}")?;
         }
@@ -161,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_message_is_passed_over() {
-        assert_eq!(Message::parse("Warning: something else"), None);
+    fn lines_that_are_not_messages_are_ignored() {
+        assert_eq!(Message::parse("Warning: other output"), None);
         assert_eq!(Message::parse(r#"{"type":"resource_drift","change":{}}"#), Some(Message::Other));
     }
 
     #[test]
-    fn a_log_can_be_read_in_words() {
+    fn a_log_line_is_shown_as_its_text() {
         assert_eq!(
             readable(r#"{"@level":"info","@message":"aws_vpc.this: Creating...","type":"x"}"#),
             "aws_vpc.this: Creating..."
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_major_version_of_the_messages_is_noticed() {
+    fn a_new_major_version_of_the_messages_is_detected() {
         let version = |ui: &str| Message::parse(&format!(r#"{{"type":"version","ui":"{ui}"}}"#)).unwrap();
         assert_eq!(version("1.2").foreign_version(), None);
         assert_eq!(version("2.0").foreign_version(), Some("2.0"));
     }
 
     #[test]
-    fn a_diagnostic_reads_with_its_place() {
+    fn a_diagnostic_is_shown_with_its_location() {
         let line = r#"{"type":"diagnostic","diagnostic":{"severity":"error","summary":"Invalid value for variable",
             "detail":"vpc_cidr: give a block.","range":{"filename":"spain.tfvars","start":{"line":7,"column":1}}}}"#
             .replace('\n', "");

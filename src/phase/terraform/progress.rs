@@ -2,33 +2,36 @@
 
 use super::message::{Hook, Message};
 
-/// Counts operations and remembers what runs.
+/// Counts finished operations, and knows the running ones.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub done: u32,
+    /// 0 while it is not known.
     pub total: u32,
-    /// The text while no operation runs.
+    /// What is counted, to be read after `done/total`.
+    counted: &'static str,
+    /// What happens while nothing is running and the total is not known.
     idle: &'static str,
-    /// In the order of their start: the first one is what takes so long.
+    /// Key and text of each running operation, the oldest first: that one usually takes the longest.
     running: Vec<(String, String)>,
 }
 
 impl Progress {
-    /// Of an apply, whose plan tells how many operations there are.
+    /// Of an apply. Its plan has determined the number of operations.
     pub fn apply(total: u32) -> Self {
-        Self { total, idle: "applying", ..Self::default() }
+        Self { total, counted: "resources applied", idle: "applying", ..Self::default() }
     }
 
-    /// Of a destroy: it plans first.
+    /// Of a destroy. It plans first, so the number of operations is not known yet.
     pub fn destroy() -> Self {
-        Self { idle: "deleting", ..Self::default() }
+        Self { counted: "resources deleted", idle: "planning", ..Self::default() }
     }
 
-    /// Takes a message in; returns whether the progress changed.
+    /// Updates the progress from a message. Returns whether it changed.
     pub fn take(&mut self, message: &Message) -> bool {
         match message {
             Message::ApplyStart { hook } if hook.action != "read" => {
-                let text = format!("{} {}", hook.resource.resource, doing(&hook.action));
+                let text = format!("{} {}", doing(&hook.action), hook.resource.resource);
                 self.running.push((key(hook), text));
             }
             Message::ApplyComplete { hook } if hook.action != "read" => {
@@ -47,17 +50,24 @@ impl Progress {
         self.running.retain(|(running, _)| *running != key);
     }
 
-    /// What is under way, the oldest first.
+    /// For instance `resources applied, creating aws_eks_cluster.this and 2 more`, to be read after `done/total`.
+    /// Only the running operations while the total is not known.
     pub fn text(&self) -> String {
-        match &self.running[..] {
-            [] => self.idle.to_owned(),
+        let running = match &self.running[..] {
+            [] => String::new(),
             [(_, only)] => only.clone(),
-            [(_, oldest), others @ ..] => format!("{oldest}, and {} more", others.len()),
+            [(_, oldest), others @ ..] => format!("{oldest} and {} more", others.len()),
+        };
+        match (self.total, running.as_str()) {
+            (0, "") => self.idle.to_owned(),
+            (0, _) => running,
+            (_, "") => self.counted.to_owned(),
+            _ => format!("{}, {running}", self.counted),
         }
     }
 }
 
-/// A replacement is two operations on one address.
+/// Contains the action, because a replacement is two operations on one address.
 fn key(hook: &Hook) -> String {
     format!("{} {}", hook.action, hook.resource.addr)
 }
@@ -82,29 +92,31 @@ mod tests {
     }
 
     #[test]
-    fn the_operation_that_runs_longest_is_named_and_finished_ones_are_counted() {
+    fn the_longest_running_operation_is_named_and_finished_ones_are_counted() {
         let mut progress = Progress::apply(3);
         assert!(progress.take(&Message::ApplyStart { hook: hook("aws_eks_cluster.this", "create") }));
         assert!(progress.take(&Message::ApplyStart { hook: hook("aws_iam_role.node", "create") }));
-        assert_eq!(progress.text(), "aws_eks_cluster.this creating, and 1 more");
+        assert_eq!(progress.text(), "resources applied, creating aws_eks_cluster.this and 1 more");
         assert!(progress.take(&Message::ApplyComplete { hook: hook("aws_iam_role.node", "create") }));
-        assert_eq!((progress.done, progress.text().as_str()), (1, "aws_eks_cluster.this creating"));
+        let text = progress.text();
+        assert_eq!((progress.done, text.as_str()), (1, "resources applied, creating aws_eks_cluster.this"));
     }
 
     #[test]
-    fn reading_data_is_no_operation() {
+    fn reading_data_does_not_count_as_an_operation() {
         let mut progress = Progress::apply(1);
         assert!(!progress.take(&Message::ApplyStart { hook: hook("data.aws_partition.current", "read") }));
         assert!(!progress.take(&Message::ApplyComplete { hook: hook("data.aws_partition.current", "read") }));
-        assert_eq!((progress.done, progress.text().as_str()), (0, "applying"));
+        assert_eq!((progress.done, progress.text().as_str()), (0, "resources applied"));
     }
 
     #[test]
-    fn a_destroy_learns_its_length_on_the_way() {
+    fn a_destroy_takes_its_total_from_its_own_plan() {
         let mut progress = Progress::destroy();
+        assert_eq!(progress.text(), "planning");
         let plan = Summary { add: 0, change: 0, remove: 31 };
         assert!(progress.take(&Message::ChangeSummary { changes: plan }));
         assert!(!progress.take(&Message::ChangeSummary { changes: plan }));
-        assert_eq!(progress.total, 31);
+        assert_eq!((progress.total, progress.text().as_str()), (31, "resources deleted"));
     }
 }

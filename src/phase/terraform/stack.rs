@@ -1,4 +1,4 @@
-//! One stack in one region: read from its state, planned, judged, applied.
+//! One stack in one region. `read` reads its state; `check` plans and judges the plan; `apply` applies that plan.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -23,7 +23,7 @@ pub struct Stack<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// A judged plan, which is applied exactly as it is.
+/// A judged plan. Exactly this plan is applied.
 #[derive(Debug)]
 pub struct Planned {
     file: TempPath,
@@ -45,11 +45,11 @@ impl<K: Kind> Stack<K> {
     }
 
     fn folder(&self, cx: &Context) -> Result<Folder> {
-        let place = cx.world.state.join("terraform").join(self.region.name.as_str());
-        Folder::lay(&place, &cx.world.config.terraform.stacks, K::NAME)
+        let parent = cx.world.state.join("terraform").join(self.region.name.as_str());
+        Folder::create(&parent, &cx.world.config.terraform.stacks, K::NAME)
     }
 
-    /// The state, unless there is nothing in it.
+    /// The state; `None` also if it has no resources.
     async fn state(&self, cx: &Context, backend: &Backend) -> Result<Option<StateFile>> {
         let aws = cx.world.aws.in_region(&self.region.aws_region);
         let state = state_file::state(&aws, &backend.bucket, &backend.key).await?;
@@ -72,9 +72,9 @@ impl<K: Kind> Stack<K> {
         let mut variables: Map<String, Value> =
             common.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         variables.extend(K::variables(input, &config.account));
-        let ours = folder.write_variables(variables)?;
-        let theirs = std::path::absolute(&region.var_file)?;
-        Ok([format!("-var-file={}", theirs.display()), format!("-var-file={}", ours.display())])
+        let generated = folder.write_variables(variables)?;
+        let own = std::path::absolute(&region.var_file)?;
+        Ok([format!("-var-file={}", own.display()), format!("-var-file={}", generated.display())])
     }
 
     async fn plan(&self, terraform: &Terraform<'_>, variables: &[String]) -> Result<Check<Planned>> {
@@ -86,9 +86,9 @@ impl<K: Kind> Stack<K> {
             terraform.command(args)?.arg(format!("-out={}", file.display())).args(variables).codes(&[0, 2]);
         cx.progress("planning");
         let mut messages = Vec::new();
-        let said = terraform.run(command, |message| messages.push(message.clone())).await?;
-        said.check(terraform).await?;
-        if said.exit.code() == Some(0) {
+        let result = terraform.run(command, |message| messages.push(message.clone())).await?;
+        result.check(terraform).await?;
+        if result.exit.code() == Some(0) {
             return self.clean(terraform).await;
         }
         let judged = if let Some(judged) = judge_messages(&messages) {
@@ -129,7 +129,7 @@ impl<K: Kind> Stack<K> {
         let variables = self.variables(cx, folder, input)?;
         let args = ["destroy", "-json", "-input=false", "-auto-approve"];
         run(terraform, terraform.command(args)?.args(variables), Progress::destroy()).await?;
-        Ok(Some(format!("{} resources", state.resources)))
+        Ok(Some(format!("{} resources deleted", state.resources)))
     }
 
     fn named(&self) -> String {
@@ -163,20 +163,20 @@ impl<K: Kind> Step for Stack<K> {
         )?;
         let locked = lock.map(|lock| format!(", locked by {}", lock.who)).unwrap_or_default();
         let Some(state) = state else {
-            return Ok(Seen::missing(format!("missing{locked}")));
+            return Ok(Seen::missing(format!("no resources{locked}")));
         };
         let StateFile { resources, tainted, .. } = state;
         let fact = match state.outputs() {
             Ok(fact) => fact,
             // Terraform writes outputs last, so their absence means an interrupted apply.
             Err(missing) => {
-                let detail = format!("{resources} resources, unfinished: {missing}{locked}");
+                let detail = format!("{resources} resources, incomplete: {missing}{locked}");
                 return Ok(Seen { fact: None, state: State::Differs, detail });
             }
         };
         Ok(match tainted {
             0 => Seen::ok(fact, format!("{resources} resources{locked}")),
-            _ => Seen::differs(fact, format!("{resources} resources, {tainted} unfinished{locked}")),
+            _ => Seen::differs(fact, format!("{resources} resources, {tainted} tainted{locked}")),
         })
     }
 
@@ -210,10 +210,10 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
         total => cx.count(progress.done, total, progress.text()),
     };
     show(&progress);
-    let said = terraform.run(command, |message| {
+    let result = terraform.run(command, |message| {
         if progress.take(message) {
             show(&progress);
         }
     });
-    said.await?.check(terraform).await
+    result.await?.check(terraform).await
 }

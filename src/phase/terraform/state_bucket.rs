@@ -64,7 +64,7 @@ impl Step for StateBucket {
     async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let (name, bucket) = self.bucket(cx);
         if !bucket.exists().await? {
-            return Ok(Seen::missing("missing"));
+            return Ok(Seen::missing("no state bucket"));
         }
         let lacks = bucket.missing(&self.tags(&cx.world.config)).await?;
         let fact = fact::StateBucket { name: name.clone() };
