@@ -1,4 +1,4 @@
-//! The build context: a commit's files, without anything else in the work tree.
+//! The build context: the commit's files only. Other files in the work tree are not part of it.
 
 use std::{
     fs::File,
@@ -13,10 +13,11 @@ use crate::{
     tool::Command,
 };
 
+/// `git archive` takes seconds, even for a large repository on a slow disk.
 const DEADLINE: Duration = Duration::from_mins(5);
 
-/// The commit's files under the context's folder as a tar file, dated by the commit. What `.gitattributes`
-/// calls `export-ignore` is left out.
+/// The commit's files in the context's folder as a tar file, with the commit's time as their modification time. Files
+/// with the attribute `export-ignore` are not in it.
 ///
 /// # Errors
 /// When git does not know the commit, or the commit has no Dockerfile.
@@ -35,15 +36,15 @@ pub(super) async fn archive(cx: &Context, commit: &Commit) -> Result<File> {
     let archive = file.reopen().doing("open the build context")?;
     let (archive, dockerfile) = (file.into_file().sync_data().map(|()| archive), image.dockerfile.clone());
     let mut archive = archive.doing("write the build context")?;
-    let there = tokio::task::spawn_blocking(move || {
-        let there = holds(&mut archive, &dockerfile)?;
-        io::Result::Ok((archive, there))
+    let searched = tokio::task::spawn_blocking(move || {
+        let found = holds(&mut archive, &dockerfile)?;
+        io::Result::Ok((archive, found))
     });
-    let (archive, there) = there.await?.doing("read the build context")?;
-    if !there {
+    let (archive, found) = searched.await?.doing("read the build context")?;
+    if !found {
         let (id, path) = (commit.short(), image.context.join(&image.dockerfile));
         return Err(Error::permanent(format!("commit {id} has no `{}`", path.display()))
-            .with_hint("commit the Dockerfile, or set `[image] dockerfile`"));
+            .with_hint("commit the Dockerfile, or correct `dockerfile` in [image] of paydeploy.toml"));
     }
     Ok(archive)
 }
@@ -99,24 +100,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_archive_holds_what_the_commit_holds_and_is_dated_by_it() {
+    async fn an_archive_holds_the_commits_files_with_the_commits_time() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, commit) = repository(dir.path());
         fs::write(dir.path().join("app/stray"), "not committed").unwrap();
         fs::write(dir.path().join("app/Dockerfile"), "changed").unwrap();
         let mut file = archive(&cx, &commit).await.unwrap();
         file.rewind().unwrap();
-        let mut seen = Vec::new();
+        let mut files = Vec::new();
         for entry in tar::Archive::new(file).entries().unwrap() {
             let entry = entry.unwrap();
             if entry.header().entry_type().is_file() {
                 let (path, size) = (entry.path().unwrap().display().to_string(), entry.size());
-                seen.push((path, size, entry.header().mtime().unwrap(), entry.header().mode().unwrap()));
+                files.push((path, size, entry.header().mtime().unwrap(), entry.header().mode().unwrap()));
             }
         }
         let time = 1_750_000_000;
         assert_eq!(
-            seen,
+            files,
             [("Dockerfile".to_owned(), 13, time, 0o644), ("run.sh".to_owned(), 10, time, 0o644)]
         );
     }
@@ -130,15 +131,15 @@ mod tests {
         let commit = Commit { id: git(dir.path(), &["rev-parse", "HEAD"]), time: 1 };
         let error = archive(&cx, &commit).await.unwrap_err();
         assert_eq!(error.class, Class::Permanent);
-        let (told, id) = (error.to_string(), commit.short());
+        let (message, id) = (error.to_string(), commit.short());
         assert!(
-            told.starts_with(&format!("commit {id} has no `")) && told.ends_with("app/Dockerfile`"),
-            "{told}"
+            message.starts_with(&format!("commit {id} has no `")) && message.ends_with("app/Dockerfile`"),
+            "{message}"
         );
     }
 
     #[tokio::test]
-    async fn an_unknown_commit_is_reported_in_gits_words() {
+    async fn an_unknown_commit_is_reported_as_git_words_it() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _) = repository(dir.path());
         let error = archive(&cx, &Commit { id: "0".repeat(40), time: 1 }).await.unwrap_err();

@@ -1,10 +1,10 @@
-//! The step `docker/build`: find the commit's image, or build it.
+//! The step `docker/build`: finds the commit's image in a registry or the local engine, or builds it.
 
 use std::time::Duration;
 
 use super::{
     archive::archive,
-    lookup::{Place, Places, everywhere},
+    lookup::{Location, Locations, find_image},
     recipe::recipe,
     short, tag,
 };
@@ -16,10 +16,10 @@ use crate::{
     step::{Check, Class, Context, Error, Phase, Resource, Result, Seen, Step, StepId},
 };
 
-/// The arguments with which a new image is tried.
-const TRIAL: [&str; 1] = ["--version"];
+/// The arguments of the smoke test of a new image.
+const SMOKE_TEST: [&str; 1] = ["--version"];
 
-/// One image for all regions.
+/// Builds one image for all regions.
 pub struct Build {
     aws_regions: Vec<String>,
     /// The image's name in the local engine.
@@ -33,14 +33,19 @@ pub fn build(config: &Config) -> Build {
 }
 
 impl Build {
-    async fn places(&self, cx: &Context, (preflight, foundations): &<Self as Step>::Input) -> Result<Places> {
+    async fn locations(
+        &self,
+        cx: &Context,
+        (preflight, foundations): &<Self as Step>::Input,
+    ) -> Result<Locations> {
         // The same stack creates the repository in every region, under the same name.
         let repository =
             foundations.first().map_or(&self.local, |foundation| &foundation.ecr_repository_name);
-        everywhere(&cx.world.aws, &self.aws_regions, repository, tag(&preflight.commit)).await
+        find_image(&cx.world.aws, &self.aws_regions, repository, tag(&preflight.commit)).await
     }
 
-    /// The commit's image in the local engine. It is tagged there only after its trial, so a broken one is not found.
+    /// The commit's image in the local engine. It is tagged only after its smoke test, so an image
+    /// that does not start is not found.
     async fn local(&self, commit: &Commit) -> Result<Option<Built>> {
         let tag = tag(commit);
         let image = Engine::from_env().await?.image(&format!("{}:{tag}", self.local)).await?;
@@ -52,25 +57,28 @@ impl Build {
 /// The image in a registry, as the fact for other steps.
 async fn in_registry(
     cx: &Context,
-    places: &[Place],
+    locations: &[Location],
     (preflight, foundations): &<Build as Step>::Input,
 ) -> Result<Option<Built>> {
-    let (Some(place), Some(foundation)) = (places.first(), foundations.first()) else { return Ok(None) };
-    let registry = Registry::new(&cx.world.aws, &place.aws_region);
+    let (Some(location), Some(foundation)) = (locations.first(), foundations.first()) else {
+        return Ok(None);
+    };
+    let registry = Registry::new(&cx.world.aws, &location.aws_region);
     let Some(repository) = registry.url(&foundation.ecr_repository_name).await? else { return Ok(None) };
-    let Place { aws_region, digest } = place.clone();
+    let Location { aws_region, digest } = location.clone();
     let tag = tag(&preflight.commit).to_owned();
     Ok(Some(Built { tag, at: ImageSource::Registry { aws_region, repository, digest } }))
 }
 
-fn whereabouts(places: &[Place]) -> String {
-    let regions: Vec<&str> = places.iter().map(|place| place.aws_region.as_str()).collect();
-    let digest = places.first().map_or("", |place| short(&place.digest));
+/// A summary: the digest, and the regions that have it.
+fn describe(locations: &[Location]) -> String {
+    let regions: Vec<&str> = locations.iter().map(|location| location.aws_region.as_str()).collect();
+    let digest = locations.first().map_or("", |location| short(&location.digest));
     format!("{digest} in {}", regions.join(", "))
 }
 
 impl Step for Build {
-    /// What is released, and the foundations (with their registries) of the regions that have one.
+    /// The commit to release, and the foundations of the regions that have one: they contain the registries.
     type Input = (fact::Preflight, Vec<fact::Foundation>);
     type Fact = Built;
     type Change = ();
@@ -88,22 +96,22 @@ impl Step for Build {
     }
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Built>> {
-        let found = self.places(cx, input).await?.found;
+        let found = self.locations(cx, input).await?.found;
         if let Some(built) = in_registry(cx, &found, input).await? {
-            return Ok(Seen::ok(built, whereabouts(&found)));
+            return Ok(Seen::ok(built, describe(&found)));
         }
         Ok(match self.local(&input.0.commit).await {
             Ok(Some(built)) => Seen::ok(built, "built, not pushed yet"),
-            Ok(None) => Seen::missing(format!("no image of {}", input.0.commit.short())),
+            Ok(None) => Seen::missing(format!("no image of commit {}", input.0.commit.short())),
             // Without an engine the image may still be in a registry later: only a build needs one.
-            Err(error) => Seen::missing(format!("in no registry; {error}")),
+            Err(error) => Seen::missing(format!("not in a registry; {error}")),
         })
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<()>> {
-        let Places { found, silent } = self.places(cx, input).await?;
+        let Locations { found, unreachable } = self.locations(cx, input).await?;
         if !found.is_empty() {
-            return Ok(Check::Clean(whereabouts(&found)));
+            return Ok(Check::Clean(describe(&found)));
         }
         let commit = &input.0.commit;
         if let Ok(Some(_)) = self.local(commit).await {
@@ -111,7 +119,7 @@ impl Step for Build {
         }
         let dockerfile = cx.world.config.image.dockerfile.display();
         let mut lines = vec![format!("build {}:{} from `{dockerfile}`", self.local, commit.short())];
-        lines.extend(silent.iter().map(|why| format!("without an answer from {why}")));
+        lines.extend(unreachable.iter().map(|why| format!("region not checked: {why}")));
         Ok(Check::Change { lines, change: () })
     }
 
@@ -120,7 +128,7 @@ impl Step for Build {
         let engine = Engine::from_env().await?;
         let context = archive(cx, commit).await?;
         let image = container::build(cx, &engine, &recipe(&cx.world.config, commit), context).await?;
-        if let Err(error) = container::smoke(cx, &engine, &image, &TRIAL).await {
+        if let Err(error) = container::smoke(cx, &engine, &image, &SMOKE_TEST).await {
             engine.discard(&image).await;
             return Err(hinted(error));
         }
@@ -133,9 +141,10 @@ impl Step for Build {
     }
 }
 
+/// Adds a fix to an error that has none.
 fn hinted(error: Error) -> Error {
     if error.class != Class::Permanent || error.hint.is_some() {
         return error;
     }
-    error.with_hint("make the image's entry point accept `--version` and exit with 0")
+    error.with_hint("change the image's entry point so that it accepts `--version` and exits with 0")
 }

@@ -1,4 +1,4 @@
-//! Which regions' registries have a commit's image.
+//! Finds the regions whose registries have a commit's image.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     task::retry,
 };
 
-/// A lookup answers within seconds or counts as unanswered; the AWS SDK has retried each call before.
+/// Each attempt includes the AWS SDK's own retries, so a region that fails all of them counts as unreachable.
 const LOOKUP: retry::Policy = retry::Policy {
     attempts: 4,
     first_delay: Duration::from_millis(500),
@@ -21,80 +21,81 @@ const LOOKUP: retry::Policy = retry::Policy {
 
 /// An image in a region's registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub aws_region: String,
     pub digest: ImageDigest,
 }
 
-/// The answers of all regions.
+/// What all regions reported.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Places {
-    pub found: Vec<Place>,
-    /// Regions that did not answer, and why. Their own steps fail for it; those of other regions do not.
-    pub silent: Vec<String>,
+pub(super) struct Locations {
+    pub found: Vec<Location>,
+    /// Regions that could not be read, with the cause. Only their own steps fail because of it.
+    pub unreachable: Vec<String>,
 }
 
-/// Asks all regions in parallel.
+/// Reads all regions' registries in parallel.
 ///
 /// # Errors
-/// When regions have different images under the tag; when no region could be asked.
-pub(super) async fn everywhere(
+/// When regions have different images under the tag, or when no region could be read.
+pub(super) async fn find_image(
     aws: &Aws,
     aws_regions: &[String],
     repository: &str,
     tag: &str,
-) -> Result<Places> {
-    let said = aws_regions.iter().map(|aws_region| async move {
+) -> Result<Locations> {
+    let results = aws_regions.iter().map(|aws_region| async move {
         let registry = Registry::new(aws, aws_region);
-        // Retried here, before the region counts as silent: an image that is overlooked would be built again.
-        let said = LOOKUP.run(|| registry.digest(repository, tag)).await;
-        (aws_region.clone(), said)
+        // Retried before the region counts as unreachable, because an image that is not found is built again.
+        let result = LOOKUP.run(|| registry.digest(repository, tag)).await;
+        (aws_region.clone(), result)
     });
-    settle(&format!("{repository}:{tag}"), join_all(said).await)
+    combine(&format!("{repository}:{tag}"), join_all(results).await)
 }
 
-fn settle(image: &str, said: Vec<(String, Result<Option<ImageDigest>>)>) -> Result<Places> {
-    let mut places = Places::default();
+fn combine(image: &str, results: Vec<(String, Result<Option<ImageDigest>>)>) -> Result<Locations> {
+    let mut locations = Locations::default();
     let mut failed = None;
-    let regions = said.len();
-    for (aws_region, said) in said {
-        match said {
-            Ok(Some(digest)) => places.found.push(Place { aws_region, digest }),
+    let regions = results.len();
+    for (aws_region, result) in results {
+        match result {
+            Ok(Some(digest)) => locations.found.push(Location { aws_region, digest }),
             Ok(None) => {}
             Err(error) => {
-                places.silent.push(format!("`{aws_region}`: {error}"));
+                locations.unreachable.push(format!("`{aws_region}`: {error}"));
                 failed.get_or_insert(error);
             }
         }
     }
-    if let Some(error) = failed.filter(|_| places.silent.len() == regions) {
+    if let Some(error) = failed.filter(|_| locations.unreachable.len() == regions) {
         return Err(error);
     }
-    if let Some((one, other)) = disagreement(&places.found) {
+    if let Some((one, other)) = disagreement(&locations.found) {
         return Err(conflict(image, one, other));
     }
-    Ok(places)
+    Ok(locations)
 }
 
-fn disagreement(found: &[Place]) -> Option<(&Place, &Place)> {
+fn disagreement(found: &[Location]) -> Option<(&Location, &Location)> {
     let first = found.first()?;
     found.iter().find(|place| place.digest != first.digest).map(|other| (first, other))
 }
 
-/// A `repository:tag` that names two images: only the user knows which one is right.
-pub(super) fn conflict(image: &str, one: &Place, other: &Place) -> Error {
+/// The error of a `repository:tag` that names two images. Only the user knows which one is right.
+pub(super) fn conflict(image: &str, one: &Location, other: &Location) -> Error {
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, ""));
-    let (here, there) = (&one.aws_region, &other.aws_region);
-    let (this, that) = (short(&one.digest), short(&other.digest));
-    Error::permanent(format!("`{image}` is {this} in `{here}` and {that} in `{there}`")).with_hint(format!(
-        "delete the wrong one, then run the same command again: `aws ecr batch-delete-image --region {there} \
-         --repository-name {name} --image-ids imageTag={tag}`, or the same for {here}"
+    let (region, other_region) = (&one.aws_region, &other.aws_region);
+    let (digest, other_digest) = (short(&one.digest), short(&other.digest));
+    let message = format!("`{image}` is {digest} in `{region}` and {other_digest} in `{other_region}`");
+    Error::permanent(message).with_hint(format!(
+        "delete the wrong one, then run the same command again: `aws ecr batch-delete-image --region {other_region} \
+         --repository-name {name} --image-ids imageTag={tag}`, or the same for {region}"
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::settle;
+    use super::combine;
     use crate::{
         fact::ImageDigest,
         step::{Class, Error, Result},
@@ -104,24 +105,25 @@ mod tests {
         ImageDigest(format!("sha256:{}", byte.repeat(32)))
     }
 
-    fn said<const N: usize>(
+    fn results<const N: usize>(
         all: [(&str, Result<Option<ImageDigest>>); N],
     ) -> Vec<(String, Result<Option<ImageDigest>>)> {
-        all.into_iter().map(|(region, said)| (region.to_owned(), said)).collect()
+        all.into_iter().map(|(region, result)| (region.to_owned(), result)).collect()
     }
 
     #[test]
-    fn the_image_is_where_it_is_found() {
-        let places = said([("eu-south-2", Ok(None)), ("us-east-1", Ok(Some(digest("aa"))))]);
-        let places = settle("api:t", places).unwrap();
-        assert_eq!((places.found.len(), places.found[0].aws_region.as_str()), (1, "us-east-1"));
-        assert!(places.silent.is_empty());
+    fn the_regions_that_have_the_image_are_returned() {
+        let locations = results([("eu-south-2", Ok(None)), ("us-east-1", Ok(Some(digest("aa"))))]);
+        let locations = combine("api:t", locations).unwrap();
+        assert_eq!((locations.found.len(), locations.found[0].aws_region.as_str()), (1, "us-east-1"));
+        assert!(locations.unreachable.is_empty());
     }
 
     #[test]
     fn two_images_under_one_tag_are_reported_with_the_fix() {
-        let places = said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", Ok(Some(digest("bb"))))]);
-        let error = settle("api:0123", places).unwrap_err();
+        let locations =
+            results([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", Ok(Some(digest("bb"))))]);
+        let error = combine("api:0123", locations).unwrap_err();
         assert_eq!(error.class, Class::Permanent);
         assert_eq!(
             error.to_string(),
@@ -136,17 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_region_does_not_stop_the_others() {
+    fn an_unreachable_region_does_not_stop_the_others() {
         let down = || Err(Error::transient("dispatch failure"));
-        let places = settle("api:t", said([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
+        let locations = combine("api:t", results([("eu-south-2", Ok(None)), ("us-east-1", down())])).unwrap();
         assert_eq!(
-            (places.found.len(), places.silent),
+            (locations.found.len(), locations.unreachable),
             (0, vec!["`us-east-1`: dispatch failure".to_owned()])
         );
-        let places =
-            settle("api:t", said([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", down())])).unwrap();
-        assert_eq!(places.found.len(), 1);
-        let error = settle("api:t", said([("eu-south-2", down()), ("us-east-1", down())])).unwrap_err();
+        let locations =
+            combine("api:t", results([("eu-south-2", Ok(Some(digest("aa")))), ("us-east-1", down())]))
+                .unwrap();
+        assert_eq!(locations.found.len(), 1);
+        let error = combine("api:t", results([("eu-south-2", down()), ("us-east-1", down())])).unwrap_err();
         assert_eq!(error.class, Class::Transient);
     }
 }

@@ -1,9 +1,9 @@
-//! The step `docker/REGION`: the image in the region's own registry.
+//! The step `docker/REGION`: pushes or copies the image to the region's own registry.
 
 use std::time::Duration;
 
 use super::{
-    lookup::{Place, conflict},
+    lookup::{Location, conflict},
     short,
 };
 use crate::{
@@ -18,15 +18,15 @@ use crate::{
     step::{Check, Context, Error, Phase, Poll, Result, Seen, Step, StepId},
 };
 
-/// ECR lists a pushed tag within seconds (eventual consistency); more means a real failure.
-const LISTED: Duration = Duration::from_mins(1);
+/// ECR lists a pushed tag within seconds (eventual consistency). A longer wait means a real failure.
+const LISTED_DEADLINE: Duration = Duration::from_mins(1);
 
-/// The image in one region.
+/// Brings the image to one region.
 pub struct Push {
     region: Region,
 }
 
-/// The step of a region.
+/// The step that brings the image to a region.
 pub fn region(_config: &Config, region: &Region) -> Push {
     Push { region: region.clone() }
 }
@@ -49,8 +49,8 @@ impl Push {
         format!("{}:{}", foundation.ecr_repository_name, built.tag)
     }
 
-    fn place(&self, digest: &ImageDigest) -> Place {
-        Place { aws_region: self.region.aws_region.clone(), digest: digest.clone() }
+    fn location(&self, digest: &ImageDigest) -> Location {
+        Location { aws_region: self.region.aws_region.clone(), digest: digest.clone() }
     }
 
     /// Whether the region's image is the one in the local engine. Another run may have pushed a different one, or
@@ -64,11 +64,11 @@ impl Push {
     ) -> Result<bool> {
         let repository: Repository = foundation.ecr_repository_url.parse()?;
         let (registry, http) = (self.registry(cx), distribution::http()?);
-        let ask = |login| {
+        let manifest = |login| {
             let remote = Remote::new(http.clone(), &repository, login);
             async move { remote?.manifest(digest).await }
         };
-        Ok(with_login(|| registry.login(), ask).await?.is(id))
+        Ok(with_login(|| registry.login(), manifest).await?.is(id))
     }
 
     async fn push(&self, cx: &Context, built: &Built, id: &str, target: &Repository) -> Result<ImageDigest> {
@@ -79,18 +79,19 @@ impl Push {
 
     async fn copy(&self, cx: &Context, tag: &str, source: &Source<'_>, target: &Repository) -> Result<()> {
         let http = distribution::http()?;
-        let (theirs, ours) = (Registry::new(&cx.world.aws, source.aws_region), self.registry(cx));
+        let (source_registry, own_registry) =
+            (Registry::new(&cx.world.aws, source.aws_region), self.registry(cx));
         let repository: Repository = source.repository.parse()?;
-        let login = || async { tokio::try_join!(theirs.login(), ours.login()) };
-        let copy = |(theirs, ours)| {
-            let from = Remote::new(http.clone(), &repository, theirs);
-            let to = Remote::new(http.clone(), target, ours);
+        let login = || async { tokio::try_join!(source_registry.login(), own_registry.login()) };
+        let copy = |(source_login, own_login)| {
+            let from = Remote::new(http.clone(), &repository, source_login);
+            let to = Remote::new(http.clone(), target, own_login);
             async move { distribution::copy(cx, &from?, &to?, source.digest, tag).await }
         };
         with_login(login, copy).await
     }
 
-    /// Waits until ECR itself lists the pushed digest: later steps and nodes read it from there.
+    /// Waits until ECR itself lists the pushed digest, because later steps and the nodes read it from there.
     async fn confirm(
         &self,
         cx: &Context,
@@ -98,23 +99,24 @@ impl Push {
         pushed: &ImageDigest,
     ) -> Result<()> {
         let what = format!("`{}` to list the image", self.region.aws_region);
-        let look = || async {
+        let listed = || async {
             Ok(match self.digest(cx, built, foundation).await? {
                 Some(digest) => Poll::Ready(digest),
                 None => Poll::Pending(format!("no tag `{}` yet", built.tag)),
             })
         };
-        let listed = cx.wait(&what, Duration::from_secs(1), LISTED, look).await?;
+        let listed = cx.wait(&what, Duration::from_secs(1), LISTED_DEADLINE, listed).await?;
         if listed == *pushed {
             return Ok(());
         }
         let region = &self.region.aws_region;
-        Err(Error::permanent(format!("pushed {pushed} to `{region}`, but ECR lists {listed} there"))
-            .with_hint("another run pushed the same tag: run the same command again to compare"))
+        Err(Error::permanent(format!("pushed {pushed} to `{region}`, but ECR lists {listed}")).with_hint(
+            "another run pushed the same tag: run the same command again, which compares the two images",
+        ))
     }
 }
 
-/// An image of another region.
+/// An image in another region.
 struct Source<'a> {
     aws_region: &'a str,
     repository: &'a str,
@@ -145,20 +147,22 @@ impl Step for Push {
     }
 
     async fn check(&self, cx: &Context, (built, foundation): &Self::Input) -> Result<Check<()>> {
-        let there = self.digest(cx, built, foundation).await?;
+        let existing = self.digest(cx, built, foundation).await?;
         let lines = |line: String| Ok(Check::Change { lines: vec![line], change: () });
-        match (there, &built.at) {
+        match (existing, &built.at) {
             (None, ImageSource::Engine { .. }) => lines(format!("push to {}", foundation.ecr_repository_url)),
             (None, ImageSource::Registry { aws_region, digest, .. }) => {
                 lines(format!("copy {} from {aws_region}", short(digest)))
             }
-            (Some(here), ImageSource::Registry { aws_region, digest, .. }) if here != *digest => {
-                let there = Place { aws_region: aws_region.clone(), digest: digest.clone() };
-                Err(conflict(&Self::image_name(built, foundation), &there, &self.place(&here)))
+            (Some(existing), ImageSource::Registry { aws_region, digest, .. }) if existing != *digest => {
+                let source = Location { aws_region: aws_region.clone(), digest: digest.clone() };
+                Err(conflict(&Self::image_name(built, foundation), &source, &self.location(&existing)))
             }
-            (Some(here), ImageSource::Engine { id }) if !self.is_local(cx, foundation, &here, id).await? => {
+            (Some(existing), ImageSource::Engine { id })
+                if !self.is_local(cx, foundation, &existing, id).await? =>
+            {
                 Err(Error::permanent(format!(
-                    "`{}` in `{}` differs from the image built here",
+                    "`{}` in `{}` differs from the image built on this machine",
                     Self::image_name(built, foundation),
                     self.region.aws_region
                 ))
@@ -166,7 +170,7 @@ impl Step for Push {
                     "another run has released this commit: run the same command again to use its image",
                 ))
             }
-            (Some(here), _) => Ok(Check::Clean(short(&here).to_owned())),
+            (Some(existing), _) => Ok(Check::Clean(short(&existing).to_owned())),
         }
     }
 

@@ -1,16 +1,17 @@
-//! How a commit's image is built: arguments and labels that depend on the commit alone.
+//! The build's arguments and labels. They depend on the commit and the configuration only, so that a build can be
+//! reproduced.
 
 use url::Url;
 
 use crate::{config::Config, container::Recipe, fact::Commit};
 
-/// The processors of the node groups.
+/// The processor architecture of the node groups.
 const PLATFORM: &str = "linux/amd64";
 
 pub(super) fn recipe(config: &Config, commit: &Commit) -> Recipe {
     let mut args = config.image.build_args.clone();
     let facts = [
-        // BuildKit's own: the image's date
+        // Read by BuildKit itself, as the image's date.
         ("SOURCE_DATE_EPOCH", commit.time.to_string()),
         ("GIT_SHA", commit.id.clone()),
         ("REVISION", commit.id.clone()),
@@ -32,14 +33,14 @@ pub(super) fn recipe(config: &Config, commit: &Commit) -> Recipe {
     }
 }
 
-/// A repository's address without credentials: the label is public.
+/// A repository's address without credentials, because everyone who can pull the image can read the label.
 fn without_login(repository: &str) -> String {
     let Ok(mut url) = Url::parse(repository) else { return repository.to_owned() };
     if url.password().is_none() && !url.scheme().starts_with("http") {
-        // `ssh://git@…`: the user is no secret
+        // The user in `ssh://git@…` is not a secret.
         return repository.to_owned();
     }
-    // an address without a host has no place for a login
+    // An address without a host cannot contain a login.
     let bare = url.set_username("").is_ok() && url.set_password(None).is_ok();
     if bare { url.to_string() } else { repository.to_owned() }
 }
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_in_an_address_stays_out_of_the_image() {
+    fn a_login_in_an_address_is_kept_out_of_the_image() {
         assert_eq!(without_login("https://me:token@git.example/a.git"), "https://git.example/a.git");
         assert_eq!(without_login("https://token@git.example/a.git"), "https://git.example/a.git");
         assert_eq!(without_login("ssh://git@git.example/a.git"), "ssh://git@git.example/a.git");

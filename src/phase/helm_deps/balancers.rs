@@ -1,5 +1,5 @@
-//! Waits, before the load balancer controller is uninstalled, for all load balancers to be deleted: no one else
-//! deletes those that it created.
+//! Waits until all load balancers are deleted before their controller is uninstalled, because only the controller
+//! deletes the load balancers that it created.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// A load balancer deregisters its targets (5 minutes by default) before it is deleted.
 const DELETED_DEADLINE: Duration = Duration::from_mins(10);
 
-/// Waits until no object of the cluster wants a load balancer, and AWS has none of the cluster's.
+/// Waits until no object in the cluster needs a load balancer, and AWS has no load balancer of the cluster.
 pub(super) async fn wait_until_unused(
     cx: &Context,
     client: &Client,
@@ -28,17 +28,17 @@ pub(super) async fn wait_until_unused(
     cluster: &str,
 ) -> Result<()> {
     cx.wait("the deletion of every Ingress and load balancer", INTERVAL, DELETED_DEADLINE, || async {
-        let mut left = users(client).await?;
-        if left.is_empty() {
-            left = balancers::of_cluster(&cx.world.aws, aws_region, cluster).await?.names();
+        let mut remaining = users(client).await?;
+        if remaining.is_empty() {
+            remaining = balancers::of_cluster(&cx.world.aws, aws_region, cluster).await?.names();
         }
-        Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
+        Ok(if remaining.is_empty() { Poll::Ready(()) } else { Poll::Pending(remaining.join(", ")) })
     })
     .await
-    .hint("delete the objects above, and whatever recreates them, then run the same command again")
+    .hint("delete the objects above and the controllers that recreate them, then run the same command again")
 }
 
-/// Objects that the controller creates load balancers for.
+/// The objects for which the controller creates load balancers.
 async fn users(client: &Client) -> Result<Vec<String>> {
     let all = ListParams::default();
     let ingresses = Api::<Ingress>::all(client.clone()).list(&all).await.map_err(classify)?;
@@ -49,15 +49,15 @@ async fn users(client: &Client) -> Result<Vec<String>> {
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
         Err(error) => return Err(classify(error)),
     };
-    let balanced = |service: &&Service| {
+    let needs_balancer = |service: &&Service| {
         service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
     };
-    let mut users: Vec<_> = ingresses.items.iter().map(|ingress| called("Ingress", ingress)).collect();
-    users.extend(services.items.iter().filter(balanced).map(|service| called("Service", service)));
-    users.extend(bindings.iter().map(|binding| called("TargetGroupBinding", binding)));
+    let mut users: Vec<_> = ingresses.items.iter().map(|ingress| title("Ingress", ingress)).collect();
+    users.extend(services.items.iter().filter(needs_balancer).map(|service| title("Service", service)));
+    users.extend(bindings.iter().map(|binding| title("TargetGroupBinding", binding)));
     Ok(users)
 }
 
-fn called<K: Resource>(kind: &str, object: &K) -> String {
+fn title<K: Resource>(kind: &str, object: &K) -> String {
     format!("{kind} {}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }

@@ -1,4 +1,4 @@
-//! The phase `helm-deps`: the add-ons of a region, by Helm.
+//! The phase `helm-deps`: installs a region's add-ons with Helm.
 
 mod balancers;
 mod store;
@@ -26,8 +26,8 @@ pub const MONITORS: &str = "prometheus-operator-crds";
 /// The add-on that belongs to the phase `argocd`.
 pub const ARGO_CD: &str = "argo-cd";
 
-/// One add-on in one region. Any chart works; those known by name get values from facts, and the objects
-/// that belong to them.
+/// One add-on in one region. Any chart works. Add-ons that are known by name also get values from facts, and the
+/// objects that belong to them.
 pub struct Addon {
     region: Region,
     /// The region's EKS cluster.
@@ -70,17 +70,17 @@ impl Addon {
         Ok(AddonChange { client, wanted, compared })
     }
 
-    /// The differences of objects that belong to the add-on, but not to its chart.
-    async fn beside(&self, found: &AddonChange) -> Result<Vec<String>> {
+    /// The differences of the objects that belong to the add-on but not to its chart.
+    async fn extras(&self, found: &AddonChange) -> Result<Vec<String>> {
         if self.name == store::ADDON && found.compared.is_clean() {
-            return store::lag(&found.client, &self.region.aws_region).await;
+            return store::drift(&found.client, &self.region.aws_region).await;
         }
         Ok(Vec::new())
     }
 }
 
 impl Step for Addon {
-    /// How to reach the region; its network; an order.
+    /// How to reach the region, and its network; the third part only orders the steps.
     type Input = (fact::Access, fact::Foundation, ());
     type Fact = fact::Addon;
     type Change = AddonChange;
@@ -97,7 +97,7 @@ impl Step for Addon {
         let found = self.compare(cx, access, network).await?;
         let Some(stored) = &found.compared.stored else { return Ok(Seen::missing("not installed")) };
         let fact = fact::Addon { release: self.name.clone(), version: stored.version.clone() };
-        let lines = [found.compared.lines(), self.beside(&found).await?].concat();
+        let lines = [found.compared.lines(), self.extras(&found).await?].concat();
         let version = &stored.version;
         Ok(if lines.is_empty() {
             Seen::ok(fact, version)
@@ -109,9 +109,9 @@ impl Step for Addon {
     async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<AddonChange>> {
         let found = self.compare(cx, access, network).await?;
         if self.name == store::ADDON {
-            store::refuse_a_jump(found.compared.stored.as_ref(), &found.wanted.version)?;
+            store::refuse_direct_upgrade(found.compared.stored.as_ref(), &found.wanted.version)?;
         }
-        let lines = [found.compared.lines(), self.beside(&found).await?].concat();
+        let lines = [found.compared.lines(), self.extras(&found).await?].concat();
         Ok(if lines.is_empty() {
             Check::Clean(found.wanted.version)
         } else {
@@ -135,7 +135,7 @@ impl Step for Addon {
             None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
         };
         let Some(access) = access else {
-            // The cluster is deleted, and the controller with it: delete its load balancers by their tags.
+            // The controller was deleted together with the cluster, so its load balancers are found by their tags.
             let swept = match self.name.as_str() {
                 LOAD_BALANCER_CONTROLLER => {
                     aws_balancers::sweep(cx, &cx.world.aws, &self.region.aws_region, &self.cluster).await?

@@ -1,4 +1,4 @@
-//! The ClusterSecretStore of External Secrets, which the application's ExternalSecrets refer to.
+//! The ClusterSecretStore of External Secrets. The application's ExternalSecrets refer to it.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::{
 pub(super) const ADDON: &str = "external-secrets";
 const STORE: &str = "aws-secrets-manager";
 const GROUP: &str = "external-secrets.io";
-/// From 0.17 on this is the only version served.
+/// The only API version that External Secrets 0.17 and later serve.
 const VERSION: &str = "v1";
 
 /// Between two reads of the cluster.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The operator's webhook gets its certificate, and the store is validated, within a minute or two.
+/// The operator's webhook gets its certificate, and the operator validates the store, within a minute or two.
 const READY_DEADLINE: Duration = Duration::from_mins(4);
 /// The operator removes the finalizers one object at a time.
 const DELETED_DEADLINE: Duration = Duration::from_mins(4);
@@ -44,21 +44,20 @@ fn wanted(aws_region: &str) -> Value {
     })
 }
 
-/// A version without a leading `v`, as far as it counts here.
+/// The major and minor number of a version, with or without a leading `v`.
 fn minor(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.trim_start_matches('v').split('.');
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Refuses to go from before 0.16 to after it at once: 0.16 alone serves both versions of the API, and
-/// rewrites what is stored.
-pub(super) fn refuse_a_jump(stored: Option<&Stored>, wanted: &str) -> Result<()> {
+/// Refuses an upgrade that skips 0.16. Only 0.16 serves both versions of the API, and migrates the stored objects.
+pub(super) fn refuse_direct_upgrade(stored: Option<&Stored>, wanted: &str) -> Result<()> {
     let Some(stored) = stored else { return Ok(()) };
-    let jumps = match (minor(&stored.version), minor(wanted)) {
+    let skips = match (minor(&stored.version), minor(wanted)) {
         (Some(from), Some(to)) => from < (0, 16) && to > (0, 16),
         _ => false,
     };
-    if jumps {
+    if skips {
         let from = &stored.version;
         let message = format!(
             "External Secrets {from} cannot be upgraded to {wanted} directly: its v1beta1 objects would be lost"
@@ -71,7 +70,7 @@ pub(super) fn refuse_a_jump(stored: Option<&Stored>, wanted: &str) -> Result<()>
 }
 
 /// The differences of the store, one line each.
-pub(super) async fn lag(client: &Client, aws_region: &str) -> Result<Vec<String>> {
+pub(super) async fn drift(client: &Client, aws_region: &str) -> Result<Vec<String>> {
     let found = kubernetes::difference(client, MANAGER, &wanted(aws_region)).await?;
     match found {
         Some(line) => Ok(vec![line]),
@@ -79,6 +78,7 @@ pub(super) async fn lag(client: &Client, aws_region: &str) -> Result<Vec<String>
     }
 }
 
+/// Why the store is not ready; `None` if it is.
 async fn unready(client: &Client) -> Result<Option<String>> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource("ClusterSecretStore"));
     let doing = format!("read the store `{STORE}`");
@@ -92,8 +92,8 @@ async fn unready(client: &Client) -> Result<Option<String>> {
 /// Applies the store and waits until it is valid.
 pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Result<()> {
     let store = wanted(aws_region);
-    // its webhook answers a dry run when it, its certificate and the API server have found each other
-    cx.wait("External Secrets to admit a store", INTERVAL, READY_DEADLINE, || async {
+    // The webhook accepts a dry run only when it is running, has its certificate, and the API server trusts it.
+    cx.wait("the webhook of External Secrets", INTERVAL, READY_DEADLINE, || async {
         match kubernetes::dry_run(client, MANAGER, &store).await {
             Ok(_) => Ok(Poll::Ready(())),
             Err(error) if error.class == Class::Permanent => Ok(Poll::Pending(error.to_string())),
@@ -106,17 +106,17 @@ pub(super) async fn apply(cx: &Context, client: &Client, aws_region: &str) -> Re
         Ok(unready(client).await?.map_or(Poll::Ready(()), Poll::Pending))
     })
     .await
-    .hint("the role of the service account `external-secrets-sa` must be assumable and read the secrets")
+    .hint("make sure that the service account `external-secrets-sa` can assume a role that can read the secrets")
 }
 
-/// Deletes all ExternalSecrets and stores while their operator lives: without it their finalizers hold them,
-/// and their webhook everything else.
+/// Deletes all ExternalSecrets and stores while their operator is running. Without it, their finalizers would block
+/// their deletion, and its webhook would reject every other change to them.
 pub(super) async fn remove(cx: &Context, client: &Client) -> Result<()> {
     for kind in ["ExternalSecret", "PushSecret", "SecretStore", "ClusterSecretStore"] {
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(kind));
         cx.wait(&format!("the deletion of every {kind}"), INTERVAL, DELETED_DEADLINE, || async {
-            let left = delete_all(client, &api, &resource(kind)).await?;
-            Ok(if left == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{left} remaining")) })
+            let remaining = delete_all(client, &api, &resource(kind)).await?;
+            Ok(if remaining == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{remaining} remaining")) })
         })
         .await?;
     }
@@ -149,14 +149,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_over_the_version_that_serves_both_apis_is_refused() {
+    fn an_upgrade_that_skips_the_version_with_both_apis_is_refused() {
         let stored = |version: &str| Stored::of_version(version);
-        let refused = |from: &str, to: &str| refuse_a_jump(Some(&stored(from)), to).is_err();
+        let refused = |from: &str, to: &str| refuse_direct_upgrade(Some(&stored(from)), to).is_err();
         assert!(refused("0.14.4", "0.20.4"));
         assert!(refused("v0.9.0", "1.2.0"));
         assert!(!refused("0.14.4", "0.16.2"));
         assert!(!refused("0.16.2", "0.20.4"));
         assert!(!refused("0.20.4", "1.2.0"));
-        assert!(refuse_a_jump(None, "0.20.4").is_ok());
+        assert!(refuse_direct_upgrade(None, "0.20.4").is_ok());
     }
 }

@@ -1,10 +1,10 @@
-//! The values of add-ons that only facts can tell. Lists here replace lists in the values files.
+//! The values of add-ons that come from facts. A list here replaces the list in a values file.
 
 use serde_json::{Value, json};
 
 use crate::fact;
 
-/// Values by the add-on's name in `[addons.NAME]`; empty for one that is not known.
+/// The values for an add-on, by its name in `[addons.NAME]`; empty for add-ons that are not known.
 pub(super) fn from_facts(addon: &str, access: &fact::Access, network: &fact::Foundation) -> Value {
     let fact::Access { cluster, aws_region } = access;
     let account = |role: &str| json!({ "annotations": { "eks.amazonaws.com/role-arn": role } });
@@ -19,7 +19,7 @@ pub(super) fn from_facts(addon: &str, access: &fact::Access, network: &fact::Fou
             "serviceAccount": account(&cluster.external_secrets_role_arn),
         }),
         "external-dns" => json!({
-            // the TXT registry's owner: records of other clusters in the zone are left alone
+            // The owner in the TXT registry: external-dns does not touch the records of other clusters.
             "txtOwnerId": cluster.cluster_name,
             "domainFilters": [network.hosted_zone_name.trim_end_matches('.')],
             "env": [{ "name": "AWS_DEFAULT_REGION", "value": aws_region }],
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn known_addons_get_their_facts() {
+    fn known_addons_get_values_from_facts() {
         let (access, network) = facts();
         let values = |addon: &str| from_facts(addon, &access, &network);
         let balancers = values("aws-load-balancer-controller");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_addon_that_is_not_known_gets_none() {
+    fn an_unknown_addon_gets_no_values_from_facts() {
         let (access, network) = facts();
         assert_eq!(from_facts("metrics-server", &access, &network), json!({}));
     }

@@ -1,4 +1,4 @@
-//! The phase `kubeconfig`: a region's API server answers, and `.paydeploy/kubeconfig` has a context for it.
+//! The phase `kubeconfig`: waits for a region's API server, and writes a context for it to `.paydeploy/kubeconfig`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,20 +13,20 @@ use crate::{
 };
 
 /// An ACTIVE cluster may refuse connections and tokens, or have no DNS record, for some minutes.
-const ANSWER_DEADLINE: Duration = Duration::from_mins(5);
-/// Between two requests for the version.
+const READY_DEADLINE: Duration = Duration::from_mins(5);
+/// Between two requests for the API server's version.
 const INTERVAL: Duration = Duration::from_secs(3);
 
 /// One context in `.paydeploy/kubeconfig`.
 ///
-/// The fact comes from the API server alone: the file is for people and is written by `apply`, so that a
-/// machine without it reads the same state.
+/// The fact comes from the API server only. The file is for people: `read` ignores it, so that every machine reads the
+/// same state.
 pub struct Access {
     region: Region,
     namespace: String,
 }
 
-/// The step of a region.
+/// The step for a region's cluster.
 pub fn region(config: &Config, region: &Region) -> Access {
     Access { region: region.clone(), namespace: config.gitops.namespace.clone() }
 }
@@ -36,8 +36,8 @@ impl Access {
         fact::Access { cluster: cluster.clone(), aws_region: self.region.aws_region.clone() }
     }
 
-    /// The API server's version, asked for with our token.
-    async fn ask(&self, cx: &Context, access: &fact::Access) -> Result<String> {
+    /// The API server's version, requested with our own token.
+    async fn server_version(&self, cx: &Context, access: &fact::Access) -> Result<String> {
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let version = client.apiserver_version().await.map_err(kubernetes::classify);
         let version = version.doing(format!(
@@ -48,7 +48,7 @@ impl Access {
     }
 }
 
-/// What `apply` has to do.
+/// The context to write.
 pub struct AccessChange {
     access: fact::Access,
 }
@@ -64,14 +64,14 @@ impl Step for Access {
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let access = self.access(input);
-        let version = self.ask(cx, &access).await?;
+        let version = self.server_version(cx, &access).await?;
         Ok(Seen::ok(access, version))
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let access = self.access(input);
         let mut lines = Vec::new();
-        let version = match self.ask(cx, &access).await {
+        let version = match self.server_version(cx, &access).await {
             Ok(version) => version,
             Err(error) if error.class == Class::Transient => {
                 lines.push(format!("wait for the API server: {error}"));
@@ -97,7 +97,8 @@ impl Step for Access {
         _: &Self::Input,
         AccessChange { access }: AccessChange,
     ) -> Result<()> {
-        cx.wait("the API server", INTERVAL, ANSWER_DEADLINE, || async { self.ask(cx, &access).await.map(Poll::Ready) })
+        let responds = || async { self.server_version(cx, &access).await.map(Poll::Ready) };
+        cx.wait("the API server", INTERVAL, READY_DEADLINE, responds)
             .await
             .hint("make sure that `cluster_endpoint_public_access_cidrs` of the region admits this machine's public IP address")?;
         let (name, program) = (self.region.name.as_str(), kubeconfig::program()?);

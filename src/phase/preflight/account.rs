@@ -1,4 +1,4 @@
-//! The account: the deploying principal, and the regions that it can use.
+//! Checks the AWS account: the deploying principal, and whether the regions are enabled.
 
 use crate::{
     aws::{
@@ -9,7 +9,7 @@ use crate::{
     step::{Context, Error, ErrorExt, Result},
 };
 
-/// The principal that deploys, in the account that is configured.
+/// The ARN of the deploying principal, which must belong to the configured account.
 pub async fn deployer(cx: &Context) -> Result<String> {
     let config = &cx.world.config;
     let found = identity(&cx.world.aws.in_region(&config.hub().aws_region)).await?;
@@ -32,7 +32,7 @@ fn judge(found: Identity, account: &str) -> Result<String> {
     }
 }
 
-/// An error per region that cannot be used.
+/// One error per region that does not exist or is not enabled.
 pub async fn regions(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
     let aws = cx.world.aws.in_region(always_enabled(&config.hub().aws_region));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accounts_root_is_refused() {
+    fn the_root_user_of_the_account_is_refused() {
         let principal = Principal::Other("arn:aws:iam::123456789012:root".to_owned());
         let found = Identity { account: "123456789012".to_owned(), principal };
         assert!(judge(found, "123456789012").is_err());

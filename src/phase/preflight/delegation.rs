@@ -1,5 +1,5 @@
-//! Whether public DNS is delegated to a hosted zone. Otherwise a missing delegation would show only when its
-//! certificate is not issued, many minutes later.
+//! Checks that public DNS delegates to a hosted zone. Without this check, a missing delegation would be noticed many
+//! minutes later, when the certificate is not issued.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -19,19 +19,20 @@ use crate::{
 /// For Route 53 and DNS together.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Warns if it is not delegated. Never fails: a resolver may still have the state before a delegation cached.
+/// Warns if the zone is not delegated. Never fails, because a resolver may have cached the state before the
+/// delegation.
 pub async fn check(cx: &Context, route53: &Client, zone: &str, id: &str) {
-    let asked =
-        async { tokio::try_join!(own(route53, id), seen(&cx.world.config.preflight.name_servers, zone)) };
-    let why = match tokio::time::timeout(TIMEOUT, asked).await {
-        Ok(Ok((own, seen))) => {
-            if let Some((warning, fix)) = judge(zone, &own, &seen) {
+    let name_servers = &cx.world.config.preflight.name_servers;
+    let lookups = async { tokio::try_join!(own(route53, id), delegated(name_servers, zone)) };
+    let why = match tokio::time::timeout(TIMEOUT, lookups).await {
+        Ok(Ok((own, delegated))) => {
+            if let Some((warning, fix)) = judge(zone, &own, &delegated) {
                 cx.warn(warning, fix);
             }
             return;
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer within 10 seconds".to_owned(),
+        Err(_) => "timed out after 10 seconds".to_owned(),
     };
     cx.warn(
         format!("failed to check the delegation of the hosted zone `{zone}`: {why}"),
@@ -39,7 +40,7 @@ pub async fn check(cx: &Context, route53: &Client, zone: &str, id: &str) {
     );
 }
 
-/// The name servers that Route 53 gave to the zone.
+/// The name servers that Route 53 assigned to the zone.
 async fn own(route53: &Client, id: &str) -> Result<BTreeSet<String>> {
     let zone =
         route53.get_hosted_zone().id(id).send().await.map_err(classify).doing("read the hosted zone")?;
@@ -47,30 +48,30 @@ async fn own(route53: &Client, id: &str) -> Result<BTreeSet<String>> {
     Ok(servers.iter().map(|server| plain(server)).collect())
 }
 
-/// The name servers in public DNS; none where the zone is unknown there, or where the servers that it is delegated
-/// to do not serve it, as after the zone was deleted and recreated.
-async fn seen(ask: &[SocketAddr], zone: &str) -> Result<BTreeSet<String>> {
-    let resolver = resolver(ask).doing("find this machine's name servers")?;
-    let answer = match resolver.ns_lookup(format!("{zone}.")).await {
-        Ok(answer) => answer,
+/// The zone's name servers in public DNS. None if the zone is unknown there, or if its name servers there do not serve
+/// it, as after the zone was deleted and recreated.
+async fn delegated(name_servers: &[SocketAddr], zone: &str) -> Result<BTreeSet<String>> {
+    let resolver = resolver(name_servers).doing("find this machine's name servers")?;
+    let response = match resolver.ns_lookup(format!("{zone}.")).await {
+        Ok(response) => response,
         Err(error) if error.is_no_records_found() || is_lame(&error) => return Ok(BTreeSet::new()),
         Err(error) => return Err(error).doing(format!("look up the name servers of `{zone}`")),
     };
-    let servers = answer.answers().iter().filter_map(|record| match &record.data {
+    let servers = response.answers().iter().filter_map(|record| match &record.data {
         RData::NS(server) => Some(plain(&server.0.to_utf8())),
         _ => None,
     });
     Ok(servers.collect())
 }
 
-/// The answers of a resolver that got none from the servers that a zone is delegated to.
+/// Whether the resolver reports that the servers to which the zone is delegated do not serve it.
 fn is_lame(error: &NetError) -> bool {
     let lame = [ResponseCode::ServFail, ResponseCode::Refused];
-    matches!(error, NetError::Dns(DnsError::ResponseCode(answer)) if lame.contains(answer))
+    matches!(error, NetError::Dns(DnsError::ResponseCode(code)) if lame.contains(code))
 }
 
-fn resolver(ask: &[SocketAddr]) -> Result<TokioResolver, NetError> {
-    if ask.is_empty() {
+fn resolver(name_servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    if name_servers.is_empty() {
         return TokioResolver::builder_tokio()?.build();
     }
     let server = |address: &SocketAddr| {
@@ -80,7 +81,7 @@ fn resolver(ask: &[SocketAddr]) -> Result<TokioResolver, NetError> {
         });
         NameServerConfig::new(address.ip(), true, connections.into())
     };
-    let config = ResolverConfig::from_name_servers(ask.iter().map(server).collect());
+    let config = ResolverConfig::from_name_servers(name_servers.iter().map(server).collect());
     Resolver::builder_with_config(config, TokioRuntimeProvider::default()).build()
 }
 
@@ -88,14 +89,14 @@ fn plain(server: &str) -> String {
     server.trim_end_matches('.').to_lowercase()
 }
 
-/// The warning and its fix.
-fn judge(zone: &str, own: &BTreeSet<String>, seen: &BTreeSet<String>) -> Option<(String, String)> {
+/// The warning and its fix; `None` if the zone is delegated.
+fn judge(zone: &str, own: &BTreeSet<String>, delegated: &BTreeSet<String>) -> Option<(String, String)> {
     // A registrar may list only some of the four servers; one is enough.
-    if own.is_empty() || own.intersection(seen).next().is_some() {
+    if own.is_empty() || own.intersection(delegated).next().is_some() {
         return None;
     }
     let list = |servers: &BTreeSet<String>| servers.iter().cloned().collect::<Vec<_>>().join(", ");
-    let found = if seen.is_empty() { "no server".to_owned() } else { list(seen) };
+    let found = if delegated.is_empty() { "no server".to_owned() } else { list(delegated) };
     let warning = format!(
         "the hosted zone `{zone}` is not delegated (DNS names {found} for it): its certificates cannot be issued, \
          and `up` would time out waiting for them"

@@ -1,4 +1,4 @@
-//! This machine's public IP address: a cluster answers only those that its region's variables admit.
+//! Checks that the clusters admit this machine's public IP address.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,18 +10,18 @@ use crate::{
     step::{Context, Error, ErrorExt, Phase, Result},
 };
 
-/// For a response of one short line. A service that needs longer is treated as down: the check only warns then.
+/// For a response of one short line. If it takes longer, the check only warns that it could not find the address.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const VARIABLE: &str = "cluster_endpoint_public_access_cidrs";
 
-/// An error per region whose cluster would not answer.
+/// One error per region whose cluster does not admit this machine's address.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
     // The phases that connect to a cluster.
     let needed =
         super::concerns(&cx.world.phases, &[Phase::Kubeconfig, Phase::HelmDeps, Phase::Argocd, Phase::Apps]);
     let Some(page) = config.preflight.egress.as_ref().filter(|_| needed) else { return Vec::new() };
-    let address = match ask(page).await {
+    let address = match public_address(page).await {
         Ok(address) => address,
         Err(error) => {
             cx.warn(
@@ -36,10 +36,10 @@ pub async fn problems(cx: &Context) -> Vec<Error> {
     config.regions.values().filter_map(|region| admitted(region, address, &config.root).err()).collect()
 }
 
-async fn ask(page: &Url) -> Result<IpAddr> {
+async fn public_address(page: &Url) -> Result<IpAddr> {
     let request = distribution::http()?.get(page.clone()).timeout(TIMEOUT);
-    let answer = request.send().await.and_then(reqwest::Response::error_for_status);
-    let text = answer
+    let response = request.send().await.and_then(reqwest::Response::error_for_status);
+    let text = response
         .map_err(reqwest::Error::without_url)
         .doing(format!("get `{page}`"))?
         .text()
@@ -50,7 +50,7 @@ async fn ask(page: &Url) -> Result<IpAddr> {
 
 fn admitted(region: &Region, address: IpAddr, root: &std::path::Path) -> Result<()> {
     let Region { name, admitted, var_file, .. } = region;
-    // EKS admits IPv4 networks only. The stack itself refuses an empty list.
+    // EKS admits IPv4 networks only. An empty list is refused by the stack itself.
     let IpAddr::V4(address) = address else { return Ok(()) };
     if admitted.is_empty() || admitted.iter().any(|cidr| admits(cidr, address).unwrap_or(true)) {
         return Ok(());
@@ -58,7 +58,7 @@ fn admitted(region: &Region, address: IpAddr, root: &std::path::Path) -> Result<
     let file = var_file.strip_prefix(root).unwrap_or(var_file).display();
     let message = format!(
         "region `{name}`: this machine's public IP address {address} is not admitted by `{VARIABLE}`: \
-         the cluster would not answer"
+         the cluster would refuse its requests"
     );
     Err(Error::permanent(message).with_hint(format!(
         "add \"{address}/32\" to `{VARIABLE}` in `{file}`; if you reach the cluster another way, set \

@@ -1,4 +1,4 @@
-//! The commit that is released: clean, with a chart, and readable for Argo CD.
+//! Checks the commit to release: the work tree is clean, the commit has a chart, and Argo CD can read it.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::{
     tool::Command,
 };
 
-/// How long the Git repository may take to answer.
+/// For each Git command, including those that contact the remote repository.
 const DEADLINE: Duration = Duration::from_mins(1);
-/// The number of files of a dirty tree that are listed.
+/// How many changed files a message lists.
 const LISTED: usize = 10;
-/// Our own folder is not part of the application, whether or not Git ignores it.
+/// paydeploy's own folder. It is not part of the application, whether or not Git ignores it.
 const OURS: &str = ".paydeploy";
 
 fn git<const N: usize>(cx: &Context, args: [&str; N]) -> Command {
     let command = Command::new(&cx.world.tools.git)
         .args(args)
         .dir(&cx.world.config.root)
-        // Leave the index alone, and fail instead of asking for a password: there is no standard input.
+        // Do not lock the index, and fail instead of prompting for a password, because stdin is closed.
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .deadline(DEADLINE);
@@ -90,7 +90,7 @@ pub async fn is_pushed(cx: &Context, commit: &Commit) -> Result<()> {
         return Ok(());
     }
     let message = format!("`{repository}` does not contain commit {}", commit.short());
-    Err(Error::permanent(message).with_hint("push it first: Argo CD reads the commit from there"))
+    Err(Error::permanent(message).with_hint("push it first: Argo CD reads the commit from this repository"))
 }
 
 /// Whether one of the remote's tips is the commit or, as far as the clone knows, descends from it.
@@ -99,7 +99,8 @@ fn reaches(tips: &str, local: &str, commit: &str) -> bool {
     tips.any(|tip| tip == commit || local.lines().any(|known| known == tip))
 }
 
-/// Whether the commit itself can be fetched: a branch may have moved on to commits that the clone does not have.
+/// Whether the commit itself can be fetched. This covers branches that have since got commits that the clone does not
+/// have.
 async fn can_fetch(cx: &Context, repository: &str, commit: &Commit) -> Result<bool> {
     let empty = tempfile::tempdir().doing("create a temporary folder")?;
     git(cx, ["init", "--quiet", "--bare", "."]).dir(empty.path()).run(cx).await?;
@@ -115,14 +116,14 @@ mod tests {
     use crate::step::{Context, testing};
 
     #[test]
-    fn a_dirty_tree_is_reported_by_its_files_without_our_own() {
+    fn changed_files_are_listed_without_our_own_folder() {
         let status = " M src/main.rs\0?? notes.md\0?? .paydeploy/\0?? deploy/.paydeploy/runs/1\0";
         assert_eq!(dirty(status), ["src/main.rs", "notes.md"]);
         assert!(dirty("").is_empty());
     }
 
     #[test]
-    fn a_tip_counts_when_it_is_the_commit_or_descends_from_it() {
+    fn a_commit_is_pushed_if_a_remote_branch_is_it_or_descends_from_it() {
         let tips = "aaa\tHEAD\naaa\trefs/heads/main\nbbb\trefs/heads/old\n";
         assert!(reaches(tips, "", "bbb"));
         assert!(reaches(tips, "ccc\naaa\n", "ccc"));
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_below_unknown_tips_counts_as_pushed() {
+    async fn a_commit_behind_unknown_remote_commits_counts_as_pushed() {
         let dir = tempfile::tempdir().unwrap();
         let cx = repository(dir.path());
         let commit = head(&cx).await.unwrap();

@@ -1,7 +1,7 @@
-//! The checks before all phases: account, regions, zones, access to the clusters, tools, commit, variables.
+//! The phase `preflight`: checks the account, regions, zones, access to the clusters, tools, commit and variables.
 //!
-//! A run that starts without them would fail many minutes later. Checks that only some phases need are made when
-//! the run includes such a phase; a run of the preflight alone makes all of them.
+//! Without these checks, a run would fail many minutes later. A check that only some phases need is skipped if the run
+//! includes none of them. A run of the preflight alone does all checks.
 
 mod account;
 mod delegation;
@@ -21,7 +21,7 @@ use crate::{
     step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
 };
 
-/// Finds who deploys and what is released. Changes nothing.
+/// Determines the deploying principal and the commit to release. Changes nothing.
 pub struct Preflight;
 
 /// The step that checks everything before the run starts.
@@ -74,7 +74,7 @@ impl Step for Preflight {
 
 /// Whether the run needs a check that matters to these phases only.
 ///
-/// A run of no phase, or of the preflight alone, asks about everything.
+/// A run without phases, or of the preflight alone, does all checks.
 fn concerns(run: &BTreeSet<Phase>, phases: &[Phase]) -> bool {
     let mut others = run.iter().filter(|phase| **phase != Phase::Preflight).peekable();
     others.peek().is_none() || others.any(|phase| phases.contains(phase))
@@ -85,14 +85,16 @@ async fn unfit_tools(cx: &Context) -> Vec<Error> {
     unfit.into_iter().map(|tool| Error::permanent(tool.problem).with_hint(tool.fix)).collect()
 }
 
-/// Warns where no image can be built. Not an error, as a registry may have the image already.
+/// Warns if no image can be built. This is not an error, because a registry may already have the image.
 async fn engine(cx: &Context) {
     if concerns(&cx.world.phases, &[Phase::Docker])
         && let Err(error) = Engine::from_env().await
     {
         let fix = error.hint.clone().unwrap_or_default();
         cx.warn(
-            format!("{error}; without it no image can be built, and the run fails unless a region has one"),
+            format!(
+                "{error}; without it no image can be built, so the run fails unless a region has the image"
+            ),
             fix,
         );
     }
@@ -116,7 +118,7 @@ async fn commit(cx: &Context) -> Vec<Error> {
         Ok(commit) => commit,
         Err(error) => return vec![error],
     };
-    // One after the other: they share the step's log file.
+    // Sequentially, because they share the step's log file.
     let checks = [git::clean(cx).await, git::has_chart(cx, &commit).await, git::is_pushed(cx, &commit).await];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -126,7 +128,7 @@ mod tests {
     use super::{Phase, concerns};
 
     #[test]
-    fn a_run_of_the_preflight_alone_makes_all_checks() {
+    fn a_run_of_the_preflight_alone_does_all_checks() {
         for alone in [&[][..], &[Phase::Preflight]] {
             assert!(concerns(&alone.iter().copied().collect(), &[Phase::Docker]), "{alone:?}");
         }

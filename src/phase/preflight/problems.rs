@@ -1,8 +1,8 @@
-//! Many problems as one error.
+//! Combines several problems into one error.
 
 use crate::step::{Class, Error};
 
-/// All of them, each with its fix; `None` where there is none.
+/// One error that lists all problems, each with its fix; `None` if there are no problems.
 pub fn together(mut problems: Vec<Error>) -> Option<Error> {
     if problems.len() < 2 {
         return problems.pop();
@@ -19,7 +19,7 @@ pub fn together(mut problems: Vec<Error>) -> Option<Error> {
         .collect();
     let count = problems.len();
     let error = anyhow::anyhow!(lines.join("\n")).context(format!("{count} checks failed"));
-    Some(Error::new(class, error).with_hint("fix these, then run the same command again"))
+    Some(Error::new(class, error).with_hint("apply the fixes above, then run the same command again"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Whether the credentials last long enough. Those of a profile are renewed; those in the environment expire, and
-//! interrupt whatever runs then.
+//! Checks that the credentials are valid for long enough. Those of a profile are renewed; those in the environment
+//! expire, and then every running step fails.
 
 use std::env;
 
@@ -11,8 +11,8 @@ use crate::step::Context;
 /// with retries.
 const NEEDED: SignedDuration = SignedDuration::from_mins(45);
 
-/// Warns if they expire too early, as far as `AWS_CREDENTIAL_EXPIRATION` tells: `aws configure export-credentials
-/// --format env` and similar tools set it beside the session token.
+/// Warns if the credentials expire too early according to `AWS_CREDENTIAL_EXPIRATION`, which `aws configure
+/// export-credentials --format env` and similar tools set together with the session token.
 pub fn warn(cx: &Context) {
     let session = env::var_os("AWS_SESSION_TOKEN").is_some();
     let Some(ends) = env::var("AWS_CREDENTIAL_EXPIRATION").ok().filter(|_| session) else { return };
@@ -25,10 +25,12 @@ pub fn warn(cx: &Context) {
 }
 
 fn judge(ends: &str, now: Timestamp) -> Option<String> {
-    let left = ends.parse::<Timestamp>().ok()?.duration_since(now);
-    let (left, needed) = (left.as_mins().max(0), NEEDED.as_mins());
-    (left < needed).then(|| {
-        format!("the AWS credentials in the environment expire in {left} min; a first `up` may take {needed}")
+    let remaining = ends.parse::<Timestamp>().ok()?.duration_since(now);
+    let (remaining, needed) = (remaining.as_mins().max(0), NEEDED.as_mins());
+    (remaining < needed).then(|| {
+        format!(
+            "the AWS credentials in the environment expire in {remaining} min; a first `up` may take {needed}"
+        )
     })
 }
 

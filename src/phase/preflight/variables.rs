@@ -1,5 +1,5 @@
-//! Compares the regions' variable files with the variables that the stacks declare: terraform ignores a misspelt
-//! name, and the default would take effect.
+//! Checks that the stacks declare every variable in the regions' files. Terraform ignores an undeclared variable, so a
+//! misspelt name would silently leave the default in effect.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use crate::{
     step::{Error, ErrorExt, Result},
 };
 
-/// An error per undeclared variable or unreadable file.
+/// One error per undeclared variable or unreadable file.
 pub fn problems(config: &Config) -> Vec<Error> {
     let declared = match declared(&config.terraform.stacks) {
         Ok(declared) => declared,
@@ -114,11 +114,11 @@ mod tests {
         let region = Region { var_file, ..testing::region() };
         config.regions.insert(region.name.clone(), region);
         let problems = problems(&config);
-        let told: Vec<(String, &str)> =
+        let reported: Vec<(String, &str)> =
             problems.iter().map(|error| (error.to_string(), error.hint.as_deref().unwrap())).collect();
         let file = "spain.tfvars";
         assert_eq!(
-            told,
+            reported,
             [
                 (
                     format!("`{file}` sets `nodes`, which no stack declares"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_compared_by_their_letters() {
+    fn the_distance_counts_changed_letters() {
         assert_eq!(distance("vpc_cdir", "vpc_cidr"), 2);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("same", "same"), 0);

@@ -1,4 +1,4 @@
-//! Whether the regions' public hosted zones exist and are delegated.
+//! Checks that the regions' public hosted zones exist and are delegated.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     step::{Context, Error, Result},
 };
 
-/// An error per region whose domain has no hosted zone, and a warning per zone that is not delegated.
+/// Returns one error per region whose domain has no hosted zone, and warns about each zone that is not delegated.
 pub async fn problems(cx: &Context) -> Vec<Error> {
     let config = &cx.world.config;
     let client = zones::client(&cx.world.aws, &config.hub().aws_region);

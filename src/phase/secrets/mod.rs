@@ -18,13 +18,15 @@ use value::Kind;
 
 /// The stage of the version that readers get.
 const CURRENT: &str = "AWSCURRENT";
+/// The summary of a step with nothing to do.
+const FILLED: &str = "all secrets have values";
 
-/// Stores a random value where a secret has none. Never replaces one: that would be a rotation.
+/// Stores a random value in each secret that has none. Never replaces a value, because that would be a rotation.
 pub struct Secrets {
     region: Region,
 }
 
-/// The step of a region.
+/// The step that fills a region's secrets.
 pub fn region(_config: &Config, region: &Region) -> Secrets {
     Secrets { region: region.clone() }
 }
@@ -54,18 +56,18 @@ impl Secrets {
         Client::new(&cx.world.aws.in_region(&self.region.aws_region))
     }
 
-    async fn look(&self, cx: &Context, input: &fact::Foundation) -> Result<Vec<(Kind, String, Content)>> {
+    async fn contents(&self, cx: &Context, input: &fact::Foundation) -> Result<Vec<(Kind, String, Content)>> {
         let client = self.client(cx);
         let secrets = [
             (Kind::ApiKey, &input.api_secret_arn),
             (Kind::Login("app"), &input.db_app_secret_arn),
             (Kind::Login("migrator"), &input.db_migrator_secret_arn),
         ];
-        let looks = secrets.map(|(kind, arn)| {
+        let reads = secrets.map(|(kind, arn)| {
             let client = client.clone();
-            async move { Ok((kind, arn.clone(), look(&client, arn).await?)) }
+            async move { Ok((kind, arn.clone(), content(&client, arn).await?)) }
         });
-        futures::future::try_join_all(looks).await
+        futures::future::try_join_all(reads).await
     }
 }
 
@@ -83,23 +85,23 @@ impl Step for Secrets {
     }
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        let looks = self.look(cx, input).await?;
-        let lacking: Vec<String> = looks
+        let contents = self.contents(cx, input).await?;
+        let unfilled: Vec<String> = contents
             .iter()
-            .filter_map(|(kind, _, look)| match look {
+            .filter_map(|(kind, _, content)| match content {
                 Content::Filled(_) => None,
-                Content::Missing => Some(format!("{kind}: no secret")),
+                Content::Missing => Some(format!("{kind}: missing")),
                 Content::Deleted => Some(format!("{kind}: deleted")),
-                Content::Empty => Some(format!("{kind}: no value")),
+                Content::Empty => Some(format!("{kind}: empty")),
             })
             .collect();
-        if lacking.len() == looks.len() {
-            return Ok(Seen::missing("no values"));
+        if unfilled.len() == contents.len() {
+            return Ok(Seen::missing("no secret has a value"));
         }
-        if !lacking.is_empty() {
-            return Ok(Seen { fact: None, state: State::Differs, detail: lacking.join(", ") });
+        if !unfilled.is_empty() {
+            return Ok(Seen { fact: None, state: State::Differs, detail: unfilled.join(", ") });
         }
-        let oldest = looks.iter().filter_map(|(_, _, look)| match look {
+        let oldest = contents.iter().filter_map(|(_, _, content)| match content {
             Content::Filled(since) => *since,
             _ => None,
         });
@@ -108,29 +110,28 @@ impl Step for Secrets {
             db_app: input.db_app_secret_arn.clone(),
             db_migrator: input.db_migrator_secret_arn.clone(),
         };
-        Ok(Seen::ok(
-            fact,
-            oldest.min().map_or("all have values".to_owned(), |since| age(since, Timestamp::now())),
-        ))
+        Ok(Seen::ok(fact, oldest.min().map_or(FILLED.to_owned(), |since| age(since, Timestamp::now()))))
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let mut fills = Vec::new();
-        for (kind, arn, look) in self.look(cx, input).await? {
-            match look {
+        for (kind, arn, content) in self.contents(cx, input).await? {
+            match content {
                 Content::Filled(_) => {}
                 Content::Empty => fills.push(Fill { kind, arn, restore: false }),
                 Content::Deleted => fills.push(Fill { kind, arn, restore: true }),
                 Content::Missing => {
                     return Err(Error::msg(Class::Prerequisite, format!("secret `{arn}` is missing"))
-                        .with_hint("run `paydeploy phase terraform`: the stack `foundation` creates it"));
+                        .with_hint(
+                            "run `paydeploy phase terraform`: its stack `foundation` creates the secret",
+                        ));
                 }
             }
         }
         if fills.is_empty() {
-            return Ok(Check::Clean("all have values".to_owned()));
+            return Ok(Check::Clean(FILLED.to_owned()));
         }
-        let lines = fills.iter().map(|fill| format!("+ a value for the {}", fill.kind)).collect();
+        let lines = fills.iter().map(|fill| format!("+ value of the {}", fill.kind)).collect();
         Ok(Check::Change { lines, change: fills })
     }
 
@@ -141,11 +142,11 @@ impl Step for Secrets {
                 let restored = client.restore_secret().secret_id(&arn).send().await.map_err(classify);
                 restored.doing(format!("restore secret `{arn}`"))?;
             }
-            // A restored secret keeps the value that it had.
-            if restore && matches!(look(&client, &arn).await?, Content::Filled(_)) {
+            // A restored secret keeps its value.
+            if restore && matches!(content(&client, &arn).await?, Content::Filled(_)) {
                 continue;
             }
-            cx.progress(format!("storing the {kind}"));
+            cx.progress(format!("creating the {kind}"));
             let put = client
                 .put_secret_value()
                 .secret_id(&arn)
@@ -163,7 +164,7 @@ impl Step for Secrets {
     }
 }
 
-async fn look(client: &Client, arn: &str) -> Result<Content> {
+async fn content(client: &Client, arn: &str) -> Result<Content> {
     let described = match client.describe_secret().secret_id(arn).send().await {
         Ok(described) => described,
         Err(error) if is_missing(&error) => return Ok(Content::Missing),
@@ -195,7 +196,7 @@ fn current(secret: &DescribeSecretOutput) -> Option<&str> {
 
 fn age(since: Timestamp, now: Timestamp) -> String {
     match now.duration_since(since).as_hours() / 24 {
-        ..1 => "new today".to_owned(),
+        ..1 => "created today".to_owned(),
         1 => "1 day old".to_owned(),
         days => format!("{days} days old"),
     }
@@ -210,9 +211,9 @@ mod tests {
     #[test]
     fn a_secrets_age_is_shown_in_days() {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        assert_eq!(age(now - 3.hours(), now), "new today");
+        assert_eq!(age(now - 3.hours(), now), "created today");
         assert_eq!(age(now - 25.hours(), now), "1 day old");
         assert_eq!(age(now - (12 * 24).hours(), now), "12 days old");
-        assert_eq!(age(now + 1.hour(), now), "new today");
+        assert_eq!(age(now + 1.hour(), now), "created today");
     }
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use rand::TryRng;
 use secrecy::{SecretString, zeroize::Zeroize};
 
-/// Which secret, and so which shape its value has.
+/// The kinds of secrets. Each has its own shape of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The key that the API's clients send.
     ApiKey,
-    /// The login of a database role of this name.
+    /// The login of the database role with this name.
     Login(&'static str),
 }
 
@@ -47,7 +47,7 @@ mod tests {
     use super::Kind;
 
     #[test]
-    fn a_fresh_value_has_the_shape_its_readers_expect_and_is_never_the_same() {
+    fn a_fresh_value_has_the_shape_its_readers_expect_and_is_random() {
         let value: serde_json::Value =
             serde_json::from_str(Kind::Login("app").fresh().expose_secret()).unwrap();
         assert_eq!(value["username"], "app");
