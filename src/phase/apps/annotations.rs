@@ -1,4 +1,4 @@
-//! A release, as the ApplicationSet reads it: annotations of the region's cluster Secret.
+//! A release as annotations of the region's cluster Secret, from which the ApplicationSet reads it.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// The prefix of a release's annotations and labels.
 pub const PREFIX: &str = "paydeploy.io/";
-/// The label by which the ApplicationSet picks a region.
+/// The label by which the ApplicationSet selects a region.
 pub const LABEL: &str = "paydeploy.io/release";
 
 /// A release's annotations, without their prefix.
@@ -77,13 +77,13 @@ pub(super) fn annotations(constant: &Constant, input: &ReleaseInput) -> Annotati
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    if let Some(law) = &constant.data_residency {
-        annotations.insert("data-residency".to_owned(), law.clone());
+    if let Some(jurisdiction) = &constant.data_residency {
+        annotations.insert("data-residency".to_owned(), jurisdiction.clone());
     }
     annotations
 }
 
-/// The part of the cluster Secret that a release owns. With `label` the ApplicationSet picks it.
+/// The part of the cluster Secret that a release owns. With `label`, the ApplicationSet selects the Secret.
 pub(super) fn patch(secret: &str, annotations: &Annotations, label: bool) -> Value {
     let annotations: serde_json::Map<String, Value> =
         annotations.iter().map(|(key, value)| (format!("{PREFIX}{key}"), value.as_str().into())).collect();
@@ -95,19 +95,19 @@ pub(super) fn patch(secret: &str, annotations: &Annotations, label: bool) -> Val
     })
 }
 
-/// The changes from one release to another, one line each: `digest 77ab → 9d1e`.
-pub(super) fn changes(had: &Annotations, wanted: &Annotations) -> Vec<String> {
-    let mut keys: Vec<_> = had.keys().chain(wanted.keys()).collect();
+/// The changes from one release to another, one line per change: `digest 77ab → 9d1e`.
+pub(super) fn changes(current: &Annotations, wanted: &Annotations) -> Vec<String> {
+    let mut keys: Vec<_> = current.keys().chain(wanted.keys()).collect();
     keys.sort();
     keys.dedup();
     let text = |of: &Annotations, key: &String| of.get(key).map_or("nothing".to_owned(), |text| short(text));
     keys.into_iter()
-        .filter(|key| had.get(*key) != wanted.get(*key))
-        .map(|key| format!("{key} {} → {}", text(had, key), text(wanted, key)))
+        .filter(|key| current.get(*key) != wanted.get(*key))
+        .map(|key| format!("{key} {} → {}", text(current, key), text(wanted, key)))
         .collect()
 }
 
-/// A digest or a commit by its first digits; all else as it is.
+/// A digest or a commit shortened to 7 digits; any other text unchanged.
 pub(super) fn short(text: &str) -> String {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let is_hash = hex.len() >= 40 && hex.chars().all(|c| c.is_ascii_hexdigit());
@@ -193,8 +193,8 @@ pub(super) mod tests {
         let named = named.filter_map(|rest| rest.split('"').next());
         let required = manifest.split("range list").nth(1).unwrap().split("}}").next().unwrap();
         let required = required.split('"').skip(1).step_by(2);
-        let asked: Vec<_> = named.chain(required).collect();
-        assert!(asked.len() > 17 && asked.iter().all(|key| held.contains_key(*key)), "{asked:?}");
+        let read: Vec<_> = named.chain(required).collect();
+        assert!(read.len() > 17 && read.iter().all(|key| held.contains_key(*key)), "{read:?}");
         assert_eq!(held["db-host"], "proxy.example");
         assert_eq!(held["db-direct-host"], "db.example");
     }
@@ -216,11 +216,11 @@ pub(super) mod tests {
 
     #[test]
     fn changes_are_listed_with_short_hashes() {
-        let had = annotations(&constant(), &input());
-        let mut wanted = had.clone();
+        let current = annotations(&constant(), &input());
+        let mut wanted = current.clone();
         wanted.insert("digest".to_owned(), format!("sha256:{}", "77".repeat(32)));
         wanted.remove("data-residency");
-        assert_eq!(changes(&had, &wanted), ["data-residency EU → nothing", "digest 9d9d9d9 → 7777777"]);
-        assert_eq!(changes(&had, &had), Vec::<String>::new());
+        assert_eq!(changes(&current, &wanted), ["data-residency EU → nothing", "digest 9d9d9d9 → 7777777"]);
+        assert_eq!(changes(&current, &current), Vec::<String>::new());
     }
 }

@@ -35,7 +35,7 @@ impl Application {
         found.map(|found| Ok(serde_json::to_value(found)?)).transpose()
     }
 
-    /// Starts another sync: Argo CD never retries one that failed for the same release by itself.
+    /// Starts another sync. Argo CD itself never retries a sync that failed for the same release.
     pub async fn sync_again(&self, release: &Annotations) -> Result<()> {
         let operation = json!({
             "operation": {
@@ -48,8 +48,8 @@ impl Application {
                     "syncOptions": ["CreateNamespace=false", "ServerSideApply=true"],
                 },
             },
-            // Argo CD merges an operation's state into that of the previous one, so the failed hooks and used-up
-            // retries of the previous one would count for this one.
+            // Argo CD merges the state of an operation into that of the previous one. Without this reset, the
+            // failed hooks and exhausted retries of the previous operation would count for this one.
             "status": { "operationState": null },
         });
         let patched = self.api().patch(&self.name, &PatchParams::default(), &Patch::Merge(operation)).await;
@@ -65,8 +65,8 @@ impl Application {
         Ok(())
     }
 
-    /// Removes the finalizers by which Argo CD deletes what it deployed: the region's cluster, and all in it, is
-    /// already deleted.
+    /// Removes the finalizers that make Argo CD delete what it deployed. Called when the region's cluster, and so
+    /// everything in it, is already deleted.
     pub async fn forget(&self) -> Result<()> {
         let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
         match self.api().patch(&self.name, &PatchParams::default(), &patch).await {
@@ -79,7 +79,7 @@ impl Application {
     }
 }
 
-/// Why the ApplicationSets create no Application, if they report a reason.
+/// The reason that the ApplicationSets report for not creating an Application, if any.
 pub(super) async fn generation_error(hub: &Client) -> Result<Option<String>> {
     let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource("ApplicationSet"));
     let sets = api.list(&kube::api::ListParams::default()).await.map_err(classify)?;

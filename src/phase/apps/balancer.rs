@@ -1,4 +1,4 @@
-//! Whether the load balancer of a region's Ingress exists, is active, and has healthy targets.
+//! Checks that the load balancer of a region's Ingress exists, is active, and has healthy targets.
 
 use aws_sdk_elasticloadbalancingv2::{
     Client as Elb,
@@ -14,7 +14,7 @@ use crate::{
     step::{ErrorExt, Poll, Result},
 };
 
-/// Whether every Ingress has a load balancer that can reach the pods; their names.
+/// Ready when every Ingress has a load balancer that can reach the pods; returns their host names.
 pub(super) async fn poll(elb: &Elb, client: &Client, ingresses: &[Managed]) -> Result<Poll<Vec<String>>> {
     let mut hosts = Vec::new();
     for managed in ingresses {
@@ -39,6 +39,7 @@ fn host(ingress: &Ingress) -> Option<&str> {
     addresses.iter().find_map(|address| address.hostname.as_deref())
 }
 
+/// What is wrong with a load balancer; `None` if it is active and all its targets are healthy.
 async fn balancer(elb: &Elb, host: &str) -> Result<Option<String>> {
     let pages = elb.describe_load_balancers().into_paginator().items().send();
     let all: Vec<LoadBalancer> = pages.collect::<Result<_, _>>().await.map_err(aws::classify)?;
@@ -71,7 +72,7 @@ async fn balancer(elb: &Elb, host: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Draining targets do not count: they belong to pods that are being replaced.
+/// Draining targets are not counted, because they belong to pods that are being replaced.
 fn unhealthy(states: &[TargetHealthStateEnum]) -> Option<String> {
     let count =
         |wanted: &[TargetHealthStateEnum]| states.iter().filter(|state| wanted.contains(state)).count();

@@ -13,7 +13,7 @@ pub(super) async fn zone(aws: &Aws, aws_region: &str, name: &str) -> Result<Opti
     Ok(zones.into_iter().find(|zone| zone.name == name.trim_end_matches('.')).map(|zone| zone.id))
 }
 
-/// The records of a host: its own, and the TXT records by which external-dns marks them as its own.
+/// The records of a host, and the TXT records with which external-dns marks them as its own.
 pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
     let client = zones::client(aws, aws_region);
     let doing = || format!("read the records of `{host}`");
@@ -21,8 +21,8 @@ pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str)
     let mut request = client.list_resource_record_sets().hosted_zone_id(zone);
     loop {
         let page = request.send().await.map_err(aws::classify).doing(doing())?;
-        let ours = page.resource_record_sets().iter().filter(|record| is_of(record.name(), host));
-        records.extend(ours.map(|record| format!("{} {}", record.r#type().as_str(), record.name())));
+        let of_host = page.resource_record_sets().iter().filter(|record| is_of(record.name(), host));
+        records.extend(of_host.map(|record| format!("{} {}", record.r#type().as_str(), record.name())));
         if !page.is_truncated() {
             return Ok(records);
         }
@@ -38,7 +38,7 @@ pub(super) async fn records(aws: &Aws, aws_region: &str, zone: &str, host: &str)
 /// What the host's own records point at.
 pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str) -> Result<Vec<String>> {
     let client = zones::client(aws, aws_region);
-    // Sorted by name, and a host has only a few records.
+    // Route 53 returns records sorted by name, and a host has only a few.
     let page = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(host).max_items(10);
     let page = page.send().await.map_err(aws::classify).doing(format!("read the records of `{host}`"))?;
     let of_host = |record: &&ResourceRecordSet| {
@@ -52,8 +52,8 @@ pub(super) async fn targets(aws: &Aws, aws_region: &str, zone: &str, host: &str)
     Ok(page.resource_record_sets().iter().filter(of_host).flat_map(pointed).collect())
 }
 
-/// external-dns prefixes the first label of its TXT records with the type: `cname-api.example`. The validation
-/// record of a certificate (`_x.api.example`) is Terraform's.
+/// Whether a record belongs to a host. external-dns prefixes the first label of its TXT records with the type:
+/// `cname-api.example`. The validation record of a certificate (`_x.api.example`) belongs to Terraform.
 fn is_of(record: &str, host: &str) -> bool {
     let (record, host) = (record.trim_end_matches('.'), host.trim_end_matches('.'));
     match record.strip_suffix(host) {
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn the_records_of_external_dns_are_distinguished_from_others() {
         let host = "api-es.payments.example";
-        for ours in
+        for record in
             ["api-es.payments.example.", "a-api-es.payments.example.", "cname-api-es.payments.example"]
         {
-            assert!(is_of(ours, host), "{ours}");
+            assert!(is_of(record, host), "{record}");
         }
         for other in [
             "_x.api-es.payments.example.",

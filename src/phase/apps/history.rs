@@ -1,4 +1,4 @@
-//! The history of every region's releases: one numbered ConfigMap per release, on the hub.
+//! The history of all regions' releases: one numbered ConfigMap per release on the hub.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl ReleaseOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PastRelease {
     number: u32,
-    /// `None` while it is being rolled out, or if that was interrupted.
+    /// `None` while it is being rolled out, or if the rollout was interrupted.
     outcome: Option<ReleaseOutcome>,
     /// Its annotations, without their prefix.
     release: BTreeMap<String, String>,
@@ -69,7 +69,7 @@ async fn list(hub: &Client, region: &str) -> Result<Vec<PastRelease>> {
     Ok(all)
 }
 
-/// Whether any region has had a healthy release, and so may have users.
+/// Whether any region ever had a healthy release. If so, it may have users.
 ///
 /// # Errors
 /// When the hub's cluster cannot be read.
@@ -97,8 +97,12 @@ fn record(region: &str, number: u32, release: &BTreeMap<String, String>) -> Valu
     })
 }
 
-/// Records a release, unless it is the latest one already. Returns its number.
-pub(super) async fn keep(hub: &Client, region: &str, release: &BTreeMap<String, String>) -> Result<u32> {
+/// Records a release, unless the latest record is the same release. Returns its number.
+pub(super) async fn record_release(
+    hub: &Client,
+    region: &str,
+    release: &BTreeMap<String, String>,
+) -> Result<u32> {
     let latest = list(hub, region).await?.into_iter().next();
     let number = match latest {
         Some(latest) if latest.release == *release => return Ok(latest.number),
@@ -110,11 +114,16 @@ pub(super) async fn keep(hub: &Client, region: &str, release: &BTreeMap<String, 
 }
 
 /// Records how a release ended.
-pub(super) async fn note(hub: &Client, region: &str, number: u32, outcome: ReleaseOutcome) -> Result<()> {
+pub(super) async fn record_outcome(
+    hub: &Client,
+    region: &str,
+    number: u32,
+    outcome: ReleaseOutcome,
+) -> Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
     let patch = json!({ "metadata": { "annotations": { OUTCOME: outcome.as_str() } } });
-    let noted = api.patch(&name(region, number), &PatchParams::default(), &Patch::Merge(patch)).await;
-    noted.map_err(classify).doing(format!("record how release {number} of region `{region}` ended"))?;
+    let recorded = api.patch(&name(region, number), &PatchParams::default(), &Patch::Merge(patch)).await;
+    recorded.map_err(classify).doing(format!("record how release {number} of region `{region}` ended"))?;
     Ok(())
 }
 
@@ -125,9 +134,9 @@ mod tests {
     #[test]
     fn a_recorded_release_is_read_back_unchanged() {
         let release = BTreeMap::from([("commit".to_owned(), "c1".to_owned())]);
-        let mut kept = record("spain", 12, &release);
-        kept["metadata"]["annotations"] = json!({ OUTCOME: "healthy" });
-        let past = past(&serde_json::from_value(kept).unwrap()).unwrap();
+        let mut map = record("spain", 12, &release);
+        map["metadata"]["annotations"] = json!({ OUTCOME: "healthy" });
+        let past = past(&serde_json::from_value(map).unwrap()).unwrap();
         assert_eq!((past.number, past.outcome), (12, Some(ReleaseOutcome::Healthy)));
         assert_eq!(past.release, release);
     }

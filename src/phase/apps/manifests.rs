@@ -1,4 +1,4 @@
-//! The AppProject and the ApplicationSet on the hub, from the manifests in the work tree.
+//! Applies the AppProject and the ApplicationSet to the hub, from the manifests in the work tree.
 
 use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use crate::{
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
-/// The order of applying: Argo CD refuses an Application whose project is missing.
+/// The order in which kinds are applied. Argo CD refuses an Application whose project is missing.
 const ORDER: [&str; 2] = ["AppProject", "ApplicationSet"];
 
-/// A region's name in the ApplicationSet's template language.
+/// The region's name, as an expression of the ApplicationSet's template language.
 const REGION: &str = "{{ index .metadata.annotations \"paydeploy.io/region\" }}";
 
 /// The manifests of the application, on the hub.
@@ -73,7 +73,7 @@ impl Manifests {
     }
 }
 
-/// The objects in the order of applying, completed from `paydeploy.toml`.
+/// The objects in the order in which they are applied, with the fields that come from `paydeploy.toml`.
 fn prepared(mut objects: Vec<Value>, project: &str, gitops: &Gitops) -> Result<Vec<Value>> {
     let place = |object: &Value| ORDER.iter().position(|kind| object["kind"] == *kind);
     for object in &mut objects {
@@ -106,7 +106,7 @@ fn prepared(mut objects: Vec<Value>, project: &str, gitops: &Gitops) -> Result<V
 }
 
 impl Step for Manifests {
-    /// The way to the hub, and Argo CD as installed there.
+    /// How to reach the hub, and the Argo CD that is installed on it.
     type Input = (fact::Access, fact::ArgoCd);
     type Fact = ();
     type Change = ManifestsChange;
@@ -158,7 +158,7 @@ impl Step for Manifests {
         let hub = kubernetes::connect(aws, &access).await?;
         let mut deleted = Vec::new();
         let objects = self.objects()?;
-        // Before any deletion: an ApplicationSet takes its Applications, and with them the pods, along.
+        // Checked before any deletion, because deleting an ApplicationSet deletes its Applications and their pods.
         for project in objects.iter().filter(|object| object["kind"] == "AppProject") {
             argo_cd::refuse_with_applications(&hub, project["metadata"]["name"].as_str()).await?;
         }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_project_comes_first_and_allows_the_repository() {
+    fn the_project_is_applied_first_and_allows_the_repository() {
         let objects = vec![object("ApplicationSet", "argocd"), object("AppProject", "argocd")];
         let prepared = prepared(objects, "x", &gitops()).unwrap();
         assert_eq!(prepared[0]["kind"], "AppProject");

@@ -1,4 +1,4 @@
-//! The release of a region.
+//! The step that releases the application in a region.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,9 +26,9 @@ use crate::{
 
 /// The application in a region.
 ///
-/// A release is the annotations of the region's cluster Secret on the hub, which this step alone writes, and
-/// the label that lets the ApplicationSet pick the region: the first time after the annotations, later with
-/// them, so that the region is never without it.
+/// A release consists of annotations of the region's cluster Secret on the hub, which only this step writes, and of
+/// the label by which the ApplicationSet selects the region. The first release applies the annotations before the
+/// label. Later ones apply both together: an apply without the label would remove it, and so the Application.
 pub struct Release {
     region: Region,
     constant: Constant,
@@ -55,23 +55,24 @@ pub fn release(config: &Config, region: &Region) -> Release {
 /// The difference between the live release and the wanted one.
 pub struct ReleaseChange {
     hub: Client,
-    here: Client,
-    /// What the region runs; `None` before its first release.
-    had: Option<Annotations>,
+    /// The region's cluster.
+    cluster: Client,
+    /// The release that the region runs; `None` before its first release.
+    current: Option<Annotations>,
     wanted: Annotations,
-    /// The problems of what it runs.
+    /// The problems of the current release.
     troubles: Vec<String>,
     count: Count,
 }
 
 impl ReleaseChange {
     fn lines(&self) -> Vec<String> {
-        let Some(had) = &self.had else {
+        let Some(current) = &self.current else {
             let short =
                 |key: &str| self.wanted.get(key).map(|text| annotations::short(text)).unwrap_or_default();
             return vec![format!("first release: commit {}, image {}", short("commit"), short("digest"))];
         };
-        [annotations::changes(had, &self.wanted), self.troubles.clone()].concat()
+        [annotations::changes(current, &self.wanted), self.troubles.clone()].concat()
     }
 
     fn pods(&self) -> String {
@@ -81,31 +82,31 @@ impl ReleaseChange {
 
 impl Release {
     async fn compare(&self, cx: &Context, input: &ReleaseInput) -> Result<ReleaseChange> {
-        let ReleaseInput { access: here, hub_access: hub, registered, foundation, .. } = input;
+        let ReleaseInput { access, hub_access, registered, foundation, .. } = input;
         let aws = &cx.world.aws;
-        let hub = kubernetes::connect(aws, hub).await?;
-        let here = kubernetes::connect(aws, here).await?;
+        let hub = kubernetes::connect(aws, hub_access).await?;
+        let cluster = kubernetes::connect(aws, access).await?;
         let data_residency = annotations::data_residency(&self.var_file)?;
         let constant = Constant { data_residency, ..self.constant.clone() };
         let wanted = annotations::annotations(&constant, input);
-        let had = released(&hub, &registered.secret).await?;
+        let current = released(&hub, &registered.secret).await?;
         let mut change =
-            ReleaseChange { hub, here, had, wanted, troubles: Vec::new(), count: Count::default() };
-        if let Some(had) = change.had.clone() {
-            self.judge(cx, foundation, &mut change, &had).await?;
+            ReleaseChange { hub, cluster, current, wanted, troubles: Vec::new(), count: Count::default() };
+        if let Some(current) = change.current.clone() {
+            self.judge(cx, foundation, &mut change, &current).await?;
         }
         Ok(change)
     }
 
-    /// Assesses what runs, whether or not it is the wanted release.
+    /// Checks the health of the current release, whether or not it is the wanted one.
     async fn judge(
         &self,
         cx: &Context,
         foundation: &fact::Foundation,
         change: &mut ReleaseChange,
-        had: &Annotations,
+        current: &Annotations,
     ) -> Result<()> {
-        let text = |key: &str| had.get(key).map_or("", String::as_str);
+        let text = |key: &str| current.get(key).map_or("", String::as_str);
         let Some(application) = Application::new(&change.hub, &self.name).read().await? else {
             change.troubles.push(format!("Application `{}` is missing", self.name));
             return Ok(());
@@ -120,11 +121,12 @@ impl Release {
             | SyncState::Broken(why) => change.troubles.push(why),
             SyncState::Failed { why, .. } => change.troubles.push(format!("sync failed: {why}")),
         }
-        change.count = workload::count(&change.here, &application, wanted.digest).await?;
+        change.count = workload::count(&change.cluster, &application, wanted.digest).await?;
         change.troubles.extend(change.count.missing.iter().cloned());
-        change.troubles.extend(workload::secrets(&change.here, &application).await?);
+        change.troubles.extend(workload::secrets(&change.cluster, &application).await?);
         if change.troubles.is_empty()
-            && let Poll::Pending(why) = self.endpoint(cx, &change.here, foundation).poll(&application).await?
+            && let Poll::Pending(why) =
+                self.endpoint(cx, &change.cluster, foundation).poll(&application).await?
         {
             change.troubles.push(why);
         }
@@ -134,20 +136,20 @@ impl Release {
     fn endpoint<'a>(
         &'a self,
         cx: &'a Context,
-        here: &'a Client,
+        cluster: &'a Client,
         foundation: &'a fact::Foundation,
     ) -> Endpoint<'a> {
         Endpoint {
             aws: &cx.world.aws,
             aws_region: &self.region.aws_region,
-            here,
+            cluster,
             host: &foundation.app_domain,
             zone: self.has_dns.then_some(&foundation.hosted_zone_id),
         }
     }
 }
 
-/// The release that a cluster Secret carries; `None` when the ApplicationSet does not pick it.
+/// The release in a cluster Secret; `None` if the ApplicationSet does not select it.
 async fn released(hub: &Client, secret: &str) -> Result<Option<Annotations>> {
     let api: Api<Secret> = Api::namespaced(hub.clone(), NAMESPACE);
     let found = api.get_metadata_opt(secret).await.map_err(classify);
@@ -176,8 +178,8 @@ impl Step for Release {
 
     async fn read(&self, cx: &Context, input: &Self::Input) -> Result<Seen<Self::Fact>> {
         let found = self.compare(cx, input).await?;
-        let Some(had) = &found.had else { return Ok(Seen::missing("not released")) };
-        let text = |key: &str| had.get(key).cloned().unwrap_or_default();
+        let Some(current) = &found.current else { return Ok(Seen::missing("not released")) };
+        let text = |key: &str| current.get(key).cloned().unwrap_or_default();
         let fact = fact::Release {
             commit: text("commit"),
             digest: fact::ImageDigest(text("digest")),
@@ -200,13 +202,16 @@ impl Step for Release {
     }
 
     async fn apply(&self, cx: &Context, input: &Self::Input, change: ReleaseChange) -> Result<()> {
-        let ReleaseChange { hub, here, had, wanted, .. } = change;
+        let ReleaseChange { hub, cluster, current, wanted, .. } = change;
         let secret = &input.registered.secret;
         let region = self.region.name.as_str();
-        let number = history::keep(&hub, region, &wanted).await?;
-        if had.as_ref() != Some(&wanted) {
-            cx.progress(format!("release {number}: {}", annotations::short(&wanted["commit"])));
-            if had.is_none() {
+        let number = history::record_release(&hub, region, &wanted).await?;
+        if current.as_ref() != Some(&wanted) {
+            cx.progress(format!(
+                "starting release {number}: commit {}",
+                annotations::short(&wanted["commit"])
+            ));
+            if current.is_none() {
                 kubernetes::apply(&hub, MANAGER, &annotations::patch(secret, &wanted, false)).await?;
             }
             kubernetes::apply(&hub, MANAGER, &annotations::patch(secret, &wanted, true)).await?;
@@ -214,17 +219,17 @@ impl Step for Release {
         let sync = Sync {
             cx,
             hub: &hub,
-            here: &here,
-            endpoint: self.endpoint(cx, &here, &input.foundation),
+            cluster: &cluster,
+            endpoint: self.endpoint(cx, &cluster, &input.foundation),
             application: &Application::new(&hub, &self.name),
             release: &wanted,
         };
         let ended = sync.run().await;
         match &ended {
-            Ok(()) => history::note(&hub, region, number, ReleaseOutcome::Healthy).await?,
+            Ok(()) => history::record_outcome(&hub, region, number, ReleaseOutcome::Healthy).await?,
             Err(error) if error.class == Class::Permanent => {
-                // An error while recording it is dropped: it must not hide the failure itself.
-                drop(history::note(&hub, region, number, ReleaseOutcome::Failed).await);
+                // An error while recording the outcome is dropped, because it must not hide the failure itself.
+                drop(history::record_outcome(&hub, region, number, ReleaseOutcome::Failed).await);
             }
             Err(_) => {}
         }
@@ -246,11 +251,11 @@ mod tests {
         Client::try_from(config).unwrap()
     }
 
-    fn change(had: Option<Annotations>, troubles: &[&str]) -> ReleaseChange {
+    fn change(current: Option<Annotations>, troubles: &[&str]) -> ReleaseChange {
         ReleaseChange {
             hub: client(),
-            here: client(),
-            had,
+            cluster: client(),
+            current,
             wanted: annotations::annotations(&constant(), &input()),
             troubles: troubles.iter().map(|trouble| (*trouble).to_owned()).collect(),
             count: Count { pods: 2, ready: 1, missing: Vec::new() },

@@ -3,7 +3,7 @@
 //! 1. `healthy`: Argo CD has synced this release, and reports it healthy. If a sync of this release had failed
 //!    before, it is retried first. A degraded or broken Application is waited for only as long as such a state
 //!    is known to pass by itself.
-//! 2. `answers`: only pods of this release's image remain, and each answers its own readiness probe.
+//! 2. `pods_ready`: only pods of this release's image remain, and each passes its own readiness probe.
 //! 3. `is_reached`: the load balancer is active, its targets are healthy, and the host's record points at it.
 //!
 //! Argo CD runs the sync by itself, so each wait only reads; the exceptions are the retry and the end of an
@@ -41,7 +41,7 @@ const DEGRADED_TOLERANCE: Duration = Duration::from_mins(1);
 /// While Argo CD's repository server starts, or until all its components know a new cluster, comparing fails.
 const BROKEN_TOLERANCE: Duration = Duration::from_mins(3);
 /// Old pods terminate within their grace period after the rollout, and an autoscaler reaches its minimum.
-const ANSWERS_DEADLINE: Duration = Duration::from_mins(3);
+const PODS_DEADLINE: Duration = Duration::from_mins(3);
 /// A load balancer takes minutes to become active, its targets two health checks to become healthy, and
 /// external-dns synchronises once a minute.
 const REACHED_DEADLINE: Duration = Duration::from_mins(10);
@@ -50,7 +50,8 @@ const REACHED_DEADLINE: Duration = Duration::from_mins(10);
 pub(super) struct Sync<'a> {
     pub cx: &'a Context,
     pub hub: &'a Client,
-    pub here: &'a Client,
+    /// The region's cluster.
+    pub cluster: &'a Client,
     pub endpoint: Endpoint<'a>,
     pub application: &'a Application,
     pub release: &'a Annotations,
@@ -73,7 +74,7 @@ struct Memory {
 impl Sync<'_> {
     pub async fn run(&self) -> Result<()> {
         self.healthy().await?;
-        self.answers().await?;
+        self.pods_ready().await?;
         self.is_reached().await
     }
 
@@ -161,8 +162,8 @@ impl Sync<'_> {
     /// The problems of the region's own objects, which Argo CD 3 no longer stores in the Application.
     async fn troubles(&self, application: &Value) -> Vec<String> {
         let (count, secrets) = futures::join!(
-            workload::count(self.here, application, self.wanted().digest),
-            workload::secrets(self.here, application),
+            workload::count(self.cluster, application, self.wanted().digest),
+            workload::secrets(self.cluster, application),
         );
         // Errors are dropped: this only adds detail to a state that is reported anyway.
         [count.map(|count| count.missing).unwrap_or_default(), secrets.unwrap_or_default()].concat()
@@ -180,35 +181,37 @@ impl Sync<'_> {
         let mut lines = Vec::new();
         for Managed { name, namespace, .. } in sync_state::failed_jobs(&application) {
             let selector = format!("batch.kubernetes.io/job-name={name}");
-            lines.extend(kubernetes::pods(self.here, &namespace, &selector).await);
+            lines.extend(kubernetes::pods(self.cluster, &namespace, &selector).await);
         }
         for Managed { name, namespace, .. } in sync_state::managed(&application, "Deployment") {
-            let api: Api<Deployment> = Api::namespaced(self.here.clone(), &namespace);
-            // A Deployment that cannot be read adds no lines; the error itself stays.
+            let api: Api<Deployment> = Api::namespaced(self.cluster.clone(), &namespace);
+            // A Deployment that cannot be read adds no lines; the error is returned anyway.
             if let Ok(Some(deployment)) = api.get_opt(&name).await {
-                lines.extend(kubernetes::pods(self.here, &namespace, &workload::selector(&deployment)).await);
+                lines.extend(
+                    kubernetes::pods(self.cluster, &namespace, &workload::selector(&deployment)).await,
+                );
             }
         }
         if lines.is_empty() {
             return error;
         }
-        let said = error.to_string();
-        Error { source: anyhow::anyhow!(lines.join("\n")).context(said), ..error }
+        let message = error.to_string();
+        Error { source: anyhow::anyhow!(lines.join("\n")).context(message), ..error }
     }
 
-    /// Only pods of this release remain, and each answers its own readiness probe.
-    async fn answers(&self) -> Result<()> {
+    /// Only pods of this release remain, and each passes its own readiness probe.
+    async fn pods_ready(&self) -> Result<()> {
         let digest = self.wanted().digest;
-        let waited = self.cx.wait("the pods to answer", INTERVAL, ANSWERS_DEADLINE, || async {
+        let waited = self.cx.wait("the pods to become ready", INTERVAL, PODS_DEADLINE, || async {
             let Some(application) = self.application.read().await? else {
                 return Ok(Poll::Pending("their Application is missing".to_owned()));
             };
-            let count = workload::count(self.here, &application, digest).await?;
+            let count = workload::count(self.cluster, &application, digest).await?;
             if !count.missing.is_empty() {
-                self.cx.count(count.ready, count.pods, "pods");
+                self.cx.count(count.ready, count.pods, "pods ready");
                 return Ok(Poll::Pending(count.missing.join(", ")));
             }
-            workload::answer(self.here, &application).await
+            workload::probe(self.cluster, &application).await
         });
         match waited.await {
             Err(error) if error.class == Class::Permanent => {

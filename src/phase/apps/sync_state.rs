@@ -71,7 +71,7 @@ pub(super) fn judge(application: &Value, wanted: Wanted) -> SyncState {
     }
     let operation = &status["operationState"];
     let result = &operation["syncResult"];
-    // A running operation may have no result yet; its request says which release it is for.
+    // A running operation may have no result yet; its request names the release it is for.
     let is_ours = is_of(&result["source"], wanted);
     match operation["phase"].as_str() {
         Some("Running") if is_obsolete(operation, wanted) => return SyncState::Occupied,

@@ -32,7 +32,7 @@ const DELETED_DEADLINE: Duration = Duration::from_mins(10);
 /// external-dns synchronises once a minute, and at every change of an Ingress.
 const RECORDS_DEADLINE: Duration = Duration::from_mins(4);
 
-/// What the configuration alone says: enough to delete a region whose facts can no longer be read.
+/// Comes from the configuration only, so that a region whose facts can no longer be read can be deleted.
 pub(super) struct Teardown {
     region: Region,
     /// The region's EKS cluster, and the Application.
@@ -58,10 +58,10 @@ impl Teardown {
         }
     }
 
-    /// Deletes all of it; returns what it deleted.
+    /// Deletes all of it. Returns what it deleted.
     pub async fn run(&self, cx: &Context, input: Option<&ReleaseInput>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
-        let (here, hub) = match input {
+        let (cluster, hub) = match input {
             Some(input) => (Some(input.access.clone()), Some(input.hub_access.clone())),
             None => (
                 kubernetes::find(aws, &self.region.aws_region, &self.name).await?,
@@ -72,10 +72,10 @@ impl Teardown {
         if let Some(hub) = &hub {
             let hub = kubernetes::connect(aws, hub).await?;
             deleted.extend(self.unrelease(&hub).await?);
-            deleted.extend(self.remove_application(cx, &hub, here.is_none()).await?);
+            deleted.extend(self.remove_application(cx, &hub, cluster.is_none()).await?);
         }
-        if let Some(here) = &here {
-            let client = kubernetes::connect(aws, here).await?;
+        if let Some(cluster) = &cluster {
+            let client = kubernetes::connect(aws, cluster).await?;
             deleted.extend(self.remove_ingresses(cx, &client).await?);
             deleted.extend(self.wait_for_dns(cx, &client, input.map(|input| &input.foundation)).await?);
         }
@@ -118,8 +118,8 @@ impl Teardown {
     }
 
     /// The Application's own Ingresses are deleted by now; any other would keep a load balancer.
-    async fn remove_ingresses(&self, cx: &Context, here: &Client) -> Result<Option<String>> {
-        let api: Api<Ingress> = Api::namespaced(here.clone(), &self.namespace);
+    async fn remove_ingresses(&self, cx: &Context, cluster: &Client) -> Result<Option<String>> {
+        let api: Api<Ingress> = Api::namespaced(cluster.clone(), &self.namespace);
         let mut found = false;
         let left = || async {
             let all = api.list(&ListParams::default()).await.map_err(classify)?;
@@ -145,7 +145,7 @@ impl Teardown {
     async fn wait_for_dns(
         &self,
         cx: &Context,
-        here: &Client,
+        cluster: &Client,
         network: Option<&fact::Foundation>,
     ) -> Result<Option<String>> {
         let (aws, aws_region) = (&cx.world.aws, &self.region.aws_region);
@@ -161,7 +161,7 @@ impl Teardown {
             return Ok(None);
         }
         let keeper = match &self.dns {
-            Some((release, namespace)) => helm::latest(here, namespace, release).await?,
+            Some((release, namespace)) => helm::latest(cluster, namespace, release).await?,
             None => None,
         };
         if keeper.is_none() {

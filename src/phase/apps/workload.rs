@@ -1,4 +1,4 @@
-//! Whether a release's pods run the right image, are ready, and answer their own readiness probe.
+//! Checks that a release's pods run the right image, are ready, and pass their own readiness probe.
 
 use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
@@ -14,7 +14,7 @@ use crate::{
     step::{Class, ErrorExt, Poll, Result},
 };
 
-/// How many pods there are, how many are ready with the release's image, and what is missing.
+/// The number of pods, the number that are ready with the release's image, and what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub pods: u32,
@@ -73,15 +73,16 @@ pub(super) async fn secrets(client: &Client, application: &Value) -> Result<Vec<
     Ok(troubles)
 }
 
-/// An autoscaler starts from the single pod of a new Deployment, and needs a moment to reach its minimum.
+/// Why an autoscaler has not reached its minimum. It starts from the single pod of a new Deployment, and takes some
+/// seconds.
 async fn below_minimum(client: &Client, managed: &Managed) -> Result<Option<String>> {
     let Managed { namespace, name, .. } = managed;
     let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), namespace);
     let doing = || format!("read autoscaler `{namespace}/{name}`");
     let Some(found) = api.get_opt(name).await.map_err(classify).doing(doing())? else { return Ok(None) };
-    let now = found.status.as_ref().and_then(|status| status.current_replicas).unwrap_or(0);
-    let Some(least) = found.spec.and_then(|spec| spec.min_replicas) else { return Ok(None) };
-    Ok((now < least).then(|| format!("autoscaler `{name}` has {now} of at least {least} pods")))
+    let current = found.status.as_ref().and_then(|status| status.current_replicas).unwrap_or(0);
+    let Some(minimum) = found.spec.and_then(|spec| spec.min_replicas) else { return Ok(None) };
+    Ok((current < minimum).then(|| format!("autoscaler `{name}` has {current} of at least {minimum} pods")))
 }
 
 fn runs(pod: &Pod, digest: &str) -> bool {
@@ -107,7 +108,7 @@ async fn deployment(client: &Client, managed: &Managed) -> Result<Option<(Deploy
     Ok(Some((found, pods.items)))
 }
 
-/// `a=b,c=d`: the pods of a Deployment.
+/// The label selector for the pods of a Deployment: `a=b,c=d`.
 pub(super) fn selector(deployment: &Deployment) -> String {
     let labels = deployment.spec.as_ref().and_then(|spec| spec.selector.match_labels.as_ref());
     let pairs = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}"));
@@ -131,13 +132,13 @@ fn readiness_probe(pod: &Pod) -> Option<(String, String)> {
     Some((port.to_string(), probe.path.clone().unwrap_or_else(|| "/".to_owned())))
 }
 
-/// Sends every pod, through the API server, the request by which the kubelet and the load balancer probe it.
-pub(super) async fn answer(client: &Client, application: &Value) -> Result<Poll<()>> {
+/// Sends each pod the request with which the kubelet and the load balancer probe it, through the API server.
+pub(super) async fn probe(client: &Client, application: &Value) -> Result<Poll<()>> {
     for managed in &managed(application, "Deployment") {
         let Some((_, pods)) = deployment(client, managed).await? else {
             return Ok(Poll::Pending(format!("deployment `{}` is missing", managed.name)));
         };
-        let asked =
+        let requests =
             pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
                 let (port, path) = readiness_probe(pod)?;
                 let name = pod.name_any();
@@ -145,10 +146,10 @@ pub(super) async fn answer(client: &Client, application: &Value) -> Result<Poll<
                     kubernetes::get_from_pod(client, &managed.namespace, &name, &port, &path).await
                 })
             });
-        for answer in join_all(asked).await {
-            match answer {
+        for response in join_all(requests).await {
+            match response {
                 Ok(_) => {}
-                // The pod was deleted in between, or answered that it not ready.
+                // The pod was deleted in the meantime, or responded that it is not ready.
                 Err(error) if error.class != Class::Cancelled => return Ok(Poll::Pending(error.to_string())),
                 Err(error) => return Err(error),
             }

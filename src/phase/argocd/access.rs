@@ -1,11 +1,12 @@
-//! Argo CD's right to act in a region: in the application's namespace, and nowhere else.
+//! Argo CD's permissions in a region: everything in the application's namespace, and nothing elsewhere.
 //!
-//! In a spoke that is an access entry of its role, which gives a group, and a Role for the group. On the hub
-//! itself it acts by its service account, and only the namespace is made.
+//! - On a spoke, an EKS access entry maps Argo CD's IAM role to a Kubernetes group, and a Role grants that group
+//!   the namespace.
+//! - On the hub, Argo CD uses its own service account, so only the namespace is created.
 //!
-//! What is proven here is that all of it is there, and that the entry is the role's of today: an entry counts
-//! for the principal it was made for, and a role recreated under the same name is a different principal. That the role
-//! is taken by Argo CD and allowed to list is proven by `argocd/R/register`.
+//! This step checks that all of these objects exist and that the entry is valid for the current role. EKS binds an
+//! entry to the role's unique id, so a role that was recreated under the same name does not match an older entry.
+//! Whether Argo CD can assume the role and list objects is checked by `argocd/REGION/register`.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     GROUP,
-    entry::{self, Lag},
+    entry::{self, Drift},
 };
 use crate::{
     config::{Config, Region},
@@ -29,7 +30,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// Pods terminate within their grace period; anything longer is held by a finalizer, which the error names.
 const DELETED_DEADLINE: Duration = Duration::from_mins(5);
 
-/// The application's namespace, and who may act in it.
+/// The application's namespace, and Argo CD's permissions in it.
 pub struct Grant {
     region: Region,
     cluster: String,
@@ -37,7 +38,7 @@ pub struct Grant {
     namespace: String,
 }
 
-/// The step that lets Argo CD act in the application's namespace of a region.
+/// The step that grants Argo CD access to the application's namespace in a region.
 pub fn access(config: &Config, region: &Region) -> Grant {
     Grant {
         region: region.clone(),
@@ -50,16 +51,16 @@ pub fn access(config: &Config, region: &Region) -> Grant {
 /// The facts that the step takes from other steps.
 #[derive(Debug, Clone)]
 pub struct GrantInput {
-    /// The way to the region's cluster.
+    /// How to reach the region's cluster.
     pub access: fact::Access,
     pub hub_access: fact::Access,
 }
 
-/// The objects, and how the access entry differs.
+/// The objects to apply, and how the access entry differs.
 pub struct GrantChange {
     client: Client,
     objects: Vec<Value>,
-    entry: Option<Lag>,
+    entry: Option<Drift>,
 }
 
 impl Grant {
@@ -89,14 +90,14 @@ impl Grant {
         vec![namespace, role, binding]
     }
 
-    /// The role that acts; `None` on the hub.
+    /// The IAM role that Argo CD uses; `None` on the hub.
     fn principal<'a>(&self, hub: &'a fact::Access) -> Result<Option<&'a str>> {
         if self.is_hub {
             return Ok(None);
         }
         let role = &hub.cluster.argocd_role_arn;
         if role.is_empty() {
-            return Err(Error::permanent("the hub's cluster stack gives no `argocd_role_arn`")
+            return Err(Error::permanent("the hub's stack `cluster` has no output `argocd_role_arn`")
                 .with_hint("run `paydeploy phase terraform` for the hub"));
         }
         Ok(Some(role))
@@ -105,21 +106,21 @@ impl Grant {
     async fn compare(
         &self,
         cx: &Context,
-        here: &fact::Access,
-        hub: &fact::Access,
+        access: &fact::Access,
+        hub_access: &fact::Access,
     ) -> Result<(GrantChange, Vec<String>)> {
-        let client = kubernetes::connect(&cx.world.aws, here).await?;
+        let client = kubernetes::connect(&cx.world.aws, access).await?;
         let objects = self.objects();
         let mut lines = Vec::new();
         for object in &objects {
             lines.extend(kubernetes::difference(&client, MANAGER, object).await?);
         }
-        let lag = match self.principal(hub)? {
+        let drift = match self.principal(hub_access)? {
             None => None,
-            Some(role) => entry::lag(&cx.world.aws, &here.aws_region, &self.cluster, role).await?,
+            Some(role) => entry::drift(&cx.world.aws, &access.aws_region, &self.cluster, role).await?,
         };
-        lines.extend(lag.as_ref().map(ToString::to_string));
-        Ok((GrantChange { client, objects, entry: lag }, lines))
+        lines.extend(drift.as_ref().map(ToString::to_string));
+        Ok((GrantChange { client, objects, entry: drift }, lines))
     }
 }
 
@@ -170,37 +171,37 @@ impl Step for Grant {
         for object in &change.objects {
             kubernetes::apply(&change.client, MANAGER, object).await?;
         }
-        if let (Some(lag), Some(role)) = (change.entry, self.principal(hub_access)?) {
-            entry::apply(&cx.world.aws, &access.aws_region, &self.cluster, role, lag).await?;
+        if let (Some(drift), Some(role)) = (change.entry, self.principal(hub_access)?) {
+            entry::apply(&cx.world.aws, &access.aws_region, &self.cluster, role, drift).await?;
         }
         Ok(())
     }
 
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
         let aws = &cx.world.aws;
-        let here = match input {
+        let access = match input {
             Some(input) => Some(input.access.clone()),
             None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
         };
-        let Some(here) = here else { return Ok(None) };
-        let client = kubernetes::connect(aws, &here).await?;
+        let Some(access) = access else { return Ok(None) };
+        let client = kubernetes::connect(aws, &access).await?;
         let api: Api<Namespace> = Api::all(client);
-        let mut gone = Vec::new();
+        let mut deleted = Vec::new();
         if kubernetes::delete(&api, &self.namespace).await? {
-            self.wait_until_gone(cx, &api).await?;
-            gone.push(format!("namespace {}", self.namespace));
+            self.wait_until_deleted(cx, &api).await?;
+            deleted.push(format!("namespace {}", self.namespace));
         }
         if !self.is_hub {
-            let removed = entry::remove(aws, &here.aws_region, &self.cluster).await?;
-            gone.extend(removed.iter().map(|principal| format!("access entry of {principal}")));
+            let removed = entry::remove(aws, &access.aws_region, &self.cluster).await?;
+            deleted.extend(removed.iter().map(|principal| format!("access entry of {principal}")));
         }
-        Ok((!gone.is_empty()).then(|| format!("{} deleted", gone.join(", "))))
+        Ok((!deleted.is_empty()).then(|| format!("{} deleted", deleted.join(", "))))
     }
 }
 
 impl Grant {
-    /// A namespace is deleted after all its objects; its conditions name what blocks that.
-    async fn wait_until_gone(&self, cx: &Context, api: &Api<Namespace>) -> Result<()> {
+    /// Kubernetes deletes a namespace after all its objects. The namespace's conditions name what blocks that.
+    async fn wait_until_deleted(&self, cx: &Context, api: &Api<Namespace>) -> Result<()> {
         cx.wait(
             &format!("the deletion of namespace `{}`", self.namespace),
             INTERVAL,
@@ -212,10 +213,11 @@ impl Grant {
             },
         )
         .await
-        .hint("delete the objects above; `kubectl get apiservices` shows APIs that do not answer")
+        .hint("delete the objects above; `kubectl get apiservices` shows APIs that do not respond")
     }
 }
 
+/// What blocks the deletion of a namespace, as Kubernetes reports it.
 fn blockers(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let messages: Vec<_> = conditions
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_spoke_the_group_may_do_all_in_one_namespace() {
+    fn on_a_spoke_the_group_has_all_rights_in_one_namespace_only() {
         let objects = grant(false).objects();
         let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["Namespace", "Role", "RoleBinding"]);
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_blocks_a_namespace_is_reported_in_its_own_words() {
+    fn what_blocks_the_deletion_of_a_namespace_is_reported_as_kubernetes_words_it() {
         let namespace = json!({ "metadata": {}, "status": { "conditions": [
             { "type": "NamespaceFinalizersRemaining", "status": "True", "message": "a.b in 1 resource" },
             { "type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all good" },

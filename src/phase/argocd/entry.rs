@@ -11,28 +11,29 @@ use crate::{
     step::{ErrorExt, Result},
 };
 
-/// What is wrong with the entry.
+/// How the entry differs from the wanted one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Lag {
+pub(super) enum Drift {
     Missing,
-    /// It gives other groups.
+    /// It maps the role to other groups.
     Groups,
-    /// It was created for a deleted role of this name: EKS compares the role's unique id, which it shows nowhere.
-    Dead,
+    /// It was created for an earlier role of this name. EKS compares the role's unique id, but does not return it, so
+    /// only the creation times show this.
+    Stale,
 }
 
-impl fmt::Display for Lag {
+impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "access entry for Argo CD is missing",
-            Self::Groups => "access entry for Argo CD gives other groups",
-            Self::Dead => "access entry for Argo CD is older than its role, and has no effect",
+            Self::Groups => "access entry for Argo CD has other groups",
+            Self::Stale => "access entry for Argo CD is older than its role and has no effect",
         })
     }
 }
 
-/// How the entry is; `None` when it is as wanted.
-pub(super) async fn lag(aws: &Aws, region: &str, cluster: &str, role: &str) -> Result<Option<Lag>> {
+/// How the entry differs; `None` if it does not.
+pub(super) async fn drift(aws: &Aws, region: &str, cluster: &str, role: &str) -> Result<Option<Drift>> {
     let eks = Client::new(&aws.in_region(region));
     let described = eks.describe_access_entry().cluster_name(cluster).principal_arn(role).send().await;
     let entry = match described {
@@ -42,22 +43,22 @@ pub(super) async fn lag(aws: &Aws, region: &str, cluster: &str, role: &str) -> R
             return Err(aws::classify(error)).doing(format!("read the access entries of `{cluster}`"));
         }
     };
-    let Some(entry) = entry else { return Ok(Some(Lag::Missing)) };
-    let made = role_made(aws, region, role).await?;
-    Ok(judge(&entry, made.as_ref()))
+    let Some(entry) = entry else { return Ok(Some(Drift::Missing)) };
+    let created = role_created(aws, region, role).await?;
+    Ok(judge(&entry, created.as_ref()))
 }
 
-fn judge(entry: &AccessEntry, role_made: Option<&DateTime>) -> Option<Lag> {
-    if let (Some(entry), Some(role)) = (entry.created_at(), role_made)
+fn judge(entry: &AccessEntry, role_created: Option<&DateTime>) -> Option<Drift> {
+    if let (Some(entry), Some(role)) = (entry.created_at(), role_created)
         && entry.secs() < role.secs()
     {
-        return Some(Lag::Dead);
+        return Some(Drift::Stale);
     }
-    (entry.kubernetes_groups() != [GROUP]).then_some(Lag::Groups)
+    (entry.kubernetes_groups() != [GROUP]).then_some(Drift::Groups)
 }
 
-/// When the role was created; `None` without the permission to read it.
-async fn role_made(aws: &Aws, region: &str, role: &str) -> Result<Option<DateTime>> {
+/// When the role was created; `None` if this principal is not allowed to read it.
+async fn role_created(aws: &Aws, region: &str, role: &str) -> Result<Option<DateTime>> {
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
     let iam = aws_sdk_iam::Client::new(&aws.in_region(region));
     let name = role.rsplit('/').next().unwrap_or(role);
@@ -68,14 +69,14 @@ async fn role_made(aws: &Aws, region: &str, role: &str) -> Result<Option<DateTim
     }
 }
 
-/// Creates or updates the entry. One that another run created in between is adopted.
-pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, lag: Lag) -> Result<()> {
+/// Creates or updates the entry. An entry that another run created in the meantime is adopted.
+pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, drift: Drift) -> Result<()> {
     let eks = Client::new(&aws.in_region(region));
-    let doing = || format!("give Argo CD's role an access entry in cluster `{cluster}`");
-    if lag == Lag::Dead {
+    let doing = || format!("set the access entry of Argo CD's role in cluster `{cluster}`");
+    if drift == Drift::Stale {
         delete(&eks, cluster, role).await?;
     }
-    if lag != Lag::Groups {
+    if drift != Drift::Groups {
         let create = eks.create_access_entry().cluster_name(cluster).principal_arn(role);
         match create.kubernetes_groups(GROUP).send().await {
             Ok(_) => return Ok(()),
@@ -91,7 +92,7 @@ pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, la
     Ok(())
 }
 
-/// Deletes every entry that gives our group, for any principal; returns the principals.
+/// Deletes the entries of all principals that are mapped to our group, and returns these principals.
 pub(super) async fn remove(aws: &Aws, region: &str, cluster: &str) -> Result<Vec<String>> {
     let eks = Client::new(&aws.in_region(region));
     let doing = || format!("read the access entries of `{cluster}`");
@@ -129,25 +130,25 @@ async fn delete(eks: &Client, cluster: &str, principal: &str) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn entry(groups: &[&str], made: i64) -> AccessEntry {
+    fn entry(groups: &[&str], created: i64) -> AccessEntry {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         AccessEntry::builder()
             .set_kubernetes_groups(Some(groups))
-            .created_at(DateTime::from_secs(made))
+            .created_at(DateTime::from_secs(created))
             .build()
     }
 
     #[test]
-    fn an_entry_that_is_older_than_its_role_is_dead() {
+    fn an_entry_older_than_its_role_is_stale() {
         let role = DateTime::from_secs(100);
-        assert_eq!(judge(&entry(&[GROUP], 99), Some(&role)), Some(Lag::Dead));
+        assert_eq!(judge(&entry(&[GROUP], 99), Some(&role)), Some(Drift::Stale));
         assert_eq!(judge(&entry(&[GROUP], 100), Some(&role)), None);
         assert_eq!(judge(&entry(&[GROUP], 99), None), None);
     }
 
     #[test]
-    fn an_entry_gives_our_group_and_no_other() {
-        assert_eq!(judge(&entry(&[], 1), None), Some(Lag::Groups));
-        assert_eq!(judge(&entry(&[GROUP, "admins"], 1), None), Some(Lag::Groups));
+    fn an_entry_must_have_our_group_and_no_other() {
+        assert_eq!(judge(&entry(&[], 1), None), Some(Drift::Groups));
+        assert_eq!(judge(&entry(&[GROUP, "admins"], 1), None), Some(Drift::Groups));
     }
 }

@@ -11,10 +11,11 @@ use crate::{
     step::{Error, ErrorExt, Result},
 };
 
-/// What a repository needs, by Argo CD's own names: `username` and `password`, or `sshPrivateKey`, ….
+/// A repository's credentials under Argo CD's own keys: `username` and `password`, `sshPrivateKey`, ….
+/// <https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#repositories>
 pub(super) type Credentials = BTreeMap<String, SecretString>;
 
-/// The credentials in a secret of Secrets Manager.
+/// Reads the credentials from a secret in Secrets Manager.
 pub(super) async fn credentials(config: &aws_config::SdkConfig, secret: &str) -> Result<Credentials> {
     let client = aws_sdk_secretsmanager::Client::new(config);
     let doing = || format!("read the credentials for Git from secret `{secret}`");
@@ -26,18 +27,18 @@ pub(super) async fn credentials(config: &aws_config::SdkConfig, secret: &str) ->
 }
 
 fn parse(text: &str) -> Result<Credentials> {
-    // Drop serde's own error: it would quote a part of the secret.
-    let known: BTreeMap<String, String> = serde_json::from_str(text)
+    // serde's error is dropped, because it would quote a part of the secret.
+    let entries: BTreeMap<String, String> = serde_json::from_str(text)
         .map_err(|_| Error::permanent("not a JSON object of strings, such as `username` and `password`"))?;
-    Ok(known.into_iter().map(|(key, value)| (key, value.into())).collect())
+    Ok(entries.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
-/// The repository Secret's name.
+/// The name of the repository Secret.
 pub(super) fn name(project: &str) -> String {
     format!("repository-{project}")
 }
 
-/// The Secret by which Argo CD knows the repository.
+/// The Secret that registers the repository with Argo CD.
 pub(super) fn repository(project: &str, namespace: &str, url: &str, credentials: &Credentials) -> Value {
     let encoded = |text: &str| Value::from(BASE64_STANDARD.encode(text));
     let mut data: serde_json::Map<String, Value> =
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_nothing_of_what_is_in_the_secret() {
+    fn an_error_does_not_reveal_the_secrets_content() {
         let error = parse(r#"{ "password": "hunter2" "#).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Argo CD on the hub, and its way into Git.
+//! Argo CD's own release on the hub, and its credentials for the Git repository.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// The add-on's name in `[addons.NAME]`.
 const ADDON: &str = "argo-cd";
-/// The release's name, and so the prefix of its objects: the IAM role trusts service accounts by name.
+/// The release's name, and so the prefix of its objects. The IAM role trusts their service accounts by name.
 const RELEASE: &str = "argocd";
 
 /// Argo CD's own release.
@@ -58,8 +58,10 @@ impl Install {
         })?;
         if addon.namespace != NAMESPACE {
             let namespace = &addon.namespace;
-            return Err(Error::permanent(format!("`{namespace}` cannot be the namespace of Argo CD"))
-                .with_hint(format!("leave `namespace` out of `[addons.{ADDON}]`: it is `{NAMESPACE}`")));
+            return Err(Error::permanent(format!("Argo CD cannot run in namespace `{namespace}`"))
+                .with_hint(format!(
+                    "remove `namespace` from `[addons.{ADDON}]`: it is always `{NAMESPACE}`"
+                )));
         }
         Ok(addon)
     }
@@ -71,7 +73,7 @@ impl Install {
         Ok(InstallChange { client, wanted, compared })
     }
 
-    /// The repository Secret as it should be; `None` when Git asks for no credentials.
+    /// The wanted repository Secret; `None` if the repository needs no credentials.
     async fn repository(&self, cx: &Context, namespace: &str) -> Result<Option<Value>> {
         let Some(secret) = &self.gitops.credentials else { return Ok(None) };
         let aws = cx.world.aws.in_region(&self.hub.aws_region);
@@ -81,7 +83,7 @@ impl Install {
 }
 
 impl Step for Install {
-    /// How to reach the hub; an order.
+    /// How to reach the hub; the second part only orders the steps.
     type Input = (fact::Access, ());
     type Fact = fact::ArgoCd;
     type Change = InstallChange;
@@ -149,7 +151,8 @@ impl Step for Install {
     }
 }
 
-/// Argo CD signs tokens for the spokes with one role, which the service accounts of three components have.
+/// The values that come from facts. Argo CD signs tokens for the spokes with one IAM role, which the service
+/// accounts of three of its components share.
 fn values(access: &fact::Access) -> Value {
     let account = json!({ "serviceAccount": { "annotations": {
         "eks.amazonaws.com/role-arn": access.cluster.argocd_role_arn,

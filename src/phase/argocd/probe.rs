@@ -1,9 +1,9 @@
-//! Proves that Argo CD can list the objects of a region's namespace.
+//! Checks that Argo CD can list the objects of a region's namespace.
 //!
-//! It acts on nothing but an Application. This one is compared and never synced, and
-//! its source holds nothing to deploy. To compare it, Argo CD must take its role, be let in by the cluster,
-//! list every kind in the namespace and read the repository; it says so by a sync status, or reports
-//! what keeps it from one. Its own API does not help: it ignores clusters without Applications.
+//! Argo CD connects to a cluster only for an Application; its API reports nothing about clusters without one. So the
+//! probe creates an Application that deploys nothing and is never synced. To compare it, Argo CD must assume its role,
+//! be admitted by the cluster, list every kind in the namespace and read the repository. A sync status shows that it
+//! did; otherwise the Application's conditions report the cause.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::{
     step::{Context, ErrorExt, Poll, Result},
 };
 
-/// Between two reads of the probe.
+/// Between two reads of the Application.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// New roles, entries and trust policies take minutes to propagate, and Argo CD retries with a backoff.
 const LISTED_DEADLINE: Duration = Duration::from_mins(4);
 
-/// What Argo CD is to list.
+/// What Argo CD should list.
 pub(super) struct Probe<'a> {
     pub region: &'a str,
     pub server: &'a str,
@@ -46,21 +46,21 @@ impl Probe<'_> {
                     "repoURL": self.repository,
                     "targetRevision": "HEAD",
                     "path": ".",
-                    // no file has that name
+                    // No file has this name, so there is nothing to deploy.
                     "directory": { "include": "paydeploy-probe" },
                 },
             },
         })
     }
 
-    /// Waits until Argo CD has listed, and leaves nothing behind.
+    /// Waits until Argo CD has listed the namespace, then deletes the probe.
     pub async fn run(&self, cx: &Context, hub: &Client) -> Result<()> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
         let name = self.name();
-        // One that a killed run left has an outdated status.
+        // A probe left by a killed run has an outdated status.
         kubernetes::delete(&api, &name).await?;
-        let what = format!("Argo CD to list in namespace `{}` of region `{}`", self.namespace, self.region);
+        let what = format!("Argo CD to list namespace `{}` in region `{}`", self.namespace, self.region);
         let listed = cx.wait(&what, INTERVAL, LISTED_DEADLINE, || async {
             let Some(application) = api.get_opt(&name).await.map_err(classify)? else {
                 kubernetes::apply(hub, MANAGER, &self.application()).await?;
@@ -74,22 +74,23 @@ impl Probe<'_> {
         let listed = listed.await;
         let removed = kubernetes::delete(&api, &name).await;
         listed.hint(
-            "the role of Argo CD must be taken by its service accounts, let in by the cluster (access entry) and \
-             allowed in the namespace (Role `argocd`); the repository must be readable from the hub",
+            "make sure that Argo CD's service accounts can assume its role, that the cluster admits the role (access \
+             entry) and the namespace allows it (Role `argocd`), and that the hub can read the repository",
         )?;
         removed.map(drop)
     }
 }
 
+/// Ready when the Application has been compared.
 fn judge(application: &Value) -> Poll<()> {
     let status = &application["status"];
     if matches!(status["sync"]["status"].as_str(), Some("Synced" | "OutOfSync")) {
         return Poll::Ready(());
     }
     let conditions = status["conditions"].as_array();
-    let words = conditions.into_iter().flatten().filter_map(|condition| condition["message"].as_str());
-    let words: Vec<_> = words.collect();
-    Poll::Pending(if words.is_empty() { "no answer yet".to_owned() } else { words.join("; ") })
+    let messages = conditions.into_iter().flatten().filter_map(|condition| condition["message"].as_str());
+    let messages: Vec<_> = messages.collect();
+    Poll::Pending(if messages.is_empty() { "not compared yet".to_owned() } else { messages.join("; ") })
 }
 
 #[cfg(test)]
@@ -104,19 +105,19 @@ mod tests {
     }
 
     #[test]
-    fn a_compared_application_proves_that_argo_cd_has_listed() {
+    fn a_compared_application_shows_that_argo_cd_listed_the_namespace() {
         for compared in ["Synced", "OutOfSync"] {
             assert_eq!(pending(&json!({ "sync": { "status": compared } })), None);
         }
     }
 
     #[test]
-    fn what_keeps_argo_cd_from_listing_is_reported_in_its_words() {
+    fn what_keeps_argo_cd_from_listing_is_reported_as_argo_cd_words_it() {
         let status = json!({
             "sync": { "status": "Unknown" },
             "conditions": [{ "type": "ComparisonError", "message": "Failed to load live state: Unauthorized" }],
         });
         assert_eq!(pending(&status).unwrap(), "Failed to load live state: Unauthorized");
-        assert_eq!(pending(&json!({})).unwrap(), "no answer yet");
+        assert_eq!(pending(&json!({})).unwrap(), "not compared yet");
     }
 }

@@ -1,7 +1,7 @@
-//! The registration of a region's cluster with Argo CD: its connection, without anything of a release.
+//! Registers a region's cluster with Argo CD: the connection only, nothing of a release.
 //!
-//! Proven here is that Argo CD has listed in the application's namespace by this very connection (`probe`). A
-//! hash of the connection is kept as an annotation once that is proven, and so each connection is proven once.
+//! After registering, the step checks that Argo CD can list the application's namespace over this connection
+//! (`probe`). When it can, a hash of the connection is stored as an annotation, so each connection is probed once.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s_openapi::api::core::v1::Secret;
@@ -17,8 +17,9 @@ use crate::{
     step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
-/// How Argo CD names the cluster that it runs in.
+/// Argo CD's name for the cluster that it runs in.
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
+/// The annotation with the hash of the connection that was probed.
 const LISTED: &str = "paydeploy.io/listed";
 
 /// The cluster Secret of a region.
@@ -46,14 +47,14 @@ pub fn register(config: &Config, region: &Region) -> Register {
 /// The facts that the step takes from other steps.
 #[derive(Debug, Clone)]
 pub struct RegisterInput {
-    /// The way to the region's cluster.
+    /// How to reach the region's cluster.
     pub access: fact::Access,
     pub hub_access: fact::Access,
     pub granted: fact::Granted,
     pub argo_cd: fact::ArgoCd,
 }
 
-/// The Secret as it should be once Argo CD has listed.
+/// The wanted Secret, including the annotation that is set after the probe.
 pub struct RegisterChange {
     hub: Client,
     secret: Value,
@@ -64,22 +65,22 @@ impl Register {
         format!("cluster-{}", self.region.name)
     }
 
-    fn server<'a>(&self, here: &'a fact::Access) -> &'a str {
-        if self.region.name == self.hub.name { IN_CLUSTER } else { &here.cluster.cluster_endpoint }
+    fn server<'a>(&self, access: &'a fact::Access) -> &'a str {
+        if self.region.name == self.hub.name { IN_CLUSTER } else { &access.cluster.cluster_endpoint }
     }
 
-    fn secret(&self, here: &fact::Access) -> Value {
-        let tls = match self.server(here) {
+    fn secret(&self, access: &fact::Access) -> Value {
+        let tls = match self.server(access) {
             IN_CLUSTER => json!({ "tlsClientConfig": { "insecure": false } }),
             _ => json!({
-                "awsAuthConfig": { "clusterName": here.cluster.cluster_name },
-                "tlsClientConfig": { "insecure": false, "caData": here.cluster.cluster_ca },
+                "awsAuthConfig": { "clusterName": access.cluster.cluster_name },
+                "tlsClientConfig": { "insecure": false, "caData": access.cluster.cluster_ca },
             }),
         };
         let config = tls.to_string();
         let parts = [
             ("name", self.region.name.as_str()),
-            ("server", self.server(here)),
+            ("server", self.server(access)),
             ("config", &config),
             ("namespaces", &self.namespace),
             ("clusterResources", "false"),
@@ -162,9 +163,10 @@ impl Step for Register {
         RegisterInput { access, .. }: &Self::Input,
         RegisterChange { hub, secret }: RegisterChange,
     ) -> Result<()> {
-        let mut unproven = secret.clone();
-        unproven["metadata"]["annotations"] = json!({});
-        kubernetes::apply(&hub, MANAGER, &unproven).await?;
+        // Without the annotation, so that a run that is interrupted before the probe succeeds repeats it.
+        let mut unprobed = secret.clone();
+        unprobed["metadata"]["annotations"] = json!({});
+        kubernetes::apply(&hub, MANAGER, &unprobed).await?;
         let probe = Probe {
             region: self.region.name.as_str(),
             server: self.server(access),
@@ -185,8 +187,8 @@ impl Step for Register {
         let Some(hub) = hub else { return Ok(None) };
         let client = kubernetes::connect(aws, &hub).await?;
         let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
-        let gone = kubernetes::delete(&api, &self.name()).await?;
-        Ok(gone.then(|| format!("{} deleted", self.name())))
+        let deleted = kubernetes::delete(&api, &self.name()).await?;
+        Ok(deleted.then(|| format!("{} deleted", self.name())))
     }
 }
 
@@ -244,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_connection_is_proven_again() {
-        let proof = |endpoint: &str| secret("mexico", endpoint)["metadata"]["annotations"][LISTED].clone();
-        assert_eq!(proof("https://a"), proof("https://a"));
-        assert_ne!(proof("https://a"), proof("https://b"));
+    fn a_changed_connection_is_probed_again() {
+        let hash = |endpoint: &str| secret("mexico", endpoint)["metadata"]["annotations"][LISTED].clone();
+        assert_eq!(hash("https://a"), hash("https://a"));
+        assert_ne!(hash("https://a"), hash("https://b"));
     }
 }
