@@ -18,7 +18,7 @@ fn a_missing_api_key_is_reported_and_exits_with_1() {
     let ended = process::run("serve", &world.environment(&[]));
     assert_eq!(ended.code, Some(1));
     assert_eq!(ended.messages()[0], "❌ API_SECRET_KEY environment variable is required");
-    assert!(ended.says("/secrets/API_SECRET_KEY`: No such file"));
+    assert!(ended.logged("/secrets/API_SECRET_KEY`: No such file"));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn all_problems_are_reported_together() {
         "SIMULATE_LATENCY must be legacy or off",
         "DATABASE_CA_FILE: failed to open `/nowhere.pem`",
     ] {
-        assert!(ended.says(problem), "{problem}: {:?}", ended.messages());
+        assert!(ended.logged(problem), "{problem}: {:?}", ended.messages());
     }
 }
 
@@ -85,7 +85,7 @@ fn the_error_names_a_port_that_is_in_use() {
     let service = world.start();
     let ended = process::run("serve", &world.environment(&[("PORT", &service.port.to_string())]));
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says(&format!("❌ Server failed: failed to listen on port {}", service.port)));
+    assert!(ended.logged(&format!("❌ Server failed: failed to listen on port {}", service.port)));
 }
 
 #[test]

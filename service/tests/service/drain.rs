@@ -51,7 +51,7 @@ fn a_payment_that_takes_too_long_is_cut_off_and_reported() {
     service.signal("TERM");
     let ended = service.end();
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says("requests were cut off"));
+    assert!(ended.logged("requests were cut off"));
     assert!(payment.reply().is_err());
     drop(session);
     eventually("the cut off payment is rolled back", || {

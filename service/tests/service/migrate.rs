@@ -123,8 +123,8 @@ fn waiting_for_another_migration_times_out() {
     other.run("SELECT pg_advisory_lock(x'7061796d656e7473'::bigint)");
     let ended = world.migrate_with(&[("MIGRATE_LOCK_SECONDS", "1")]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says("waiting for another migration to finish"));
-    assert!(ended.says("another migration has held the lock for 1s"));
+    assert!(ended.logged("waiting for another migration to finish"));
+    assert!(ended.logged("another migration has held the lock for 1s"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn the_whole_migration_has_a_deadline() {
     other.run("SELECT pg_advisory_lock(x'7061796d656e7473'::bigint)");
     let ended = world.migrate_with(&[("MIGRATE_TIMEOUT_SECONDS", "1")]);
     assert_eq!(ended.code, Some(1));
-    assert!(ended.says("timed out after 1s (MIGRATE_TIMEOUT_SECONDS)"));
+    assert!(ended.logged("timed out after 1s (MIGRATE_TIMEOUT_SECONDS)"));
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn an_older_release_leaves_a_newer_schema_alone() {
     world.sql("CREATE TABLE payments.newer (id int)");
     let migrated = world.migrate();
     assert_eq!(migrated.code, Some(0), "{:#?}", migrated.log);
-    assert!(migrated.says("this release does not know the table"));
+    assert!(migrated.logged("this release does not know the table"));
 }
 
 #[test]
 fn every_table_of_this_release_has_its_privileges() {
     let world = World::new();
-    assert!(!world.migrate().says("this release does not know the table"));
+    assert!(!world.migrate().logged("this release does not know the table"));
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn it_waits_for_an_unreachable_database_and_then_exits_with_3() {
     let port = free_port().to_string();
     let ended = world.migrate_with(&[("DATABASE_PORT", &port), ("MIGRATE_WAIT_SECONDS", "1")]);
     assert_eq!(ended.code, Some(3));
-    assert!(ended.says("waiting for the database"));
-    assert!(ended.says(&format!("`localhost:{port}/{}` did not answer within 1s", world.database)));
+    assert!(ended.logged("waiting for the database"));
+    assert!(ended.logged(&format!("`localhost:{port}/{}` did not answer within 1s", world.database)));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_rejected_master_login_exits_with_4() {
     world.put_for_migrate("master", &world.master, "wrong");
     let ended = world.migrate_with(&[("MIGRATE_WAIT_SECONDS", "1")]);
     assert_eq!(ended.code, Some(4));
-    assert!(ended.says(&format!("rejected the login of `{}`", world.master)), "{:#?}", ended.log);
+    assert!(ended.logged(&format!("rejected the login of `{}`", world.master)), "{:#?}", ended.log);
 }
 
 #[test]
@@ -194,6 +194,6 @@ fn all_missing_secrets_are_named_and_it_exits_with_2() {
     }
     let ended = world.migrate();
     assert_eq!(ended.code, Some(2));
-    assert!(ended.says("/app-password`") && ended.says("/migrator-username`"));
+    assert!(ended.logged("/app-password`") && ended.logged("/migrator-username`"));
     assert_eq!(process::run("migrate", &[]).code, Some(2));
 }

@@ -16,7 +16,7 @@ fn payments_continue_after_the_password_changed() {
     assert_eq!(pay(&service), 200);
     world.put_for_migrate("app", &world.app, NEW_PASSWORD);
     let migrated = world.migrate();
-    assert!(migrated.says("password changed"), "{:#?}", migrated.log);
+    assert!(migrated.logged("password changed"), "{:#?}", migrated.log);
     world.put("DB_PASSWORD", NEW_PASSWORD);
     world.disconnect();
     // Immediately: the rejected login reloads the file, before the watcher does.

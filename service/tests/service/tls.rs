@@ -19,8 +19,8 @@ fn migrate_does_not_retry_an_untrusted_certificate() {
     let world = World::empty();
     let ended = world.migrate_with(&[("DATABASE_DIRECT_HOST", "127.0.0.1")]);
     assert_eq!(ended.code, Some(4));
-    assert!(!ended.says("waiting for the database"));
-    assert!(ended.says("is not trusted") && ended.says("DATABASE_CA_FILE"), "{:#?}", ended.log);
+    assert!(!ended.logged("waiting for the database"));
+    assert!(ended.logged("is not trusted") && ended.logged("DATABASE_CA_FILE"), "{:#?}", ended.log);
 }
 
 #[test]

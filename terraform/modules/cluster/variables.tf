@@ -38,7 +38,7 @@ variable "public_access_cidrs" {
   type        = list(string)
 
   validation {
-    # EKS takes an empty list as 0.0.0.0/0.
+    # EKS treats an empty list as 0.0.0.0/0.
     condition     = length(var.public_access_cidrs) > 0
     error_message = "public_access_cidrs: use at least one block."
   }

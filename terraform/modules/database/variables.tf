@@ -84,6 +84,6 @@ variable "final_snapshot" {
 }
 
 variable "apply_immediately" {
-  description = "Whether changes are made immediately instead of in the maintenance window."
+  description = "Whether changes are applied immediately instead of in the maintenance window."
   type        = bool
 }

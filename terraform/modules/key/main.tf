@@ -1,5 +1,5 @@
 resource "aws_kms_key" "this" {
-  description             = "Everything of ${var.name} that rests on a disk"
+  description             = "Encrypts all data at rest of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = var.deletion_window_in_days
   policy                  = data.aws_iam_policy_document.this.json

@@ -20,7 +20,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "what no tag names any more"
+        description  = "untagged images"
         selection = {
           tagStatus   = "untagged"
           countType   = "sinceImagePushed"
@@ -31,7 +31,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
       },
       {
         rulePriority = 2
-        description  = "releases to go back to"
+        description  = "images for rollbacks"
         selection = {
           tagStatus      = "tagged"
           tagPatternList = ["*"]

@@ -9,7 +9,7 @@ resource "aws_cloudtrail" "this" {
   cloud_watch_logs_role_arn     = aws_iam_role.this.arn
 
   advanced_event_selector {
-    name = "what is done to the account"
+    name = "management events"
 
     field_selector {
       field  = "eventCategory"
@@ -22,7 +22,7 @@ resource "aws_cloudtrail" "this" {
     for_each = var.watched_bucket_arns
 
     content {
-      name = "what is done in ${advanced_event_selector.key}"
+      name = "objects of ${advanced_event_selector.key}"
 
       field_selector {
         field  = "eventCategory"

@@ -4,7 +4,7 @@ module "vpc_cni_role" {
   source = "../../modules/irsa"
 
   name              = "${local.name}-vpc-cni"
-  description       = "Gives the pods of ${local.name} their addresses"
+  description       = "Assigns IP addresses to the pods of ${local.name}"
   oidc_issuer       = module.cluster.oidc_issuer
   oidc_provider_arn = module.cluster.oidc_provider_arn
   service_accounts  = [{ namespace = "kube-system", name = "aws-node" }]
@@ -16,7 +16,7 @@ module "ebs_csi_role" {
   source = "../../modules/irsa"
 
   name              = "${local.name}-ebs-csi"
-  description       = "Makes the volumes of ${local.name}"
+  description       = "Creates the volumes of ${local.name}"
   oidc_issuer       = module.cluster.oidc_issuer
   oidc_provider_arn = module.cluster.oidc_provider_arn
   service_accounts  = [{ namespace = "kube-system", name = "ebs-csi-controller-sa" }]

@@ -2,7 +2,7 @@ module "lb_controller_role" {
   source = "../../modules/irsa"
 
   name              = "${local.name}-lb-controller"
-  description       = "Makes the load balancers of ${local.name}"
+  description       = "Creates the load balancers of ${local.name}"
   oidc_issuer       = module.cluster.oidc_issuer
   oidc_provider_arn = module.cluster.oidc_provider_arn
   service_accounts  = [{ namespace = "kube-system", name = "aws-load-balancer-controller" }]

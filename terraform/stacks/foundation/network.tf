@@ -1,5 +1,5 @@
 data "aws_availability_zones" "this" {
-  # Excludes local zones and the zone of us-east-1 that EKS does not support. Impaired zones stay in the list,
+  # Excludes local zones and the zone of us-east-1 that EKS does not support. Impaired zones remain in the list,
   # because otherwise an outage would make the plan replace their subnets.
   exclude_zone_ids = ["use1-az3"]
 

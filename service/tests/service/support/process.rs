@@ -43,7 +43,7 @@ impl Ended {
     }
 
     /// Whether any message contains `text`.
-    pub fn says(&self, text: &str) -> bool {
+    pub fn logged(&self, text: &str) -> bool {
         self.messages().iter().any(|message| message.contains(text))
     }
 }
@@ -79,7 +79,7 @@ impl Service {
     /// Waits for a line whose message contains `text`.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) -> Value {
-        eventually(&format!("the log says {text:?}"), || {
+        eventually(&format!("the log contains {text:?}"), || {
             let is_it = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains(text));
             self.log().into_iter().find(is_it)
         })
@@ -103,7 +103,7 @@ impl Service {
     }
 
     fn port_after(&mut self, prefix: &str) -> u16 {
-        eventually(&format!("the log says {prefix:?}"), || {
+        eventually(&format!("the log contains {prefix:?}"), || {
             let ended = self.process.try_wait().unwrap();
             assert!(ended.is_none(), "the service ended: {}", self.log_text());
             let log = self.log();

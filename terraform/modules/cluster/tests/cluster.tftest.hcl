@@ -66,7 +66,7 @@ run "an_empty_list_of_addresses_is_rejected" {
   command = plan
 
   variables {
-    # EKS takes an empty list as 0.0.0.0/0.
+    # EKS treats an empty list as 0.0.0.0/0.
     public_access_cidrs = []
   }
 

@@ -108,7 +108,7 @@ run "an_empty_list_of_addresses_for_the_kubernetes_api" {
   command = plan
 
   variables {
-    # EKS takes an empty list as 0.0.0.0/0.
+    # EKS treats an empty list as 0.0.0.0/0.
     cluster_endpoint_public_access_cidrs = []
   }
 
