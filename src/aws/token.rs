@@ -23,7 +23,7 @@ use crate::task::{Class, Error, ErrorExt, Result};
 
 /// The prefix by which EKS recognises the format.
 const PREFIX: &str = "k8s-aws-v1.";
-/// EKS accepts a token for 15 minutes after it was signed, whatever the URL says. The last minute is kept in
+/// EKS accepts a token for 15 minutes after it was signed, whatever expiry the URL contains. The last minute is kept in
 /// reserve for the request's own time and for clocks that differ; `aws eks get-token` reports 14 minutes as
 /// well.
 const LIFETIME: Duration = Duration::from_mins(14);

@@ -39,7 +39,7 @@ pub struct AllowReplace {
     pub allow_replace: Vec<String>,
 }
 
-/// What every command that runs steps takes.
+/// The flags of every command that runs steps.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     #[command(flatten)]
@@ -55,7 +55,7 @@ impl Common {
         Session::open(Request {
             config: self.file.config.as_deref(),
             regions: &self.regions.region,
-            output: Output::here(self.progress.output),
+            output: Output::for_this_process(self.progress.output),
             phases,
             allow_replace,
         })

@@ -24,7 +24,7 @@ pub async fn by_name(name: &str) -> Result<(), Failure> {
     eprint!("Type `{name}` to delete all of this: ");
     io::stderr().flush()?;
     let (send, typed) = oneshot::channel();
-    // A thread of its own, because a blocking read of a terminal cannot be cancelled: tokio's blocking pool would
+    // A dedicated thread, because a blocking read of a terminal cannot be cancelled: tokio's blocking pool would
     // wait for it at shutdown, while a plain thread ends with the process.
     thread::spawn(move || {
         let mut line = String::new();
@@ -33,7 +33,7 @@ pub async fn by_name(name: &str) -> Result<(), Failure> {
     });
     let typed = tokio::select! {
         _ = signals.next() => {
-            // The shell's prompt belongs on a line of its own.
+            // Ends the line of the question, so that the shell's prompt starts on a new line.
             eprintln!();
             return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was deleted"));
         }

@@ -67,7 +67,7 @@ impl Logs {
     }
 }
 
-/// Prints a log for people: of Terraform's JSON lines only the messages.
+/// Prints a log in readable form: of Terraform's JSON lines, only the messages.
 fn show(log: impl BufRead, mut out: impl Write) -> io::Result<()> {
     for line in log.split(b'\n') {
         let line = line?;
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn of_terraforms_json_only_the_messages_are_shown() {
-        let log = "$ terraform apply\n{\"@level\":\"info\",\"@message\":\"aws_vpc.this: Creating...\"}\nhelm says so\n";
+        let log = "$ terraform apply\n{\"@level\":\"info\",\"@message\":\"aws_vpc.this: Creating...\"}\nhelm output\n";
         let mut shown = Vec::new();
         show(log.as_bytes(), &mut shown).unwrap();
         let shown = String::from_utf8(shown).unwrap();
-        assert_eq!(shown, "$ terraform apply\naws_vpc.this: Creating...\nhelm says so\n");
+        assert_eq!(shown, "$ terraform apply\naws_vpc.this: Creating...\nhelm output\n");
     }
 }

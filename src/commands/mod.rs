@@ -61,7 +61,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // clap's exit codes are also ours: 0 for help, 2 for wrong usage. If the terminal is gone, no one reads it.
+            // clap's exit codes are also ours: 0 for help, 2 for wrong usage. An error while printing is dropped,
+            // because it means that the output has no reader.
             drop(error.print());
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }

@@ -1,6 +1,6 @@
 //! The generated references below `docs/`: the command line and the JSON output.
 //!
-//! A test compares them with the checked-in files; `UPDATE_DOCS=1` makes it write them instead.
+//! A test compares them with the checked-in files; with `UPDATE_DOCS=1` it writes them instead.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Whether a release reaches all regions at once or one after the other.
+//! Decides whether all regions are released in parallel or one after the other.
 
 use super::Failure;
 use crate::{

@@ -43,7 +43,7 @@ impl Status {
             config: self.file.config.as_deref(),
             regions: &self.regions.region,
             // The progress of `--drift`, on standard error: standard output is for the result.
-            output: Output::here((self.output == Format::Json).then_some(Output::Lines)),
+            output: Output::for_this_process((self.output == Format::Json).then_some(Output::Lines)),
             phases: &Phase::ALL,
             allow_replace: Vec::new(),
         })
@@ -52,7 +52,7 @@ impl Status {
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
             let mut actions = session.actions(&plan.graph, Action::Check);
-            // Its check compares a file of this clone, which is no drift of the account.
+            // This step's check compares a file in this clone, which is not part of the deployment.
             for (_, action) in actions.iter_mut().filter(|(step, _)| step.phase == Phase::Kubeconfig) {
                 *action = Action::Read;
             }

@@ -14,7 +14,7 @@ const KEPT_RUNS: usize = 100;
 
 /// Bring every region to the configured state, at the checked-out commit
 ///
-/// Checks every step and applies what is missing or different, in all regions at once. After a failure or an
+/// Checks every step and applies what is missing or different, in all regions in parallel. After a failure or an
 /// interruption, run the same command again: it continues where the last run stopped.
 #[derive(Debug, Args)]
 pub struct Up {

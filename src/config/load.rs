@@ -21,7 +21,7 @@ use super::{
     shape::{self, Structure},
 };
 
-/// Why there is no configuration.
+/// Why the configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error(

@@ -10,7 +10,7 @@ pub struct Problem {
     /// The key's path, as in `regions.spain.role`; empty for the file as a whole.
     pub key: String,
     pub message: String,
-    /// What to change, in one line; `None` where the parser's message says it.
+    /// What to change, in one line; `None` if the parser's message contains it.
     pub fix: Option<String>,
 }
 

@@ -50,7 +50,7 @@ pub struct Image {
     pub dockerfile: String,
     /// The repository's name in every region's registry: the project's name.
     pub repository: String,
-    /// Build arguments. They stay in the image's history, so they must not hold secrets.
+    /// Build arguments. They remain in the image's history, so they must not contain secrets.
     #[serde(default)]
     pub build_args: BTreeMap<String, String>,
     /// The network of the build's `RUN` steps: `default`, `host` or `none`.

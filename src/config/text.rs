@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// Whether a text has the form of an AWS region's code. Preflight asks AWS whether the region exists.
+/// Whether a text has the form of an AWS region's code. The preflight checks that the region exists.
 pub fn good_aws_region(name: &str) -> bool {
     let pieces: Vec<&str> = name.split('-').collect();
     pieces.len() >= 3

@@ -116,11 +116,11 @@ mod tests {
             network: Some("host".to_owned()),
             platform: "linux/amd64".to_owned(),
         };
-        let asked = options(&recipe);
-        assert_eq!(asked.dockerfile, "service/Dockerfile");
-        assert_eq!(asked.buildargs.unwrap()["SOURCE_DATE_EPOCH"], "7");
-        assert_eq!(asked.networkmode.as_deref(), Some("host"));
-        assert_ne!(asked.session, options(&recipe).session, "concurrent builds have separate sessions");
+        let requested = options(&recipe);
+        assert_eq!(requested.dockerfile, "service/Dockerfile");
+        assert_eq!(requested.buildargs.unwrap()["SOURCE_DATE_EPOCH"], "7");
+        assert_eq!(requested.networkmode.as_deref(), Some("host"));
+        assert_ne!(requested.session, options(&recipe).session, "concurrent builds have separate sessions");
     }
 
     #[test]

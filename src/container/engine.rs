@@ -15,7 +15,7 @@ use crate::task::{Error, ErrorExt, Result};
 
 /// The socket that the Docker CLI uses by default.
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-/// How long an engine may take to negotiate its API's version. A local one answers immediately or not at all.
+/// How long an engine may take to negotiate its API's version. A local one responds immediately or not at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From a request to the response's first byte: an engine reads the whole build context before it responds.
 const FIRST_BYTE: Duration = Duration::from_mins(10);

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
 use tokio::io::AsyncReadExt;
 
-/// Large enough that system calls do not matter, small enough for several uploads at once.
+/// Large enough that system calls do not matter, small enough for several concurrent uploads.
 const PIECE: usize = 256 * 1024;
 
 /// The file's content from its start, in pieces.

@@ -2,9 +2,9 @@
 //!
 //! What an attempt does depends on the action:
 //!
-//! - `Read`: `read`, and the verdict says what it found.
+//! - `Read`: `read`, and the verdict reports what it found.
 //! - `Check`: `check`, then `read` for the fact that later steps take; nothing is changed.
-//! - `Up`: `check`; `apply` if that found a change; then `read`, which gives the fact and proves that the change is
+//! - `Up`: `check`; `apply` if that found a change; then `read`, which returns the fact and shows that the change is
 //!   visible.
 //! - `Destroy`: `destroy`, which finds out by itself what exists.
 //!

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::step::{Check, Context, Resource, Result, Seen, State, Step, StepId};
 
-/// Refers to a step's future fact; `add` takes handles as another step's input.
+/// A reference to a step's future fact. Passed to `add` as the input of another step.
 #[derive(Debug)]
 pub struct Handle<F> {
     id: StepId,
@@ -26,7 +26,7 @@ impl<F> Clone for Handle<F> {
     }
 }
 
-/// The facts that a run has so far.
+/// The facts that the steps of a run have produced so far.
 #[derive(Debug, Clone, Default)]
 pub struct Facts(BTreeMap<StepId, Arc<dyn Any + Send + Sync>>);
 
@@ -41,7 +41,7 @@ impl Facts {
     }
 }
 
-/// What a step needs: handles, alone or in tuples, vectors and options.
+/// A step's needs: handles, alone or in tuples, vectors and options.
 pub trait Needs: Clone + Send + Sync + 'static {
     type Input: Clone + Send + Sync + 'static;
 
@@ -124,7 +124,7 @@ tuple_needs!();
 tuple_needs!(A, B);
 tuple_needs!(A, B, C);
 
-/// The facts of those steps that produced one, at least one: a step that takes these runs even if some of them fail.
+/// The facts of several steps, as far as they succeed. The step that takes them runs if at least one of them does.
 #[derive(Debug, Clone)]
 pub struct AnyOf<F>(pub Vec<Handle<F>>);
 
@@ -173,7 +173,7 @@ pub(super) struct Found {
     pub detail: String,
 }
 
-/// What `check` found, with the change's type erased; it goes back to the `apply` of the same step.
+/// What `check` found, with the change's type erased; it is passed to the `apply` of the same step.
 pub(super) enum Checked {
     Clean(String),
     Change { lines: Vec<String>, change: Box<dyn Any + Send> },
@@ -253,7 +253,7 @@ where
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let change =
-                *change.downcast::<S::Change>().expect("a change goes back to the step that found it");
+                *change.downcast::<S::Change>().expect("a change is passed to the step that returned it");
             self.step.apply(cx, &self.input(facts), change).await
         })
     }
@@ -267,11 +267,12 @@ pub(super) struct Entry {
     pub node: Arc<dyn Node>,
     /// All steps that it waits for.
     pub needs: Vec<StepId>,
-    /// Those among them that may fail without affecting it.
+    /// Those of them that may fail: the step still runs.
     pub soft: Vec<StepId>,
 }
 
-/// Steps and what each needs. It has no cycles by construction: a step can need only steps that were added before.
+/// The steps, each with its needs. There are no cycles by construction: a step can need only steps that were added
+/// before it.
 #[derive(Default)]
 pub struct Graph {
     pub(super) entries: BTreeMap<StepId, Entry>,
@@ -281,7 +282,7 @@ impl Graph {
     /// Adds a step.
     ///
     /// # Panics
-    /// When a step of that name already exists, which is a bug in the plan.
+    /// When a step with the same id was added before, which is a bug in the plan.
     pub fn add<S, N>(&mut self, step: S, needs: N) -> Handle<S::Fact>
     where
         S: Step,
@@ -297,11 +298,11 @@ impl Graph {
         ids.dedup();
         let entry = Entry { node: Arc::new(Joined { step, needs }), needs: ids, soft };
         let duplicate = self.entries.insert(id.clone(), entry);
-        assert!(duplicate.is_none(), "two steps are named `{id}`");
+        assert!(duplicate.is_none(), "two steps have the id `{id}`");
         Handle { id, fact: PhantomData }
     }
 
-    /// The names of all steps.
+    /// The ids of all steps.
     pub fn ids(&self) -> impl Iterator<Item = &StepId> {
         self.entries.keys()
     }
@@ -325,8 +326,8 @@ impl Graph {
         found
     }
 
-    /// The longest estimated time from a step's start to the end of everything that depends on it. Iterative, because
-    /// a chain of 64 regions in rollout order would be a deep recursion.
+    /// For each step, the longest estimated time from its start to the end of everything that depends on it.
+    /// Iterative, because a rollout of 64 regions in sequence would recurse deeply.
     pub(super) fn remaining(&self) -> BTreeMap<StepId, Duration> {
         let mut followers: BTreeMap<&StepId, Vec<&StepId>> = BTreeMap::new();
         for (step, entry) in &self.entries {

@@ -354,11 +354,11 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let outcome = runtime.block_on(go(&graph, Action::Up, |orders| orders.fail_fast = fail_fast));
         prop_assert_eq!(outcome.verdicts.len(), steps.len());
-        let said = log.lock().unwrap().clone();
+        let printed = log.lock().unwrap().clone();
         for handle in &handles {
-            let started = said.iter().position(|line| *line == format!("start {}", handle.id()));
+            let started = printed.iter().position(|line| *line == format!("start {}", handle.id()));
             for need in graph.needs(handle.id()) {
-                let ended = said.iter().position(|line| *line == format!("end {need}"));
+                let ended = printed.iter().position(|line| *line == format!("end {need}"));
                 if let Some(started) = started {
                     prop_assert!(outcome.verdicts[need].succeeded(), "{} ran, although {} did not succeed", handle.id(), need);
                     prop_assert!(ended.is_some_and(|ended| ended < started));

@@ -1,4 +1,4 @@
-//! What steps pass to each other: plain typed values, without I/O and without secrets.
+//! Facts: the typed values that steps pass to each other. They do no I/O and contain no secrets.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ pub struct StateBucket {
     pub name: String,
 }
 
-/// What preflight found before the first effect.
+/// What the preflight determines before the first change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preflight {
     /// The ARN of the IAM principal that runs paydeploy, without a session name. It gets an access entry in
     /// every cluster.
     pub deployer_arn: String,
-    /// The commit that is released: the one checked out in the work tree.
+    /// The commit to release: the one that is checked out in the work tree.
     pub commit: Commit,
 }
 
@@ -31,7 +31,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The first 7 digits, as Git abbreviates.
+    /// The first 7 digits, as Git abbreviates commits.
     pub fn short(&self) -> &str {
         self.id.get(..7).unwrap_or(&self.id)
     }
@@ -91,7 +91,7 @@ pub struct Certificate {
     pub arn: String,
 }
 
-/// How to reach the region's cluster, which has responded.
+/// How to reach the region's cluster. Its API server has responded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     pub cluster: Cluster,
@@ -109,11 +109,11 @@ impl fmt::Display for ImageDigest {
     }
 }
 
-/// An existing image: built here or found in a region's registry.
+/// The commit's image: built on this machine, or found in a region's registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
     pub tag: String,
-    /// The image's location: a region's registry or the local engine.
+    /// Where the image is.
     pub at: ImageSource,
 }
 

@@ -55,7 +55,7 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
 /// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or
 /// is being deleted.
 ///
-/// `down` needs it when a stack's outputs are lost. The IAM roles are unknown and stay empty.
+/// `down` needs it when a stack's outputs are lost. The IAM roles are unknown and remain empty.
 pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
     let eks = aws_sdk_eks::Client::new(&aws.in_region(aws_region));
     let described = match eks.describe_cluster().name(name).send().await {

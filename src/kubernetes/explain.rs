@@ -55,7 +55,7 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let fields = format!("involvedObject.kind=Pod,involvedObject.name={pod},type=Warning");
     let list = api.list(&ListParams::default().fields(&fields)).await.ok()?;
-    // A back-off event only repeats what the container's own state says.
+    // A back-off event only repeats the container's own state.
     let news = list.items.into_iter().filter(|event| event.reason.as_deref() != Some("BackOff"));
     let newest = news.max_by_key(|event| {
         let seen = event.last_timestamp.as_ref().map(|time| time.0);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_crash_loop_is_reported_with_the_last_exit_code() {
-        let said = trouble(json!({
+        let text = trouble(json!({
             "phase": "Running",
             "containerStatuses": [{
                 "name": "api", "ready": false, "restartCount": 3, "image": "", "imageID": "",
@@ -156,16 +156,16 @@ mod tests {
                 "lastState": { "terminated": { "reason": "Error", "exitCode": 2 } },
             }],
         }));
-        assert_eq!(said.unwrap(), "CrashLoopBackOff (previously: Error, exit code 2)");
+        assert_eq!(text.unwrap(), "CrashLoopBackOff (previously: Error, exit code 2)");
     }
 
     #[test]
     fn an_unschedulable_pod_is_reported_with_the_reason() {
-        let said = trouble(json!({
+        let text = trouble(json!({
             "phase": "Pending",
             "conditions": [{ "type": "PodScheduled", "status": "False", "message": "0/2 nodes are available" }],
         }));
-        assert_eq!(said.unwrap(), "not scheduled: 0/2 nodes are available");
+        assert_eq!(text.unwrap(), "not scheduled: 0/2 nodes are available");
     }
 
     #[test]

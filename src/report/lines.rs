@@ -32,7 +32,7 @@ impl<W: Write + Send> Lines<W> {
         Self { out, running: BTreeMap::new(), printed: Timestamp::now() }
     }
 
-    fn say(&mut self, at: Timestamp, line: &str) {
+    fn print(&mut self, at: Timestamp, line: &str) {
         self.printed = at;
         // A reader that closed the pipe must not stop the run.
         drop(writeln!(self.out, "{} {line}", at.strftime("%H:%M:%S")));
@@ -43,7 +43,7 @@ impl<W: Write + Send> Report for Lines<W> {
     fn event(&mut self, at: Timestamp, event: &Event) {
         match event {
             Event::RunStarted { run, headline, steps, .. } => {
-                self.say(at, &format!("{headline} · run {run} · {}", text::steps(steps.len())));
+                self.print(at, &format!("{headline} · run {run} · {}", text::steps(steps.len())));
             }
             Event::StepStarted { step } => {
                 self.running.insert(step.clone(), Running { since: at, text: String::new(), printed: None });
@@ -60,27 +60,27 @@ impl<W: Write + Send> Report for Lines<W> {
                 running.text.clone_from(&text);
                 if changed && !recently {
                     running.printed = Some(at);
-                    self.say(at, &format!("{step}  {text}"));
+                    self.print(at, &format!("{step}  {text}"));
                 }
             }
             Event::StepRetry { step, attempt, of, delay, error } => {
                 let delay = text::duration(*delay);
-                self.say(at, &format!("{step}  {error}; retrying in {delay} (attempt {attempt} of {of})"));
+                self.print(at, &format!("{step}  {error}; retrying in {delay} (attempt {attempt} of {of})"));
             }
             Event::StepWarned { step, warning, fix } => {
-                self.say(at, &format!("! {step}  warning: {warning}; fix: {fix}"));
+                self.print(at, &format!("! {step}  warning: {warning}; fix: {fix}"));
             }
             // Skipped steps are listed at the end, beside the failure that they were skipped for.
             Event::StepFinished { step, verdict, elapsed } if !matches!(verdict, Verdict::Skipped { .. }) => {
                 self.running.remove(step);
                 let (mark, words, took) =
                     (text::mark(verdict), text::words(verdict), text::duration(*elapsed));
-                self.say(at, &format!("{mark} {step}  {words}  {took}"));
+                self.print(at, &format!("{mark} {step}  {words}  {took}"));
             }
             Event::Interrupted { forced: false } => {
-                self.say(at, text::INTERRUPTED);
+                self.print(at, text::INTERRUPTED);
             }
-            Event::Interrupted { forced: true } => self.say(at, text::FORCED),
+            Event::Interrupted { forced: true } => self.print(at, text::FORCED),
             Event::StepFinished { .. }
             | Event::OrphanFound { .. }
             | Event::EffectStarted { .. }
@@ -103,7 +103,7 @@ impl<W: Write + Send> Report for Lines<W> {
                 if text.is_empty() { format!("{step} {time}") } else { format!("{step} {time} ({text})") }
             })
             .collect();
-        self.say(at, &format!("running: {}", named.join(", ")));
+        self.print(at, &format!("running: {}", named.join(", ")));
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
             );
         }
         lines.tick(at(40));
-        let said = String::from_utf8(lines.out).unwrap();
-        assert_eq!(said, "00:00:01 docker/build  layer 1\n00:00:40 running: docker/build 40s (layer 5)\n");
+        let printed = String::from_utf8(lines.out).unwrap();
+        assert_eq!(printed, "00:00:01 docker/build  layer 1\n00:00:40 running: docker/build 40s (layer 5)\n");
     }
 }

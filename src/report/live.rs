@@ -26,7 +26,7 @@ impl Live {
         Self { screen, total, running: BTreeMap::new(), quiet: BTreeSet::new() }
     }
 
-    fn say(&self, line: &str) {
+    fn print(&self, line: &str) {
         // A terminal that was closed must not stop the run.
         drop(self.screen.println(line));
     }
@@ -40,7 +40,7 @@ impl Report for Live {
     fn event(&mut self, _at: Timestamp, event: &Event) {
         match event {
             Event::RunStarted { run, headline, steps, .. } => {
-                self.say(&format!("{headline} · run {run}"));
+                self.print(&format!("{headline} · run {run}"));
                 self.total.set_length(steps.len() as u64);
                 self.total.set_style(style("▕{bar:24}▏ {pos} of {len} steps · {elapsed}"));
                 self.total.enable_steady_tick(Duration::from_millis(500));
@@ -62,14 +62,14 @@ impl Report for Live {
             }
             Event::StepRetry { step, attempt, of, delay, error } => {
                 let delay = text::duration(*delay);
-                self.say(&format!(
+                self.print(&format!(
                     "  ! {} {error}; retrying in {delay} (attempt {attempt} of {of})",
                     text::columns(step)
                 ));
             }
             Event::StepWarned { step, warning, fix } => {
-                self.say(&format!("  ! {} warning: {warning}", text::columns(step)));
-                self.say(&format!("      fix: {fix}"));
+                self.print(&format!("  ! {} warning: {warning}", text::columns(step)));
+                self.print(&format!("      fix: {fix}"));
             }
             Event::StepFinished { step, verdict, elapsed } => {
                 if let Some(bar) = self.running.remove(step) {
@@ -81,12 +81,16 @@ impl Report for Live {
                     return;
                 }
                 let (mark, took) = (text::mark(verdict), text::duration(*elapsed));
-                self.say(&format!("  {mark} {} {:<40} {took:>8}", text::columns(step), text::words(verdict)));
+                self.print(&format!(
+                    "  {mark} {} {:<40} {took:>8}",
+                    text::columns(step),
+                    text::words(verdict)
+                ));
             }
             Event::Interrupted { forced: false } => {
-                self.say(text::INTERRUPTED);
+                self.print(text::INTERRUPTED);
             }
-            Event::Interrupted { forced: true } => self.say(text::FORCED),
+            Event::Interrupted { forced: true } => self.print(text::FORCED),
             Event::RunFinished { .. } => self.total.finish_and_clear(),
             Event::EffectStarted { .. }
             | Event::OrphanFound { .. }

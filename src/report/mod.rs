@@ -37,8 +37,8 @@ impl Output {
         given.unwrap_or(if terminal && !dumb { Self::Live } else { Self::Lines })
     }
 
-    /// The same for this process, whose progress goes to standard error.
-    pub fn here(given: Option<Self>) -> Self {
+    /// The same for this process, which prints progress to standard error.
+    pub fn for_this_process(given: Option<Self>) -> Self {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self::choose(given, std::io::stderr().is_terminal(), dumb)
     }

@@ -25,7 +25,7 @@ pub fn steps(count: usize) -> String {
     if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }
 
-/// The sign of a finished step. It is never the only information: words beside it say the same.
+/// The sign of a finished step. It is never the only information: the text beside it has the same meaning.
 pub fn mark(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Changed { .. } | Verdict::Deleted { .. } | Verdict::Unchanged { .. } => "✓",

@@ -72,7 +72,7 @@ pub fn of_read<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + C
     } else if preflight_failed(verdicts.clone())
         && !any(|verdict| matches!(verdict, Verdict::Failed { class: Class::Transient, .. }))
     {
-        // AWS did answer, and refused the credentials or the account.
+        // AWS did respond, and rejected the credentials or the account.
         Exit::Preflight
     } else if any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
         Exit::Unknown

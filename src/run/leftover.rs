@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Exit, Failure};
 use crate::state::{self, Store, Unfinished};
 
-/// Longer than any single `terraform apply` of ours takes: RDS with a second zone needs up to 40 minutes.
+/// Longer than any of our `terraform apply` runs takes: RDS with a second zone needs up to 40 minutes.
 const DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// How often a process is checked. It is not our child, so the kernel does not report its end.
 const INTERVAL: Duration = Duration::from_secs(1);

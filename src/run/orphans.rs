@@ -18,8 +18,8 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(20);
 
 impl Session {
-    /// Regions that are deployed and no longer configured. A failed search is only printed: the command has a result
-    /// of its own.
+    /// Regions that are deployed and no longer configured. A failed search is only printed, because the
+    /// command has its own result.
     ///
     /// # Errors
     /// When interrupted.

@@ -123,7 +123,7 @@ impl<'a> Owner<'a> {
             self.broken = Some(error);
             self.cancel.soft.cancel();
         }
-        // If the write failed, the sender is dropped here, which tells the waiting step not to start its effect.
+        // If the write failed, the sender is dropped here, so the waiting step does not start its effect.
         if let Some(recorded) = recorded
             && self.broken.is_none()
         {
@@ -209,7 +209,7 @@ mod tests {
         let seen = Seen::default();
         let mut owner = owner(&seen);
         let (_events, inbox) = Events::channel();
-        // Signals are served first, so an engine that is ready at once returns after all of them.
+        // Signals are served first, so an engine that is ready immediately returns after all of them.
         let signals = stream::iter(signals.to_vec()).chain(stream::pending());
         owner.drive(async {}, inbox, signals).await;
         let reported = seen.take().into_iter().filter(|line| line.starts_with("report"));

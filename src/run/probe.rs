@@ -12,7 +12,7 @@ use crate::{
     task::retry,
 };
 
-/// A probe is for a person who waits: it answers within a minute, or reports that it cannot.
+/// A person waits for a probe, so it returns within a minute, with an error if it must.
 const PROBE: Budget = Budget {
     retries: retry::Policy {
         attempts: 3,

@@ -16,7 +16,7 @@ use crate::{
     tool::Tools,
 };
 
-/// What a command asks for.
+/// A command's flags that select the configuration and the regions.
 pub struct Request<'a> {
     /// None: the closest `paydeploy.toml`, upwards from the working directory.
     pub config: Option<&'a Path>,
@@ -78,7 +78,7 @@ impl Session {
             if regions.is_empty() { config.regions.keys().cloned().collect() } else { regions.to_vec() };
         let configured = config.regions.values();
         let configured = configured.map(|region| (region.name.clone(), region.aws_region.clone())).collect();
-        // The hub stays in: the record of what each region runs is in its cluster.
+        // The hub is kept, because its cluster stores which release each region runs.
         config.regions.retain(|name, region| chosen.contains(name) || region.role == Role::Hub);
         config.rollout.retain(|name| config.regions.contains_key(name));
         let store = Store::open(&config.root).map_err(|error| {

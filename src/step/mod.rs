@@ -17,7 +17,7 @@ pub use crate::task::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Missing,
-    /// It exists and, as far as `read` can tell, is in the configured state.
+    /// It exists and, as far as `read` can determine, is in the configured state.
     Ok,
     /// It exists, but is outdated, unhealthy or incomplete.
     Differs,
@@ -55,7 +55,7 @@ pub enum Check<C> {
     Change { lines: Vec<String>, change: C },
 }
 
-/// The resource that limits how many steps like this run at once.
+/// The resource that limits how many such steps run concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// It waits for the network: no limit.

@@ -95,7 +95,7 @@ impl Error {
         for cause in self.source.chain() {
             let text = cause.to_string();
             // Some libraries repeat their source in their own message.
-            if !chain.iter().any(|said| said.ends_with(&text)) {
+            if !chain.iter().any(|outer| outer.ends_with(&text)) {
                 chain.push(text);
             }
         }
@@ -118,7 +118,7 @@ impl<E: Into<anyhow::Error>> From<E> for Error {
 /// Context for a failed result on its way up.
 pub trait ErrorExt<T> {
     fn class(self, class: Class) -> Result<T>;
-    /// What the operator should do, unless code nearer to the cause has said so.
+    /// What the operator should do, unless code closer to the cause has set it.
     fn hint(self, hint: impl Into<String>) -> Result<T>;
     /// What failed, as a verb phrase that follows "failed to".
     fn doing(self, what: impl fmt::Display + Send + Sync + 'static) -> Result<T>;

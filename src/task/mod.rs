@@ -42,7 +42,7 @@ impl Events {
 
     /// Sends an event.
     pub fn send(&self, event: Event) {
-        // The owner outlives every step. If it is gone, the process ends and no one reads the event.
+        // The owner outlives every step. If it was dropped, the process is ending and the event is not needed.
         drop(self.0.send(Message { event, recorded: None }));
     }
 

@@ -94,7 +94,7 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// A program's version; `Err` says why it has none, to be read after the program's name.
+/// A program's version; `Err` has the reason if there is none, to be read after the program's name.
 async fn version(
     program: &Path,
     args: &[&str],

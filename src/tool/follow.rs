@@ -62,7 +62,7 @@ pub fn follow(path: &Path, from: u64, ended: CancellationToken) -> impl Stream<I
             if let Some(line) = ready.next() {
                 return Some((line, (follower, ended, ready)));
             }
-            // The order matters: what was written before the end is read after it is known.
+            // The order matters: the lines are read after the end is known, so that none of the last ones is lost.
             let over = ended.is_cancelled();
             // The error is swallowed because an unreadable log is no reason to fail the process that writes
             // it.

@@ -16,7 +16,7 @@ pub use follow::{Follower, follow};
 pub use process::start_time;
 
 /// How many Terraform processes fit into the memory that is available now: at least 1, so that a small
-/// machine makes progress, and at most 16. Where the kernel does not say, 4.
+/// machine makes progress, and at most 16. 4 if the kernel does not report its memory.
 pub fn terraform_slots() -> usize {
     /// Terraform with its AWS provider takes about 600 MB for the largest of our stacks.
     const NEEDED_KB: u64 = 600 * 1024;

@@ -84,8 +84,8 @@ impl Remote {
         Ok(manifest)
     }
 
-    fn corrupt(&self, asked: &ImageDigest, got: &ImageDigest) -> Error {
-        Error::transient(format!("`{}` sent {got} instead of {asked}", self.host))
+    fn corrupt(&self, requested: &ImageDigest, got: &ImageDigest) -> Error {
+        Error::transient(format!("`{}` sent {got} instead of {requested}", self.host))
     }
 
     pub(super) async fn put_manifest(&self, reference: &str, manifest: &Manifest) -> Result<(), Failure> {

@@ -7,11 +7,11 @@
 //!
 //! - its errors carry request URLs. After ECR's redirect to S3 that is a presigned URL, which must not reach
 //!   a log;
-//! - a 401 loses the registry's message, which says whether the login has expired;
+//! - a 401 loses the registry's message, which tells an expired login from other refusals;
 //! - by default it sends a streamed blob as one PATCH per piece of at most 4 MiB, while ECR requires parts of
 //!   5 MiB. Only its other mode, a single PUT, could work;
 //! - it has neither a copy of an index with its images nor retries, so that `manifest.rs`, `copy.rs` and the
-//!   mapping of errors would stay. It would replace about 100 lines of `client.rs`;
+//!   mapping of errors would remain. It would replace about 100 lines of `client.rs`;
 //! - it adds 29 packages to `Cargo.lock`, among them chrono, oci-spec and strum, and keeps passwords as plain
 //!   strings.
 

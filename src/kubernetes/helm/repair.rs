@@ -38,9 +38,9 @@ const DEADLINE: Duration = Duration::from_mins(8);
 enum Repair {
     Nothing,
     Wait(String),
-    /// To the last good revision.
+    /// To the last successful revision.
     Rollback(u32),
-    /// There is no good revision.
+    /// There is no successful revision to roll back to.
     Uninstall,
 }
 

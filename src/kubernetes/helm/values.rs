@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn differences_are_reported_by_key_without_values() {
-        let had = json!({ "a": { "x": 1, "secret": "old" }, "list": [{ "n": 1 }], "gone": 1 });
+        let had = json!({ "a": { "x": 1, "secret": "old" }, "list": [{ "n": 1 }], "removed": 1 });
         let wanted = json!({ "a": { "x": 1.0, "secret": "new" }, "list": [{ "n": 2 }], "added": {} });
-        assert_eq!(differing(&had, &wanted), ["a.secret", "added", "gone", "list[0].n"]);
+        assert_eq!(differing(&had, &wanted), ["a.secret", "added", "list[0].n", "removed"]);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 /// works from any folder.
 pub(super) fn parts(name: &str, access: &fact::Access, namespace: &str, program: &Path) -> [Value; 3] {
     let fact::Access { cluster, aws_region } = access;
-    // `interactiveMode: Never` keeps kubectl from passing the terminal on: the plugin asks nothing.
+    // `interactiveMode: Never`: kubectl need not pass the terminal on, because the plugin never prompts.
     let args = ["token", "--cluster", &cluster.cluster_name, "--aws-region", aws_region];
     let parts = serde_json::json!([
         { "server": cluster.cluster_endpoint, "certificate-authority-data": cluster.cluster_ca },

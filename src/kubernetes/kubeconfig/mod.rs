@@ -106,8 +106,8 @@ impl Kubeconfig {
     /// Whether a region's entries are up to date. Their plugin may be another copy of this program as long as
     /// that exists, so that two copies do not overwrite each other's contexts in turn.
     pub fn has(&self, name: &str, access: &fact::Access, namespace: &str, program: &Path) -> bool {
-        let theirs = self.program(name).filter(|theirs| theirs.exists()).unwrap_or(program);
-        let parts = parts(name, access, namespace, theirs);
+        let existing = self.program(name).filter(|existing| existing.exists()).unwrap_or(program);
+        let parts = parts(name, access, namespace, existing);
         LISTS
             .into_iter()
             .zip(parts)

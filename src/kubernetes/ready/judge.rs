@@ -22,7 +22,7 @@ pub fn judge(kind: &str, live: &Value) -> Option<String> {
             observed()
                 .or_else(|| enough(count("updatedReplicas"), want, "replicas updated"))
                 .or_else(|| enough(count("availableReplicas"), want, "replicas available"))
-                // A rollout is over when no old pod can answer any more.
+                // A rollout is over when no old pod can serve requests any more.
                 .or_else(|| {
                     let old = count("replicas").saturating_sub(count("updatedReplicas"));
                     (old > 0).then(|| format!("{old} old replicas still running"))
@@ -95,7 +95,7 @@ pub(super) fn services(configuration: &Value) -> Vec<(String, String)> {
 
 pub(super) fn has_ready_endpoint(slice: &EndpointSlice) -> bool {
     let mut endpoints = slice.endpoints.iter();
-    // An unknown condition counts as ready, as the API documentation of `ready` asks of its readers.
+    // An unknown condition counts as ready, as the API documentation of `ready` requires.
     endpoints.any(|endpoint| endpoint.conditions.as_ref().is_none_or(|found| found.ready != Some(false)))
 }
 
@@ -129,8 +129,8 @@ mod tests {
                 "1 old replicas",
             ),
         ] {
-            let said = judge("Deployment", &deployment(status)).unwrap();
-            assert!(said.contains(why), "{said}");
+            let reason = judge("Deployment", &deployment(status)).unwrap();
+            assert!(reason.contains(why), "{reason}");
         }
     }
 

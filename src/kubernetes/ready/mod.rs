@@ -1,6 +1,6 @@
 //! Whether a release's objects are ready: judged by their status in the cluster, never by elapsed time.
 //!
-//! 1. The release's manifest is scanned for kinds whose readiness means something; all others are skipped
+//! 1. The release's manifest is scanned for kinds that have a readiness status; all others are skipped
 //!    unparsed.
 //! 2. Each of those objects is read from the cluster and judged by its own status ([`judge`]).
 //! 3. Custom resource definitions count as ready when the API server serves their kinds.
@@ -94,7 +94,7 @@ fn judged(manifest: &str) -> Result<Judged> {
 }
 
 /// The CustomResourceDefinitions whose kinds the API server does not serve. One aggregated discovery call
-/// answers for all of them, and it is what clients see.
+/// covers all of them, and returns what clients see.
 async fn unserved(client: &Client, crds: Vec<String>) -> Result<Vec<NotReady>> {
     if crds.is_empty() {
         return Ok(Vec::new());
