@@ -1,5 +1,5 @@
 //! An AWS account without the sandbox: only the sandbox's AWS simulator. All tests of this process share it; each test
-//! has its own credentials, so that it can tell its own calls from those of others.
+//! has its own credentials, so that it can distinguish its own calls from those of others.
 
 use std::{
     io::{self, BufRead as _, BufReader},
@@ -47,18 +47,18 @@ impl Account {
         let mut aws = aws.spawn().unwrap_or_else(|error| panic!("{SANDBOX}: {error}"));
         let guard = guard(aws.id());
 
-        let mut said = BufReader::new(aws.stderr.take().expect("it is piped"));
+        let mut log = BufReader::new(aws.stderr.take().expect("it is piped"));
         let mut lines = String::new();
         let endpoint = loop {
             let from = lines.len();
-            let more = said.read_line(&mut lines).unwrap() > 0;
+            let more = log.read_line(&mut lines).unwrap() > 0;
             assert!(more, "the sandbox's AWS did not start; has tests/setup been run?\n{lines}");
             if let Some(address) = lines[from..].strip_prefix("listening on ") {
                 break format!("http://{}", address.trim());
             }
         };
         // The log is discarded, but it has to be read: a full pipe would block the simulator.
-        std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+        std::thread::spawn(move || io::copy(&mut log, &mut io::sink()));
         Self { endpoint, _processes: [aws, guard] }
     }
 
@@ -78,15 +78,15 @@ impl Account {
     }
 
     fn keys(&self, wanted: &Value) -> Keys {
-        let made = self.ask(&["-d", &wanted.to_string()], "sessions");
-        let field = |name: &str| made[name].as_str().map(str::to_owned);
+        let created = self.request(&["-d", &wanted.to_string()], "sessions");
+        let field = |name: &str| created[name].as_str().map(str::to_owned);
         let (id, secret) = (field("AccessKeyId").unwrap(), field("SecretAccessKey").unwrap());
         Keys { id, secret, session: field("SessionToken") }
     }
 
     /// The changing calls with an access key, including refused ones.
     pub fn changes_by(&self, key: &str) -> Vec<String> {
-        let calls = self.ask(&[], "calls?since=0");
+        let calls = self.request(&[], "calls?since=0");
         let by_key = calls.as_array().unwrap().iter().filter(|call| call["access_key"] == key);
         by_key.map(Value::to_string).collect()
     }
@@ -105,10 +105,10 @@ impl Account {
         text(curl.arg(format!("{}/2013-04-01/hostedzone", self.endpoint)));
     }
 
-    /// Delays every answer of a region until after the test.
+    /// Delays every response of a region until after the test.
     pub fn slow(&self, aws_region: &str) -> Slow<'_> {
         let rule = json!({ "region": aws_region, "delay": 60, "count": null });
-        self.ask(&["-d", &rule.to_string()], "faults");
+        self.request(&["-d", &rule.to_string()], "faults");
         Slow { account: self, aws_region: aws_region.to_owned() }
     }
 
@@ -117,14 +117,14 @@ impl Account {
         format!("{}/sandbox/{name}", self.endpoint)
     }
 
-    fn ask(&self, args: &[&str], page: &str) -> Value {
+    fn request(&self, args: &[&str], page: &str) -> Value {
         let mut curl = Command::new("curl");
         curl.args(["-sSf", "--noproxy", "*"]).args(args).arg(self.page(page));
         serde_json::from_str(&text(&mut curl)).unwrap()
     }
 }
 
-/// A region that does not answer.
+/// A region that does not respond.
 pub struct Slow<'a> {
     account: &'a Account,
     aws_region: String,
@@ -132,16 +132,16 @@ pub struct Slow<'a> {
 
 impl Slow<'_> {
     /// How many calls were delayed so far.
-    pub fn asked(&self) -> u64 {
-        let rules = self.account.ask(&[], "faults");
+    pub fn delayed_calls(&self) -> u64 {
+        let rules = self.account.request(&[], "faults");
         let of_region = |rule: &&Value| rule["region"] == self.aws_region.as_str();
         rules.as_array().unwrap().iter().filter(of_region).filter_map(|rule| rule["matched"].as_u64()).sum()
     }
 
-    /// Waits until there are more of them than before.
-    pub fn is_asked_again(&self, before: u64) {
+    /// Waits until more calls were delayed than `before`.
+    pub fn wait_for_another_call(&self, before: u64) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.asked() <= before {
+        while self.delayed_calls() <= before {
             assert!(Instant::now() < deadline, "no call to `{}`", self.aws_region);
         }
     }

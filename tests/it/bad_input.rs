@@ -1,6 +1,6 @@
-//! Problems before anything has started: `paydeploy` names the place and the fix, ends with the matching exit code,
-//! changes nothing and prints no secret. A container engine that is down and a registry that is down need a region that
-//! is half deployed, and are not tested yet.
+//! Problems that are found before a run starts: `paydeploy` names the location and the fix, exits with the matching
+//! code, changes nothing and prints no secret. A stopped container engine and an unreachable registry need a partly
+//! deployed region, and are not tested yet.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use paydeploy::{state::RunLock, step::RunId};
 use crate::{
     account::{Keys, OURS, account},
     checkout::Checkout,
-    world::{said, text},
+    world::{printed, text},
 };
 
 /// Every command that reads the account.
@@ -21,16 +21,16 @@ const COMMANDS: [&[&str]; 5] = [&["up"], &["plan"], &["status"], &["phase", "ter
 
 const PREFLIGHT: i32 = 4;
 
-fn says(output: &str, pieces: &[&str]) {
+fn assert_contains(output: &str, pieces: &[&str]) {
     for piece in pieces {
         assert!(output.contains(piece), "`{piece}` is not in:\n{output}");
     }
 }
 
 #[test]
-fn a_run_that_starts_is_seen_to_change_the_account() {
+fn changes_of_a_run_that_starts_are_recorded() {
     let checkout = Checkout::new();
-    // A project of its own, because what it creates remains in the account that all tests share.
+    // A separate project, because what it creates remains in the account that all tests share.
     checkout.edit("paydeploy.toml", "project = \"payment-latency-api\"", "project = \"started\"");
     checkout.edit("paydeploy.toml", "repository = \"payment-latency-api\"", "repository = \"started\"");
     checkout.commit("another project");
@@ -42,7 +42,7 @@ fn a_run_that_starts_is_seen_to_change_the_account() {
         "{:?}",
         checkout.changes()
     );
-    says(&checkout.ran(), &["stacks/foundation init"]);
+    assert_contains(&checkout.ran(), &["stacks/foundation init"]);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn missing_credentials_are_reported_with_the_ways_to_give_some() {
     let checkout = Checkout::with_keys(Keys::default());
     for command in COMMANDS {
         let output = checkout.refused(PREFLIGHT, command);
-        says(
+        assert_contains(
             &output,
             &["no AWS credentials were found", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "aws sso login"],
         );
@@ -62,7 +62,7 @@ fn an_expired_session_has_to_be_renewed() {
     let checkout = Checkout::with_keys(account().ended_session("deployer"));
     for command in COMMANDS {
         let output = checkout.refused(PREFLIGHT, command);
-        says(&output, &["ExpiredToken", "fix: get fresh AWS credentials"]);
+        assert_contains(&output, &["ExpiredToken", "fix: get fresh AWS credentials"]);
     }
 }
 
@@ -75,7 +75,10 @@ fn an_unknown_key_is_refused() {
     };
     let checkout = Checkout::with_keys(unknown);
     for command in COMMANDS {
-        says(&checkout.refused(PREFLIGHT, command), &["InvalidClientTokenId", "fix: ", "AWS credentials"]);
+        assert_contains(
+            &checkout.refused(PREFLIGHT, command),
+            &["InvalidClientTokenId", "fix: ", "AWS credentials"],
+        );
     }
 }
 
@@ -83,16 +86,19 @@ fn an_unknown_key_is_refused() {
 fn a_key_with_a_wrong_secret_is_refused() {
     let mut checkout = Checkout::new();
     checkout.keys.secret = "a-secret-that-no-output-may-hold".to_owned();
-    says(&checkout.refused(PREFLIGHT, &["up"]), &["SignatureDoesNotMatch", "fix: ", "AWS_SECRET_ACCESS_KEY"]);
+    assert_contains(
+        &checkout.refused(PREFLIGHT, &["up"]),
+        &["SignatureDoesNotMatch", "fix: ", "AWS_SECRET_ACCESS_KEY"],
+    );
 }
 
 #[test]
 fn credentials_of_another_account_touch_neither_account() {
-    let checkout = Checkout::with_keys(account().user("somebody", "999999999999"));
+    let checkout = Checkout::with_keys(account().user("stranger", "999999999999"));
     for command in COMMANDS {
         let output = checkout.refused(PREFLIGHT, command);
         let accounts = format!("the AWS credentials belong to account 999999999999, not {OURS}");
-        says(&output, &[&accounts, "AWS_PROFILE", "`account` in paydeploy.toml"]);
+        assert_contains(&output, &[&accounts, "AWS_PROFILE", "`account` in paydeploy.toml"]);
     }
 }
 
@@ -103,8 +109,8 @@ fn a_disabled_region_is_reported_with_the_command_that_enables_it() {
     checkout.commit("to Hong Kong");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["region `mexico`: `ap-east-1` is not enabled for this account"]);
-    says(&output, &["aws account enable-region --region-name ap-east-1"]);
+    assert_contains(&output, &["region `mexico`: `ap-east-1` is not enabled for this account"]);
+    assert_contains(&output, &["aws account enable-region --region-name ap-east-1"]);
 }
 
 #[test]
@@ -115,14 +121,17 @@ fn a_missing_hosted_zone_is_reported_with_its_region() {
     checkout.commit("elsewhere");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["region `spain`: no public hosted zone `elsewhere.example`", "create the zone"]);
-    says(&output, &["Route 53", "`hosted_zone_name`"]);
+    assert_contains(
+        &output,
+        &["region `spain`: no public hosted zone `elsewhere.example`", "create the zone"],
+    );
+    assert_contains(&output, &["Route 53", "`hosted_zone_name`"]);
     assert!(!output.contains("`mexico`: no public hosted zone"), "{output}");
 }
 
 #[test]
 fn an_undelegated_zone_is_reported_with_its_name_servers() {
-    // No name server answers for the first; those that the parent names for the second do not know it.
+    // No name server serves the first; those that the parent names for the second do not know it.
     for zone in ["undelegated.example", "lame.example"] {
         let checkout = Checkout::new();
         account().zone(zone);
@@ -130,7 +139,7 @@ fn an_undelegated_zone_is_reported_with_its_name_servers() {
         checkout.edit("terraform/regions/spain.tfvars", "payments.example", zone);
         // A warning stops nothing; the uncommitted change does.
         let output = checkout.refused(PREFLIGHT, &["up"]);
-        says(
+        assert_contains(
             &output,
             &[
                 &format!("warning: the hosted zone `{zone}` is not delegated"),
@@ -148,11 +157,11 @@ fn an_address_that_a_cluster_would_refuse_is_reported_with_its_variable() {
     checkout.commit("the office moved");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(
+    assert_contains(
         &output,
         &["region `mexico`: this machine's public IP address 198.51.100.7", "fix: add \"198.51.100.7/32\""],
     );
-    says(
+    assert_contains(
         &output,
         &["`cluster_endpoint_public_access_cidrs` in `terraform/regions/mexico.tfvars`", "egress = \"off\""],
     );
@@ -165,10 +174,13 @@ fn a_session_that_expires_during_a_first_up_is_a_warning() {
     // A warning stops nothing; the uncommitted file does.
     checkout.write("notes.md", "");
     let mut up = checkout.command(env!("CARGO_BIN_EXE_paydeploy"));
-    // In the past, so that the time that the test takes makes no difference.
+    // In the past, so that the duration of the test does not matter.
     up.arg("up").env("AWS_CREDENTIAL_EXPIRATION", "2026-01-01T00:00:00Z");
     let output = checkout.changed_nothing(PREFLIGHT, &mut up);
-    says(&output, &["warning: the AWS credentials in the environment expire in 0 min", "AWS_PROFILE"]);
+    assert_contains(
+        &output,
+        &["warning: the AWS credentials in the environment expire in 0 min", "AWS_PROFILE"],
+    );
 }
 
 #[test]
@@ -180,16 +192,16 @@ fn an_interrupt_during_the_first_probe_starts_nothing() {
     checkout.push();
     let slow = account().slow("eu-north-1");
     for command in [&["down", "--yes"][..], &["up"]] {
-        let before = slow.asked();
+        let before = slow.delayed_calls();
         let mut process = checkout.command(env!("CARGO_BIN_EXE_paydeploy"));
         process.args(command).stdout(Stdio::piped()).stderr(Stdio::piped());
         let process = process.spawn().unwrap();
         // It installs its signal handlers before its first call.
-        slow.is_asked_again(before);
+        slow.wait_for_another_call(before);
         text(Command::new("kill").args(["-INT", &process.id().to_string()]));
         let output = process.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
-        says(&said(&output), &["interrupted: nothing was started"]);
+        assert_eq!(output.status.code(), Some(130), "{}", printed(&output));
+        assert_contains(&printed(&output), &["interrupted: nothing was started"]);
         assert_eq!(checkout.changes(), Vec::<String>::new());
         assert_eq!(checkout.ran(), "");
     }
@@ -201,7 +213,10 @@ fn a_missing_tool_is_reported_with_its_source() {
         let checkout = Checkout::new();
         checkout.without_tool(tool);
         let output = checkout.refused(PREFLIGHT, &["up"]);
-        says(&output, &[&format!("`{tool}` is not on PATH"), &format!("fix: install {tool}"), source]);
+        assert_contains(
+            &output,
+            &[&format!("`{tool}` is not on PATH"), &format!("fix: install {tool}"), source],
+        );
     }
 }
 
@@ -210,11 +225,11 @@ fn an_old_tool_is_reported_with_the_required_version() {
     let checkout = Checkout::new();
     checkout.tool("terraform", "{\"terraform_version\": \"1.9.8\"}");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["`terraform` 1.9.8 is too old", "fix: install terraform 1.10.0 or later"]);
+    assert_contains(&output, &["`terraform` 1.9.8 is too old", "fix: install terraform 1.10.0 or later"]);
     checkout.tool("terraform", "{\"terraform_version\": \"1.10.0\"}");
     checkout.tool("helm", "v3.13.3");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["`helm` 3.13.3 is too old", "fix: install helm 3.14.0 or later"]);
+    assert_contains(&output, &["`helm` 3.13.3 is too old", "fix: install helm 3.14.0 or later"]);
 }
 
 #[test]
@@ -223,8 +238,11 @@ fn uncommitted_files_are_named() {
     checkout.edit("terraform/regions/mexico.tfvars", "db.t4g.micro", "db.t4g.small");
     checkout.write("notes.md", "to be written\n");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["the work tree has uncommitted changes: terraform/regions/mexico.tfvars, notes.md"]);
-    says(&output, &["fix: commit or stash them", ".gitignore"]);
+    assert_contains(
+        &output,
+        &["the work tree has uncommitted changes: terraform/regions/mexico.tfvars, notes.md"],
+    );
+    assert_contains(&output, &["fix: commit or stash them", ".gitignore"]);
 }
 
 #[test]
@@ -233,7 +251,10 @@ fn an_unpushed_commit_is_reported_with_the_repository() {
     checkout.git(&["commit", "--quiet", "--allow-empty", "--message", "not pushed"]);
     let head = checkout.git(&["rev-parse", "HEAD"]);
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &[&format!("origin.git` does not contain commit {}", &head[..7]), "fix: push it first"]);
+    assert_contains(
+        &output,
+        &[&format!("origin.git` does not contain commit {}", &head[..7]), "fix: push it first"],
+    );
 }
 
 #[test]
@@ -242,7 +263,7 @@ fn an_unreadable_repository_is_reported_with_its_key() {
     checkout.edit("paydeploy.toml", "origin.git", "nowhere.git");
     checkout.commit("a wrong repository");
     checkout.push();
-    says(
+    assert_contains(
         &checkout.refused(PREFLIGHT, &["up"]),
         &["nowhere.git", "check `gitops.repository` in paydeploy.toml"],
     );
@@ -253,7 +274,10 @@ fn a_folder_outside_a_repository_is_reported() {
     let checkout = Checkout::new();
     fs::remove_dir_all(checkout.path(".git")).unwrap();
     for command in COMMANDS {
-        says(&checkout.refused(PREFLIGHT, command), &["failed to find the commit of", "run it in a clone"]);
+        assert_contains(
+            &checkout.refused(PREFLIGHT, command),
+            &["failed to find the commit of", "run it in a clone"],
+        );
     }
 }
 
@@ -264,7 +288,7 @@ fn a_chart_that_is_missing_in_the_commit_is_reported_with_its_key() {
     checkout.commit("no chart");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(
+    assert_contains(
         &output,
         &["has no chart in `charts/payment-latency-api`", "fix: set `gitops.chart` in paydeploy.toml"],
     );
@@ -277,8 +301,11 @@ fn a_typo_in_a_regions_variables_has_a_suggestion() {
     checkout.commit("a typo");
     checkout.push();
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["terraform/regions/spain.tfvars` sets `db_instance_clas`, which no stack declares"]);
-    says(&output, &["did you mean `db_instance_class`?"]);
+    assert_contains(
+        &output,
+        &["terraform/regions/spain.tfvars` sets `db_instance_clas`, which no stack declares"],
+    );
+    assert_contains(&output, &["did you mean `db_instance_class`?"]);
 }
 
 #[test]
@@ -291,8 +318,8 @@ fn all_problems_are_reported_together_each_with_its_fix() {
     checkout.commit("not pushed");
     checkout.write("notes.md", "");
     let output = checkout.refused(PREFLIGHT, &["up"]);
-    says(&output, &["5 checks failed", "`helm` is not on PATH", "`ap-east-1` is not enabled"]);
-    says(&output, &["`elsewhere.example`", ": notes.md", "does not contain commit"]);
+    assert_contains(&output, &["5 checks failed", "`helm` is not on PATH", "`ap-east-1` is not enabled"]);
+    assert_contains(&output, &["`elsewhere.example`", ": notes.md", "does not contain commit"]);
     // Indented below their problem, unlike the fix of a warning.
     assert_eq!(output.matches("\n        fix: ").count(), 5, "{output}");
 }
@@ -304,7 +331,7 @@ fn a_second_run_on_this_machine_is_refused_and_names_the_first() {
     let first = RunLock::take(&checkout.path(".paydeploy"), &RunId::named("the-first")).unwrap();
     let owner = format!("another run holds the lock: run the-first, process {}", std::process::id());
     for command in [&["up"][..], &["plan"], &["phase", "apps"], &["down", "--yes"], &["status", "--drift"]] {
-        says(&checkout.refused(5, command), &[&owner, "fix: wait for that run to end"]);
+        assert_contains(&checkout.refused(5, command), &[&owner, "fix: wait for that run to end"]);
     }
     // Reading needs no lock.
     checkout.refused(3, &["status"]);
@@ -319,7 +346,7 @@ fn a_journal_of_a_newer_schema_is_refused() {
     let journal = ".paydeploy/runs/newest/journal.ndjson";
     checkout.write(journal, "{\"schema\":2,\"run\":\"newest\"}\n{\"what\":\"is new\"}\n");
     for command in [&["up"][..], &["down", "--yes"], &["phase", "apps"], &["logs"]] {
-        says(&checkout.refused(2, command), &[journal, "has schema 2", "use the newer paydeploy"]);
+        assert_contains(&checkout.refused(2, command), &[journal, "has schema 2", "use the newer paydeploy"]);
     }
     assert_eq!(fs::read_dir(checkout.path(".paydeploy/runs")).unwrap().count(), 1, "no run was started");
 }
@@ -337,7 +364,7 @@ fn a_full_disk_stops_a_run_before_it_starts() {
     let checkout = Checkout::new();
     for command in [&["up"][..], &["down", "--yes"]] {
         let output = checkout.changed_nothing(1, &mut on_a_full_disk(&checkout, 0, command));
-        says(
+        assert_contains(
             &output,
             &[
                 "failed to create `.paydeploy`",
@@ -349,30 +376,39 @@ fn a_full_disk_stops_a_run_before_it_starts() {
     checkout.refused(0, &["plan"]);
     for command in [&["up"][..], &["down", "--yes"]] {
         let output = checkout.changed_nothing(1, &mut on_a_full_disk(&checkout, 0, command));
-        says(&output, &[".paydeploy/lock`", "fix: free space on the disk that holds `.paydeploy`"]);
+        assert_contains(
+            &output,
+            &[".paydeploy/lock`", "fix: free space on the disk that holds `.paydeploy`"],
+        );
     }
     let output = checkout.changed_nothing(PREFLIGHT, &mut on_a_full_disk(&checkout, 0, &["status"]));
-    says(&output, &["failed to write the log", "fix: free space on the disk that holds `.paydeploy`"]);
+    assert_contains(
+        &output,
+        &["failed to write the log", "fix: free space on the disk that holds `.paydeploy`"],
+    );
 }
 
 #[test]
 fn a_disk_that_fills_up_stops_a_run_that_can_no_longer_write_its_journal() {
     let checkout = Checkout::new();
     let output = checkout.changed_nothing(1, &mut on_a_full_disk(&checkout, 1, &["up"]));
-    says(
+    assert_contains(
         &output,
         &["failed to write the journal `", "fix: free space on the disk", "run the same command again"],
     );
     // The truncated journal does not prevent the next run.
     checkout.refused(0, &["plan"]);
-    says(&fs::read_to_string(checkout.path(".paydeploy/.gitignore")).unwrap(), &["*"]);
+    assert_contains(&fs::read_to_string(checkout.path(".paydeploy/.gitignore")).unwrap(), &["*"]);
 }
 
 #[test]
 fn nothing_is_deleted_without_confirmation() {
     let checkout = Checkout::new();
     let output = checkout.refused(2, &["down"]);
-    says(&output, &["keep: the state bucket of each region", "stdin is not a terminal", "fix: add `--yes`"]);
+    assert_contains(
+        &output,
+        &["keep: the state bucket of each region", "stdin is not a terminal", "fix: add `--yes`"],
+    );
 }
 
 #[test]
@@ -381,14 +417,14 @@ fn a_wrong_name_deletes_nothing() {
     let mut terminal = down_at_a_terminal(&checkout);
     terminal.stdin(typed("payment-latency-apj\n"));
     let output = checkout.changed_nothing(2, &mut terminal);
-    says(
+    assert_contains(
         &output,
         &["Type `payment-latency-api` to delete all of this", "not confirmed: nothing was deleted"],
     );
 }
 
 #[test]
-fn ctrl_c_at_the_question_deletes_nothing() {
+fn ctrl_c_at_the_confirmation_deletes_nothing() {
     let checkout = Checkout::new();
     let mut terminal = down_at_a_terminal(&checkout);
     terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -405,11 +441,11 @@ fn ctrl_c_at_the_question_deletes_nothing() {
     keyboard.write_all(b"\x03").unwrap();
     screen.read_to_string(&mut output).unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(130), "{output}");
-    says(&output, &["interrupted: nothing was deleted"]);
+    assert_contains(&output, &["interrupted: nothing was deleted"]);
     assert_eq!((checkout.changes(), checkout.ran()), (Vec::new(), String::new()));
 }
 
-/// `paydeploy down` on a pseudo-terminal: `script` passes its standard input on as what is typed.
+/// `paydeploy down` on a pseudo-terminal: `script` passes its standard input on as typed text.
 fn down_at_a_terminal(checkout: &Checkout) -> Command {
     let mut terminal = checkout.command("script");
     let down = format!("'{}' down", env!("CARGO_BIN_EXE_paydeploy"));
@@ -432,8 +468,8 @@ fn a_phase_names_the_earlier_phases_that_are_missing() {
     let checkout = Checkout::new();
     for phase in ["kubeconfig", "docker", "helm-deps", "secrets", "argocd", "apps"] {
         let output = checkout.refused(PREFLIGHT, &["phase", phase]);
-        says(&output, &["missing: terraform/spain/state", "missing: terraform/mexico/state"]);
-        says(&output, &["fix: run `paydeploy phase terraform` first, or `paydeploy up`"]);
+        assert_contains(&output, &["missing: terraform/spain/state", "missing: terraform/mexico/state"]);
+        assert_contains(&output, &["fix: run `paydeploy phase terraform` first, or `paydeploy up`"]);
     }
 }
 
@@ -451,7 +487,7 @@ fn phase_preflight_alone_checks_what_any_phase_needs() {
     };
     let (engine, address) =
         ("without it no image can be built", "region `mexico`: this machine's public IP address");
-    says(&phase(&["preflight"], PREFLIGHT), &[engine, address]);
+    assert_contains(&phase(&["preflight"], PREFLIGHT), &[engine, address]);
     // Beside another phase it checks only what that phase needs.
     let output = phase(&["preflight", "secrets"], PREFLIGHT);
     assert!(!output.contains(engine) && !output.contains(address), "{output}");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     account::{Keys, OURS, account},
-    world::{said, text},
+    world::{printed, text},
 };
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -89,7 +89,7 @@ impl Checkout {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// Replaces what must be there in a file.
+    /// Replaces a text that must exist in a file.
     pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path(name)).unwrap();
         assert!(text.contains(from), "`{name}` has no `{from}`");
@@ -150,23 +150,23 @@ impl Checkout {
         self.changed_nothing(code, self.command(env!("CARGO_BIN_EXE_paydeploy")).args(args))
     }
 
-    /// As `refused`, for a command that runs the program in a special way.
+    /// Like `refused`, for a command that starts the program in another way.
     pub fn changed_nothing(&self, code: i32, command: &mut Command) -> String {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(code), "{said}");
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(code), "{printed}");
         let (changes, ran) = (self.changes(), self.ran());
-        assert!(changes.is_empty() && ran.is_empty(), "{changes:#?}\n{ran}\n{said}");
+        assert!(changes.is_empty() && ran.is_empty(), "{changes:#?}\n{ran}\n{printed}");
         self.no_secret_in(&output);
-        said
+        printed
     }
 
     /// Neither the output nor `.paydeploy` contains the credentials.
     fn no_secret_in(&self, output: &Output) {
         let secrets = [Some(&self.keys.secret), self.keys.session.as_ref()];
         for secret in secrets.into_iter().flatten().filter(|secret| !secret.is_empty()) {
-            let said = said(output);
-            assert!(!said.contains(secret), "{said}");
+            let printed = printed(output);
+            assert!(!printed.contains(secret), "{printed}");
             let found = Command::new("grep")
                 .args(["-rlF", "--", secret, ".paydeploy"])
                 .current_dir(self.work())

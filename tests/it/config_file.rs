@@ -249,9 +249,9 @@ fn an_add_on_without_an_exact_version_is_refused() {
 
 #[test]
 fn what_preflight_connects_to_must_be_an_address() {
-    let asks =
+    let repeated =
         "[preflight]\negress = \"checkip\"\nname_servers = [\"1.1.1.1\", \"[::1]:5353\", \"dns.example\"]\n";
-    let message = changed("[rollout]", &format!("{asks}\n[rollout]"));
+    let message = changed("[rollout]", &format!("{repeated}\n[rollout]"));
     assert!(message.contains("2 problems"), "{message}");
     assert!(message.contains("`preflight.egress`: `checkip` is not a web page's URL"), "{message}");
     assert!(

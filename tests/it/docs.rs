@@ -1,4 +1,4 @@
-//! The documentation is true where a program can tell: links, paths, exit codes, commands, and the tests that
+//! The documentation is correct where a program can check it: links, paths, exit codes, commands, and the tests that
 //! `docs/acceptance.md` names.
 
 use std::{
@@ -248,8 +248,8 @@ fn tests() -> BTreeSet<String> {
 }
 
 /// What a row of the acceptance table names as a test: the last word of `it FILE::NAME`, `PATH NAME` and
-/// `tftest FOLDER RUN`, or the title in `journey "title"`. `…` shortens an end. What names a file or a folder is
-/// no test's name and gives nothing.
+/// `tftest FOLDER RUN`, or the title in `journey "title"`. `…` stands for the rest of a name. `None` if the
+/// reference is a file or a folder.
 fn named(reference: &str) -> Option<String> {
     let name = match reference.split_once('"') {
         Some((_, title)) => title.trim_end_matches('"'),
@@ -264,7 +264,7 @@ fn named(reference: &str) -> Option<String> {
     is_name.then(|| name.to_owned())
 }
 
-/// The folder of Terraform tests, or the file of `FILE::*`, in which a reference says that tests are.
+/// The folder of Terraform tests, or the file of `FILE::*`, that a reference names.
 fn place(reference: &str) -> Option<PathBuf> {
     let folder =
         reference.split(' ').find(|word| word.starts_with("modules/") || word.starts_with("stacks/"));

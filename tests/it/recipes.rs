@@ -28,7 +28,7 @@ pub fn jobs() -> Vec<Job> {
     let mut jobs = Vec::new();
     for file in files("github") {
         let workflow = read(&file);
-        // A called workflow has no inputs of its own: it is extracted with those of its callers.
+        // A called workflow has no inputs: it is extracted with those of its callers.
         if workflow["on"].get("workflow_call").is_none() {
             jobs.extend(github(&file, &workflow, None));
         }

@@ -86,7 +86,7 @@ impl Workspace {
         }
     }
 
-    /// The program in this folder, with unknown credentials and an AWS that does not answer.
+    /// The program in this folder, with unknown credentials and an AWS that does not respond.
     pub fn paydeploy(&self) -> Command {
         let mut command = paydeploy();
         command

@@ -16,7 +16,7 @@ pub struct World {
 
 impl World {
     /// The running sandbox.
-    pub fn here() -> Self {
+    pub fn running() -> Self {
         let workspace = std::env::var_os("PAYDEPLOY_WORKSPACE")
             .expect("the journey needs the sandbox: tests/run, or tests/sandbox/sandbox up and its env");
         Self { workspace: workspace.into() }
@@ -146,20 +146,20 @@ fn page(name: &str) -> Value {
 /// The standard output of a command that must succeed.
 pub fn text(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
+    assert!(output.status.success(), "{command:?}: {}", printed(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Everything that a command printed.
-pub fn said(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Runs a command that must end with a code, and copies its output to the test's output.
 pub fn ends_with(code: i32, command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = said(&output);
-    println!("$ {command:?}\n{said}");
+    let printed = printed(&output);
+    println!("$ {command:?}\n{printed}");
     assert_eq!(output.status.code(), Some(code), "{command:?}");
-    said
+    printed
 }

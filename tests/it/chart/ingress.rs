@@ -27,21 +27,21 @@ fn the_load_balancer_serves_the_regions_domain_over_tls() {
     assert_eq!(ingress["spec"]["ingressClassName"], "alb");
     assert_eq!(ingress["spec"]["rules"][0]["host"], domain);
     assert_eq!(ingress["spec"]["tls"], json!([{"hosts": [domain]}]));
-    let said = |name: &str| text(&ingress["metadata"]["annotations"][format!("{PREFIX}/{name}")]);
-    assert_eq!((said("scheme"), said("target-type")), ("internet-facing", "ip"));
-    assert_eq!(said("listen-ports"), r#"[{"HTTP":80},{"HTTPS":443}]"#, "80 is there to lead to 443");
-    assert_eq!(said("ssl-redirect"), "443");
-    assert_eq!(said("ssl-policy"), "ELBSecurityPolicy-TLS13-1-2-2021-06", "TLS 1.2 at least");
-    assert!(said("certificate-arn").starts_with("arn:aws:acm:eu-south-2:"));
+    let annotation = |name: &str| text(&ingress["metadata"]["annotations"][format!("{PREFIX}/{name}")]);
+    assert_eq!((annotation("scheme"), annotation("target-type")), ("internet-facing", "ip"));
+    assert_eq!(annotation("listen-ports"), r#"[{"HTTP":80},{"HTTPS":443}]"#, "port 80 only redirects to 443");
+    assert_eq!(annotation("ssl-redirect"), "443");
+    assert_eq!(annotation("ssl-policy"), "ELBSecurityPolicy-TLS13-1-2-2021-06", "TLS 1.2 at least");
+    assert!(annotation("certificate-arn").starts_with("arn:aws:acm:eu-south-2:"));
 }
 
 #[test]
 fn the_load_balancer_probes_the_readiness_of_pods() {
     let release = Release::of("spain");
     let annotations = &release.the("Ingress")["metadata"]["annotations"];
-    let said = |name: &str| text(&annotations[format!("{PREFIX}/{name}")]);
+    let annotation = |name: &str| text(&annotations[format!("{PREFIX}/{name}")]);
     assert_eq!(
-        (said("healthcheck-path"), said("healthcheck-port"), said("success-codes")),
+        (annotation("healthcheck-path"), annotation("healthcheck-port"), annotation("success-codes")),
         ("/readyz", "traffic-port", "200")
     );
 }

@@ -72,6 +72,9 @@ fn pods_start_after_their_secret_exists() {
     let release = Release::of("spain");
     let secret = wave(release.named("ExternalSecret", NAME));
     for kind in ["Deployment", "Service", "Ingress", "HorizontalPodAutoscaler", "PodDisruptionBudget"] {
-        assert!(wave(release.the(kind)) > secret, "Argo CD waits for the secret before it makes the {kind}");
+        assert!(
+            wave(release.the(kind)) > secret,
+            "Argo CD waits for the secret before it creates the {kind}"
+        );
     }
 }

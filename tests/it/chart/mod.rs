@@ -90,12 +90,12 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string"))
 }
 
 /// Whether the pod has all labels of a selector.
 fn selects(selector: &Value, pod: &Value) -> bool {
-    let wanted = selector.as_object().unwrap_or_else(|| panic!("{selector} is no selector"));
+    let wanted = selector.as_object().unwrap_or_else(|| panic!("{selector} is not a selector"));
     assert!(!wanted.is_empty(), "an empty selector matches every pod");
     wanted.iter().all(|(label, value)| pod["metadata"]["labels"][label] == *value)
 }

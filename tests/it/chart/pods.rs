@@ -54,7 +54,7 @@ fn port(container: &Value, name: &str) -> u64 {
 }
 
 fn seconds(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no number of seconds"))
+    value.as_u64().unwrap_or_else(|| panic!("{value} is not a number of seconds"))
 }
 
 #[test]

@@ -38,10 +38,10 @@ fn labels_name_the_application_and_the_jurisdiction() {
 #[test]
 fn a_service_monitor_exists_only_if_enabled() {
     for region in ["spain", "mexico", "lima"] {
-        assert_eq!(Release::of(region).all("ServiceMonitor").len(), 0, "{region}: its kind may not be there");
+        assert_eq!(Release::of(region).all("ServiceMonitor").len(), 0, "{region}: its kind may not exist");
     }
-    let asked = ["metrics.serviceMonitor={\"enabled\":true,\"labels\":{\"release\":\"prometheus\"}}"];
-    let release = Release::with("spain", &asked);
+    let enabled = ["metrics.serviceMonitor={\"enabled\":true,\"labels\":{\"release\":\"prometheus\"}}"];
+    let release = Release::with("spain", &enabled);
     let monitor = release.the("ServiceMonitor");
     assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus", "Prometheus finds it by this");
     assert_eq!(

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 
 use super::{MEXICO, REGIONS, section};
-use crate::world::{World, ends_with, said, text};
+use crate::world::{World, ends_with, printed, text};
 
 pub fn tokens_of_the_aws_cli_and_paydeploy_are_interchangeable(world: &World) {
     section("tokens of the AWS CLI and of paydeploy: both authenticate as the same user");
@@ -63,7 +63,7 @@ pub fn lost_access_is_reported_and_restored(world: &World) {
     let delete = ["eks", "delete-access-entry", "--cluster-name", &cluster, "--principal-arn", caller];
     world.aws(aws_region, &delete);
     let refused = world.paydeploy(&["status", "--region", region]).output().unwrap();
-    let output = said(&refused);
+    let output = printed(&refused);
     println!("{output}");
     assert_ne!(refused.status.code(), Some(0));
     assert!(

@@ -23,7 +23,7 @@ const NAMESPACE: &str = "payment-api";
 
 #[test]
 fn two_regions_are_created_operated_and_deleted() {
-    let world = World::here();
+    let world = World::running();
     let mut transcripts = Transcripts::default();
     section("status of an empty account: everything is missing");
     ends_with(3, &mut world.paydeploy(&["status"]));

@@ -10,7 +10,7 @@ const FILE: &str = "paydeploy.toml";
 pub fn it_changes_both_ways_and_keeps_every_secret(world: &World) {
     let secrets = secrets(world);
     for (from, to) in [("staging", "production"), ("production", "staging")] {
-        section(&format!("the profile changes from {from} to {to}: the secrets stay"));
+        section(&format!("the profile changes from {from} to {to}: the secrets are kept"));
         world.edit(FILE, &format!("profile = \"{from}\""), &format!("profile = \"{to}\""));
         let commit = world.commit(&format!("the profile {to}"));
         let calls = world.last_call();
@@ -34,7 +34,7 @@ pub fn it_changes_both_ways_and_keeps_every_secret(world: &World) {
             region_runs(world, region, &commit);
             follows_the_profile(world, region.0, region.1, to);
         }
-        section(&format!("the profile {to}: nothing is left to change"));
+        section(&format!("the profile {to}: no changes remain"));
         ends_with(0, &mut world.paydeploy(&["status", "--drift"]));
     }
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use regex_lite::Regex;
 
-use crate::world::said;
+use crate::world::printed;
 
 /// The transcripts of one journey, in the order in which they were recorded.
 #[derive(Default)]
@@ -20,12 +20,12 @@ impl Transcripts {
     /// Runs a command that must end with `code`, and keeps what it printed under a name.
     pub fn record(&mut self, name: &'static str, code: i32, command: &mut Command) -> String {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = said(&output);
-        println!("$ {command:?}\n{said}");
+        let printed = printed(&output);
+        println!("$ {command:?}\n{printed}");
         assert_eq!(output.status.code(), Some(code), "{command:?}");
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         self.0.push((name, format!("$ paydeploy {}\n{}", args.join(" "), redacted(&output))));
-        said
+        printed
     }
 
     /// Compares all of them with their reviewed snapshots.
@@ -50,7 +50,7 @@ fn redacted(output: &Output) -> String {
     for run in lines.chunk_by(|one, next| is_finished_step(one) && is_finished_step(next)) {
         let mut run: Vec<&str> = run.to_vec();
         if is_finished_step(run[0]) {
-            // By the step's name: the verdict's mark in front of it is no order.
+            // By the step's name: the mark in front of it must not decide the order.
             run.sort_by_key(|line| line.split_whitespace().nth(2).unwrap_or_default().to_owned());
         }
         text.extend(run.iter().map(|line| redact(line) + "\n"));
