@@ -51,8 +51,14 @@ pub struct Common {
 }
 
 impl Common {
-    pub async fn open(&self, phases: &[Phase], allow_replace: Vec<String>) -> Result<Session, Failure> {
+    pub async fn open(
+        &self,
+        command: impl Into<String>,
+        phases: &[Phase],
+        allow_replace: Vec<String>,
+    ) -> Result<Session, Failure> {
         Session::open(Request {
+            command: command.into(),
             config: self.file.config.as_deref(),
             regions: &self.regions.region,
             output: Output::for_this_process(self.progress.output),

@@ -9,7 +9,7 @@ use crate::{
     plan::{self, Shape},
     report::{self, Output},
     run::{Session, configuration, exit},
-    step::{Action, Phase, StepId, Verdict},
+    step::{Action, Phase, RegionName, StepId, Verdict},
 };
 
 /// Delete the deployment, in the reverse order of its creation
@@ -27,14 +27,14 @@ pub struct Down {
 
 impl Down {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open(&Phase::ALL, Vec::new()).await?;
+        let session = self.common.open("down", &Phase::ALL, Vec::new()).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &Shape::default());
         self.refuse_hub_with_spokes(&session)?;
 
         let existing = session.probe(&plan.graph).await?;
         if existing.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
-            eprint!("{}", session.probe_failures("down", &existing));
+            eprint!("{}", session.probe_failures(&existing));
             let message = "failed to read the existing resources, so nothing was deleted";
             return Err(Failure::new(exit::of_read(existing.verdicts.iter()), message));
         }
@@ -54,8 +54,8 @@ impl Down {
         let steps = plan.graph.ids().filter(|step| is_deleted(&session, step));
         let orders = session.orders(steps.map(|step| (step.clone(), Action::Destroy)).collect());
         let started = std::time::Instant::now();
-        let outcome = session.execute("down", &plan.graph, &orders, existing.facts).await?;
-        eprint!("{}", session.failures("down", &outcome));
+        let outcome = session.execute(&plan.graph, &orders, existing.facts).await?;
+        eprint!("{}", session.failures(&orders, &outcome));
         if session.output != Output::Json {
             println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
             println!("kept: {}", kept(session.config().profile));
@@ -70,16 +70,17 @@ impl Down {
         // Loaded again, because the session has only the chosen regions and the hub.
         let config = configuration(self.common.file.config.as_deref())?;
         let hub = &config.hub().name;
-        let spokes: Vec<String> = config
+        let spokes: Vec<RegionName> = config
             .regions
             .values()
             .filter(|region| region.role == Role::Spoke && !session.chosen.contains(&region.name))
-            .map(|region| region.name.to_string())
+            .map(|region| region.name.clone())
             .collect();
         if session.chosen.contains(hub) && !spokes.is_empty() {
-            let message = format!("`{hub}` is the hub of `{}`: delete its spokes first", spokes.join("`, `"));
+            let names: Vec<&str> = spokes.iter().map(RegionName::as_str).collect();
+            let message = format!("`{hub}` is the hub of `{}`: delete its spokes first", names.join("`, `"));
             return Err(
-                Failure::new(Exit::Refused, message).fix(format!("paydeploy down --region {}", spokes[0]))
+                Failure::new(Exit::Refused, message).fix(session.command_line_in(&session.command, &spokes))
             );
         }
         Ok(())

@@ -36,7 +36,9 @@ fn checked(names: &[Name]) -> &[Name] {
 
 impl Phase {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open(checked(&self.names), self.allow.allow_replace).await?;
+        let command =
+            format!("phase {}", self.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        let session = self.common.open(command, checked(&self.names), self.allow.allow_replace).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let named = |step: &StepId| self.names.contains(&step.phase) && session.is_chosen(step);
@@ -49,17 +51,20 @@ impl Phase {
         let actions: BTreeMap<StepId, Action> =
             with_ancestors.into_iter().map(|step| (step.clone(), action(&step))).collect();
         let orders = session.orders(actions);
-        let command =
-            format!("phase {}", self.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
         let started = std::time::Instant::now();
-        let outcome = session.execute(&command, &plan.graph, &orders, Facts::default()).await?;
-        eprint!("{}", session.failures(&command, &outcome));
+        let outcome = session.execute(&plan.graph, &orders, Facts::default()).await?;
+        eprint!("{}", session.failures(&orders, &outcome));
         for (step, verdict) in &outcome.verdicts {
             if matches!(verdict, Verdict::Missing { .. }) && orders.actions[step] == Action::Read {
-                eprintln!(
-                    "missing: {step}\nfix: run `paydeploy phase {}` first, or `paydeploy up`",
-                    step.phase
-                );
+                let earlier = format!("phase {}", step.phase);
+                let earlier = match &step.region {
+                    // A step of the hub that a spoke needs.
+                    Some(region) if !session.is_chosen(step) => {
+                        session.command_line_in(&earlier, std::slice::from_ref(region))
+                    }
+                    _ => session.command_line(&earlier),
+                };
+                eprintln!("missing: {step}\nfix: run `{earlier}` first, or `{}`", session.command_line("up"));
             }
         }
         if session.output != Output::Json {

@@ -21,12 +21,12 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open(&Phase::ALL, Vec::new()).await?;
+        let session = self.common.open("plan", &Phase::ALL, Vec::new()).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));
-        let outcome = session.execute("plan", &plan.graph, &orders, Facts::default()).await?;
-        eprint!("{}", session.failures("plan", &outcome));
+        let outcome = session.execute(&plan.graph, &orders, Facts::default()).await?;
+        eprint!("{}", session.failures(&orders, &outcome));
         if session.output != Output::Json {
             print!("{}", text(&session, &plan, &outcome));
         }

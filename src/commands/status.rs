@@ -40,6 +40,7 @@ enum Format {
 impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(Request {
+            command: if self.drift { "status --drift" } else { "status" }.to_owned(),
             config: self.file.config.as_deref(),
             regions: &self.regions.region,
             // The progress of `--drift`, on standard error: standard output is for the result.
@@ -57,12 +58,12 @@ impl Status {
                 *action = Action::Read;
             }
             let orders = session.orders(actions);
-            let outcome = session.execute("status --drift", &plan.graph, &orders, Facts::default()).await?;
-            let failures = session.failures("status --drift", &outcome);
+            let outcome = session.execute(&plan.graph, &orders, Facts::default()).await?;
+            let failures = session.failures(&orders, &outcome);
             (outcome, failures)
         } else {
             let outcome = session.probe(&plan.graph).await?;
-            let failures = session.probe_failures("status", &outcome);
+            let failures = session.probe_failures(&outcome);
             (outcome, failures)
         };
         eprint!("{failures}");
@@ -82,7 +83,7 @@ impl Status {
             Format::Table => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
         }
         if exit == Exit::Differs {
-            eprintln!("not in the configured state (exit 3)\nfix: paydeploy up");
+            eprintln!("not in the configured state (exit 3)\nfix: {}", session.command_line("up"));
         }
         Ok(exit)
     }

@@ -31,15 +31,15 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open(&Phase::ALL, self.allow.allow_replace).await?;
+        let session = self.common.open("up", &Phase::ALL, self.allow.allow_replace).await?;
         let _lock = session.lock().await?;
         session.store.prune(KEPT_RUNS);
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let mut orders = session.orders(session.actions(&plan.graph, Action::Up));
         orders.fail_fast = self.fail_fast;
         let started = std::time::Instant::now();
-        let outcome = session.execute("up", &plan.graph, &orders, Facts::default()).await?;
-        eprint!("{}", session.failures("up", &outcome));
+        let outcome = session.execute(&plan.graph, &orders, Facts::default()).await?;
+        eprint!("{}", session.failures(&orders, &outcome));
         if session.output != Output::Json {
             println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
             print!("{}", regions(&session, &plan, &outcome));

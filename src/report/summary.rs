@@ -11,6 +11,8 @@ pub struct Links<'a> {
     pub logs: &'a str,
     /// The command that continues the run.
     pub again: &'a str,
+    /// Whether that command continues changes, rather than only reading again.
+    pub resumes: bool,
 }
 
 /// How many skipped steps a failure names. A failed preflight skips all of them, and a list of 37 hides the fix below.
@@ -49,7 +51,8 @@ pub fn failures(
             let _ = writeln!(out, "  fix: {fix}");
         }
         let _ = writeln!(out, "  log: {}/{}", links.logs, step.log_name());
-        let _ = writeln!(out, "  then: {}     (finished steps are checked, not repeated)", links.again);
+        let note = if links.resumes { "     (finished steps are checked, not repeated)" } else { "" };
+        let _ = writeln!(out, "  then: {}{note}", links.again);
     }
     out
 }
@@ -95,7 +98,7 @@ mod tests {
             (StepId::of(Phase::Docker, &region), Verdict::Skipped { because: build.clone() }),
         ]);
         let elapsed = BTreeMap::from([(build, Duration::from_secs(3))]);
-        let links = Links { logs: ".paydeploy/runs/1", again: "paydeploy up" };
+        let links = Links { logs: ".paydeploy/runs/1", again: "paydeploy up", resumes: true };
         insta::assert_snapshot!(failures(&verdicts, &elapsed, &links), @r"
         ✗ docker/build   3s
           failed to build the image
@@ -117,7 +120,7 @@ mod tests {
             .iter()
             .map(|region| (StepId::of(Phase::Docker, region), Verdict::Skipped { because: account.clone() }));
         let verdicts: BTreeMap<_, _> = skipped.chain([(account.clone(), failed)]).collect();
-        let links = Links { logs: "", again: "" };
+        let links = Links { logs: "", again: "", resumes: false };
         let printed = failures(&verdicts, &BTreeMap::new(), &links);
         assert!(printed.contains("docker/region4, docker/region5 and 3 more\n"), "{printed}");
         assert!(!printed.contains("docker/region6"), "{printed}");

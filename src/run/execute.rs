@@ -28,13 +28,9 @@ impl Session {
     ///
     /// # Errors
     /// When the journal cannot be written: nothing new starts after that, and what runs ends first.
-    pub async fn execute(
-        &self,
-        command: &str,
-        graph: &Graph,
-        orders: &Orders,
-        facts: Facts,
-    ) -> Result<Outcome, Failure> {
+    pub async fn execute(&self, graph: &Graph, orders: &Orders, facts: Facts) -> Result<Outcome, Failure> {
+        let line = self.command_line(&self.command);
+        let command = line.strip_prefix("paydeploy ").unwrap_or(&line);
         let journal = Journal::create(&self.logs(), &self.run, command)
             .map_err(|error| Failure::from(error).fix(FREE_DISK_SPACE))?;
         let report = report::report(self.output);
@@ -42,7 +38,7 @@ impl Session {
         owner.emit(Event::RunStarted {
             run: self.run.clone(),
             command: command.to_owned(),
-            headline: self.headline(command),
+            headline: self.headline(),
             steps: orders.planned(graph),
         });
         let started = Instant::now();
@@ -54,7 +50,7 @@ impl Session {
         match owner.broken {
             Some(error) => {
                 // The outcome is dropped here, so the failures of steps are printed first.
-                eprint!("{}", self.failures(command, &outcome));
+                eprint!("{}", self.failures(orders, &outcome));
                 Err(Failure::from(error).fix(FREE_DISK_SPACE))
             }
             None => Ok(outcome),
@@ -62,15 +58,16 @@ impl Session {
     }
 
     /// The failures of a run, for standard error.
-    pub fn failures(&self, command: &str, outcome: &Outcome) -> String {
-        Self::failures_with_logs(self.logs(), command, outcome)
+    pub fn failures(&self, orders: &Orders, outcome: &Outcome) -> String {
+        let resumes = orders.actions.values().any(|action| matches!(action, Action::Up | Action::Destroy));
+        self.failures_with_logs(self.logs(), resumes, outcome)
     }
 
-    pub(super) fn failures_with_logs(logs: PathBuf, command: &str, outcome: &Outcome) -> String {
+    pub(super) fn failures_with_logs(&self, logs: PathBuf, resumes: bool, outcome: &Outcome) -> String {
         let here = std::env::current_dir().ok();
         let relative = here.and_then(|here| Some(logs.strip_prefix(here).ok()?.to_owned()));
         let logs = relative.unwrap_or(logs).display().to_string();
-        let links = Links { logs: &logs, again: &format!("paydeploy {command}") };
+        let links = Links { logs: &logs, again: &self.command_line(&self.command), resumes };
         report::failures(&outcome.verdicts, &outcome.elapsed, &links)
     }
 }

@@ -57,8 +57,8 @@ impl Session {
     }
 
     /// The failures of a probe, for standard error.
-    pub fn probe_failures(&self, command: &str, outcome: &Outcome) -> String {
-        Self::failures_with_logs(self.probe_logs(), command, outcome)
+    pub fn probe_failures(&self, outcome: &Outcome) -> String {
+        self.failures_with_logs(self.probe_logs(), false, outcome)
     }
 
     /// Each probe overwrites the logs of the one before: a probe leaves no run behind.

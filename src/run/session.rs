@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,11 +14,13 @@ use crate::{
     report::Output,
     state::Store,
     step::{Phase, RegionName, RunId, StepId, World},
-    tool::Tools,
+    tool::{Tools, quoted},
 };
 
 /// A command's flags that select the configuration and the regions.
 pub struct Request<'a> {
+    /// The command with its own arguments and without the shared flags, for instance `phase docker`.
+    pub command: String,
     /// None: the closest `paydeploy.toml`, upwards from the working directory.
     pub config: Option<&'a Path>,
     /// Empty: all regions.
@@ -39,6 +42,12 @@ pub struct Session {
     /// All regions of the file with their AWS regions, whatever the command is limited to.
     pub(super) configured: BTreeMap<RegionName, String>,
     pub run: RunId,
+    /// The command with its own arguments and without the shared flags, for instance `phase docker`.
+    pub command: String,
+    /// `--config`, as given.
+    config_file: Option<PathBuf>,
+    /// Each `--region`, as given.
+    given: Vec<RegionName>,
 }
 
 /// Loads a configuration: the given file, or the closest one.
@@ -64,8 +73,8 @@ impl Session {
     /// # Errors
     /// When the configuration has problems, a region does not exist, or `.paydeploy` cannot be created.
     pub async fn open(request: Request<'_>) -> Result<Self, Failure> {
-        let Request { config, regions, output, phases, allow_replace } = request;
-        let mut config = configuration(config)?;
+        let Request { command, config: config_file, regions, output, phases, allow_replace } = request;
+        let mut config = configuration(config_file)?;
         for region in regions {
             if !config.regions.contains_key(region) {
                 let known: Vec<&str> = config.regions.keys().map(RegionName::as_str).collect();
@@ -91,7 +100,17 @@ impl Session {
         let state = store.path().to_owned();
         let phases = phases.iter().copied().collect();
         let world = World { aws: Aws::from_env().await, config, tools, state, phases, allow_replace };
-        Ok(Self { world: Arc::new(world), store, output, chosen, configured, run: RunId::new() })
+        Ok(Self {
+            world: Arc::new(world),
+            store,
+            output,
+            chosen,
+            configured,
+            run: RunId::new(),
+            command,
+            config_file: config_file.map(Path::to_owned),
+            given: regions.to_vec(),
+        })
     }
 
     pub fn config(&self) -> &Config {
@@ -108,8 +127,19 @@ impl Session {
         self.store.run(&self.run)
     }
 
+    /// The command line of `command` with the flags of this one, quoted for a shell. A continuation without them
+    /// would reach further: `down --region mexico` without its flag deletes every region.
+    pub fn command_line(&self, command: &str) -> String {
+        self.command_line_in(command, &self.given)
+    }
+
+    /// As `command_line`, for these regions instead of the given ones.
+    pub fn command_line_in(&self, command: &str, regions: &[RegionName]) -> String {
+        command_line(command, self.config_file.as_deref(), regions, &self.world.allow_replace)
+    }
+
     /// The first line of a run: command, project, regions.
-    pub(super) fn headline(&self, command: &str) -> String {
+    pub(super) fn headline(&self) -> String {
         let config = self.config();
         let chosen = config.regions.values().filter(|region| self.chosen.contains(&region.name));
         let regions: Vec<String> = chosen
@@ -118,6 +148,44 @@ impl Session {
                 Role::Spoke => region.name.to_string(),
             })
             .collect();
-        format!("paydeploy {command} · {} · {}", config.project, regions.join(", "))
+        format!("paydeploy {} · {} · {}", self.command, config.project, regions.join(", "))
+    }
+}
+
+/// Without `--yes`: a deletion that continues is confirmed again.
+fn command_line(
+    command: &str,
+    config: Option<&Path>,
+    regions: &[RegionName],
+    allow_replace: &[String],
+) -> String {
+    let config = config.map(|file| ("--config", file.as_os_str()));
+    let regions = regions.iter().map(|region| ("--region", OsStr::new(region.as_str())));
+    let addresses = allow_replace.iter().map(|address| ("--allow-replace", OsStr::new(address)));
+    let flags = config.into_iter().chain(regions).chain(addresses);
+    flags.fold(format!("paydeploy {command}"), |line, (flag, value)| {
+        format!("{line} {flag} {}", quoted(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_keeps_every_flag_that_limits_or_allows_something() {
+        let regions: [RegionName; 2] = ["mexico", "spain"].map(|name| name.parse().unwrap());
+        let line = command_line(
+            "phase terraform",
+            Some(Path::new("my config.toml")),
+            &regions,
+            &["module.db[\"a\"]".to_owned()],
+        );
+        assert_eq!(
+            line,
+            "paydeploy phase terraform --config 'my config.toml' --region mexico --region spain \
+             --allow-replace 'module.db[\"a\"]'"
+        );
+        assert_eq!(command_line("up", None, &[], &[]), "paydeploy up");
     }
 }

@@ -94,7 +94,7 @@ impl fmt::Display for Command {
 }
 
 /// The word, quoted so that a POSIX shell reads it back unchanged.
-fn quoted(word: &OsStr) -> String {
+pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

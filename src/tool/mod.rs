@@ -9,7 +9,7 @@ mod follow;
 mod process;
 mod run;
 
-pub use command::Command;
+pub use command::{Command, quoted};
 pub use exit::ChildExit;
 pub use find::{Tools, Unfit, Version};
 pub use follow::{Follower, follow};

@@ -243,6 +243,14 @@ fn uncommitted_files_are_named() {
         &["the work tree has uncommitted changes: terraform/regions/mexico.tfvars, notes.md"],
     );
     assert_contains(&output, &["fix: commit or stash them", ".gitignore"]);
+    let flags = ["--region", "spain", "--allow-replace", "aws_kms_key.this[0]"];
+    let output = checkout.refused(PREFLIGHT, &[&["up"], &flags[..]].concat());
+    assert_contains(
+        &output,
+        &["then: paydeploy up --region spain --allow-replace 'aws_kms_key.this[0]'     (finished"],
+    );
+    let output = checkout.refused(PREFLIGHT, &[&["plan"], &flags[..2]].concat());
+    assert_contains(&output, &["then: paydeploy plan --region spain\n"]);
 }
 
 #[test]
@@ -471,6 +479,16 @@ fn a_phase_names_the_earlier_phases_that_are_missing() {
         assert_contains(&output, &["missing: terraform/spain/state", "missing: terraform/mexico/state"]);
         assert_contains(&output, &["fix: run `paydeploy phase terraform` first, or `paydeploy up`"]);
     }
+    // What the hub lacks is created in the hub; the rest stays limited to the given region.
+    let output = checkout.refused(PREFLIGHT, &["phase", "apps", "--region", "mexico"]);
+    assert_contains(
+        &output,
+        &["run `paydeploy phase terraform --region spain` first, or `paydeploy up --region mexico`"],
+    );
+    assert_contains(
+        &output,
+        &["run `paydeploy phase terraform --region mexico` first, or `paydeploy up --region mexico`"],
+    );
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn the_hub_is_not_deleted_before_its_spokes() {
     let workspace = Workspace::new();
     let output = stderr(&workspace.paydeploy().args(["down", "--yes", "--region", "spain"]).assert().code(6));
     assert!(output.contains("`spain` is the hub of `mexico`: delete its spokes first"), "{output}");
+    assert!(output.contains("fix: paydeploy down --region mexico\n"), "{output}");
 }
 
 #[test]
@@ -55,6 +56,17 @@ fn an_aws_that_does_not_answer_is_unknown_and_not_missing() {
     let assert = workspace.paydeploy().args(["status", "--region", "spain"]).assert().code(7);
     let output = stderr(&assert) + &stdout(&assert);
     assert!(!output.contains("a-secret-that-no-output-may-hold"), "{output}");
+}
+
+#[test]
+fn the_command_that_continues_keeps_the_given_regions() {
+    let workspace = Workspace::new();
+    workspace.commit();
+    let config = workspace.path().join("paydeploy.toml");
+    let down = ["down", "--yes", "--region", "mexico", "--config"];
+    let output = stderr(&workspace.paydeploy().args(down).arg(&config).assert().code(7));
+    let again = format!("then: paydeploy down --config {} --region mexico\n", config.display());
+    assert!(output.contains(&again), "{output}");
 }
 
 #[test]
