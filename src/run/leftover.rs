@@ -27,7 +27,7 @@ pub async fn wait(store: &Store) -> Result<(), Failure> {
         // A run whose header is not on disk had not started anything.
         Err(_) => return Ok(()),
     };
-    for (step, (pid, start, command)) in Unfinished::of(&records).children {
+    for (pid, (step, start, command)) in Unfinished::of(&records).children {
         let end = Instant::now() + DEADLINE;
         if state::is_alive(&header, pid, start) {
             eprintln!("waiting for `{command}` (process {pid}, step {step}): it outlived run {last}");

@@ -142,12 +142,13 @@ pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
 pub struct Unfinished {
     /// Steps that had started an effect and not ended it.
     pub effects: Vec<StepId>,
-    /// Child processes that had started and not ended: process id, start time, command.
-    pub children: BTreeMap<StepId, (u32, u64, String)>,
+    /// Child processes that had started and not ended, by process id: step, start time, command.
+    pub children: BTreeMap<u32, (StepId, u64, String)>,
 }
 
 impl Unfinished {
-    /// What the records leave open; nothing for a run that ended.
+    /// What the records leave open. A run that ended has judged its effects, but a step that was dropped at its
+    /// deadline may have left a child process running.
     pub fn of(records: &[Record]) -> Self {
         let mut open = Self::default();
         for Record { event, .. } in records {
@@ -155,10 +156,10 @@ impl Unfinished {
                 Event::EffectStarted { step } => open.effects.push(step.clone()),
                 Event::EffectEnded { step } => open.effects.retain(|other| other != step),
                 Event::ChildStarted { step, pid, start, command } => {
-                    open.children.insert(step.clone(), (*pid, *start, command.clone()));
+                    open.children.insert(*pid, (step.clone(), *start, command.clone()));
                 }
-                Event::ChildEnded { step, .. } => drop(open.children.remove(step)),
-                Event::RunFinished { .. } => open = Self::default(),
+                Event::ChildEnded { pid, .. } => drop(open.children.remove(pid)),
+                Event::RunFinished { .. } => open.effects.clear(),
                 _ => {}
             }
         }
@@ -202,6 +203,24 @@ mod tests {
         journal.append(Timestamp::now(), &Event::EffectEnded { step: step() }).unwrap();
         let (_, records) = read(folder.path()).unwrap();
         assert!(Unfinished::of(&records).effects.is_empty());
+    }
+
+    #[test]
+    fn a_child_that_outlived_a_finished_run_is_found() {
+        let started =
+            |pid| Event::ChildStarted { step: step(), pid, start: 7, command: "terraform apply".to_owned() };
+        let elapsed = std::time::Duration::ZERO;
+        let events = [
+            Event::EffectStarted { step: step() },
+            started(1),
+            started(2),
+            Event::ChildEnded { step: step(), pid: 2 },
+            Event::RunFinished { elapsed },
+        ];
+        let records = events.map(|event| Record { at: Timestamp::UNIX_EPOCH, event });
+        let open = Unfinished::of(&records);
+        assert!(open.effects.is_empty());
+        assert_eq!(open.children.into_keys().collect::<Vec<_>>(), [1]);
     }
 
     #[test]
