@@ -36,8 +36,7 @@ impl Plan {
                 _ => println!("! orphan {}", orphan.line()),
             }
         }
-        let chosen = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step));
-        Ok(match exit::of_read(chosen) {
+        Ok(match exit::of_read_chosen(outcome.verdicts.iter(), |step| session.is_chosen(step)) {
             Exit::Differs if !self.detailed_exitcode => Exit::Ok,
             Exit::Unknown => exit::of_changes(outcome.verdicts.iter()),
             other => other,

@@ -74,7 +74,7 @@ impl Status {
         } else {
             session.orphans().await?
         };
-        let exit = match exit::of_read(chosen.iter().copied()) {
+        let exit = match exit::of_read_chosen(outcome.verdicts.iter(), |step| session.is_chosen(step)) {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,
         };

@@ -64,6 +64,19 @@ pub fn preflight_failed<'a>(mut verdicts: impl Iterator<Item = (&'a StepId, &'a 
         .any(|(step, verdict)| step.phase == Phase::Preflight && matches!(verdict, Verdict::Failed { .. }))
 }
 
+/// The exit code of a command that only reads and is limited to some steps. A step outside that failed counts too:
+/// chosen steps that need it could not be read.
+pub fn of_read_chosen<'a>(
+    verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone,
+    is_chosen: impl Fn(&StepId) -> bool + Clone,
+) -> Exit {
+    if verdicts.clone().any(|(_, verdict)| matches!(verdict, Verdict::Failed { .. })) {
+        of_read(verdicts)
+    } else {
+        of_read(verdicts.filter(move |(step, _)| is_chosen(step)))
+    }
+}
+
 /// The exit code of a command that only reads.
 pub fn of_read<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + Clone) -> Exit {
     let any = |wanted: fn(&Verdict) -> bool| verdicts.clone().any(|(_, verdict)| wanted(verdict));
@@ -129,6 +142,17 @@ mod tests {
         assert_eq!(read(Verdict::Unchanged { summary: String::new() }), Exit::Ok);
         assert_eq!(read(Verdict::Missing { summary: String::new() }), Exit::Differs);
         assert_eq!(read(failed(Class::Transient)), Exit::Unknown);
+    }
+
+    #[test]
+    fn a_hub_that_does_not_answer_is_unknown_also_for_a_chosen_spoke() {
+        let (hub, spoke) = (StepId::global(Phase::Terraform, "hub"), StepId::global(Phase::Apps, "spoke"));
+        let skipped = Verdict::Skipped { because: hub.clone() };
+        let code = |verdict: Verdict| {
+            of_read_chosen([(&hub, &verdict), (&spoke, &skipped)].into_iter(), |step| *step == spoke)
+        };
+        assert_eq!(code(failed(Class::Transient)), Exit::Unknown);
+        assert_eq!(code(done()), Exit::Differs);
     }
 
     #[test]
