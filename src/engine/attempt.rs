@@ -10,13 +10,14 @@
 //!
 //! Invariants:
 //!
-//! - An effect starts only after `EffectStarted` is in the journal on disk, and `EffectEnded` follows however the
-//!   effect ends. A journal without the second record therefore names the steps whose effect may be half done.
+//! - An effect starts only after `EffectStarted` is in the journal on disk. `EffectEnded` follows when `apply` or
+//!   `destroy` returns, also with an error. It is missing after a hard cancel, the step's deadline, a panic or a crash:
+//!   then the effect may be half done.
 //! - Each attempt starts over with `check`: an attempt that failed may have done part of its work.
 //! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
 //! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does
 //!   not drop a running effect: `apply` and `destroy` see the token and end at their next safe point. The read after
-//!   an effect is not dropped either, so that what was created is also reported. Only a hard cancel drops everything.
+//!   an effect is not dropped either, so that what was created is also reported. A hard cancel and the deadline drop a running effect.
 
 use std::{any::Any, future::Future, sync::Arc, time::Duration};
 
@@ -82,7 +83,11 @@ pub(super) async fn run(
         let error = match result {
             Ok(Ok(ended)) => return ended,
             Ok(Err(error)) => error,
-            Err(_) => Error::permanent(format!("timed out after {} minutes", budget.deadline.as_secs() / 60)),
+            Err(_) => {
+                let limit = jiff::SignedDuration::try_from(budget.deadline).unwrap_or_default();
+                Error::permanent(format!("timed out after {limit:#}"))
+                    .with_hint("run the same command again: the step is checked first")
+            }
         };
         if error.class == Class::Cancelled {
             return Verdict::Cancelled.into();
@@ -154,11 +159,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     let clean = match node.check(cx, facts).await? {
         Checked::Clean(why) => Some(why),
         Checked::Change { change, .. } => {
-            // The cancel may have come while `check` ran, and `apply` must not start after it.
-            if cx.cancel.soft.is_cancelled() {
-                return Err(Error::cancelled());
-            }
-            cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
+            start_effect(cx).await?;
             let applied = node.apply(cx, facts, change).await;
             cx.emit(Event::EffectEnded { step: cx.step.clone() });
             applied?;
@@ -168,8 +169,14 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     let found = node.read(cx, facts).await?;
     let Some(fact) = found.fact else {
         // Transient: some AWS APIs list a new resource only seconds after they created it.
-        return Err(Error::transient(format!("applied, but missing on re-check: {}", found.detail)));
+        let what = match clean {
+            Some(_) => "the check found no change, but the resource is missing",
+            None => "applied, but missing on re-check",
+        };
+        return Err(Error::transient(format!("{what}: {}", found.detail)));
     };
+    // A resource that exists but differs counts as well: `apply` has done what `check` asked for, and a difference that
+    // only `read` sees, such as a pod that restarts, is what `status` reports.
     let verdict = match clean {
         Some(summary) => Verdict::Unchanged { summary },
         None => Verdict::Changed { summary: found.detail },
@@ -177,8 +184,23 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     Ok(Ended { verdict, fact: Some(fact) })
 }
 
-async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
+/// Records that an effect starts, unless a cancel has come. It may also come while the record is written, so it is
+/// read after that as well.
+async fn start_effect(cx: &Context) -> Result<()> {
+    if cx.cancel.soft.is_cancelled() {
+        return Err(Error::cancelled());
+    }
     cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
+    if cx.cancel.soft.is_cancelled() {
+        // Otherwise the journal would name an effect that may be half done.
+        cx.emit(Event::EffectEnded { step: cx.step.clone() });
+        return Err(Error::cancelled());
+    }
+    Ok(())
+}
+
+async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
+    start_effect(cx).await?;
     let deleted = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     Ok(match deleted? {

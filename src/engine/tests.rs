@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{After, AnyOf, Facts, Graph, Handle, Needs, Orders, Outcome, run};
 use crate::step::{
-    Action, Cancel, Check, Class, Context, Error, Events, Phase, Resource, Result, Seen, Step, StepId,
+    Action, Cancel, Check, Class, Context, Error, Event, Events, Phase, Resource, Result, Seen, Step, StepId,
     Verdict,
 };
 
@@ -115,21 +115,43 @@ fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
 }
 
 async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
+    go_with(graph, action, change, |_, _| {}).await
+}
+
+/// As `go`; `record` sees every event before it is acknowledged. Every step must finish exactly once.
+async fn go_with(
+    graph: &Graph,
+    action: Action,
+    change: impl FnOnce(&mut Orders),
+    record: impl Fn(&Event, &Cancel) + Send + 'static,
+) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let (cx, _) = crate::step::testing::context(folder.path());
     let mut orders = Orders::new(folder.path().to_owned());
     orders.actions = graph.ids().map(|step| (step.clone(), action)).collect();
     change(&mut orders);
     let (events, mut inbox) = Events::channel();
+    let cancel = Cancel::default();
+    let cancels = cancel.clone();
     // In place of the run's owner: acknowledges every event that must be on disk.
-    tokio::spawn(async move {
+    let owner = tokio::spawn(async move {
+        let mut finished = Vec::new();
         while let Some(message) = inbox.recv().await {
+            record(&message.event, &cancels);
+            if let Event::StepFinished { step, .. } = &message.event {
+                finished.push(step.clone());
+            }
             if let Some(recorded) = message.recorded {
                 let _gone = recorded.send(());
             }
         }
+        finished
     });
-    run(graph, &orders, Facts::default(), cx.world, events, Cancel::default()).await
+    let outcome = run(graph, &orders, Facts::default(), cx.world, events, cancel).await;
+    let mut finished = owner.await.unwrap();
+    finished.sort();
+    assert!(finished.iter().eq(orders.actions.keys()), "a step did not finish exactly once: {finished:?}");
+    outcome
 }
 
 fn verdict<'a>(outcome: &'a Outcome, name: &str) -> &'a Verdict {
@@ -229,6 +251,33 @@ async fn after_an_interruption_running_steps_end_and_no_step_starts() {
     let outcome = go(&graph, Action::Up, |_| {}).await;
     assert!(matches!(verdict(&outcome, "first"), Verdict::Changed { .. }));
     assert_eq!(verdict(&outcome, "second"), &Verdict::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_while_the_start_of_an_effect_is_recorded_prevents_the_effect() {
+    let interrupt = |event: &Event, cancel: &Cancel| {
+        if matches!(event, Event::EffectStarted { .. }) {
+            cancel.soft.cancel();
+        }
+    };
+    for action in [Action::Up, Action::Destroy] {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let mut graph = Graph::default();
+        graph.add(Simulated::new("one", Act::Works, &log), ());
+        let outcome = go_with(&graph, action, |_| {}, interrupt).await;
+        assert_eq!(verdict(&outcome, "one"), &Verdict::Cancelled, "{action:?}");
+        assert!(log.lock().unwrap().is_empty(), "{action:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_times_out_names_the_limit_and_a_fix() {
+    let mut graph = Graph::default();
+    graph.add(Simulated::new("slow", Act::Works, &Arc::default()), ());
+    let outcome = go(&graph, Action::Up, |orders| orders.budget.deadline = Duration::from_secs(30)).await;
+    let Verdict::Failed { chain, fix, .. } = verdict(&outcome, "slow") else { panic!("{outcome:?}") };
+    assert_eq!(chain, &["timed out after 30s"]);
+    assert!(fix.as_ref().is_some_and(|fix| fix.starts_with("run the same command again")));
 }
 
 #[tokio::test(start_paused = true)]
