@@ -5,22 +5,20 @@ use std::{
     thread,
 };
 
-use futures::StreamExt as _;
 use tokio::sync::oneshot;
 
 use super::{Exit, Failure};
-use crate::run::Signals;
+use crate::run::Session;
 
 /// Asks the operator to type a name.
 ///
 /// # Errors
 /// When another text is typed, stdin is not a terminal, or a signal arrives.
-pub async fn by_name(name: &str) -> Result<(), Failure> {
+pub async fn by_name(session: &Session, name: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         let message = "cannot ask for confirmation: stdin is not a terminal";
         return Err(Failure::new(Exit::Usage, message).fix("add `--yes` to delete without confirmation"));
     }
-    let mut signals = Signals::listen()?;
     eprint!("Type `{name}` to delete all of this: ");
     io::stderr().flush()?;
     let (send, typed) = oneshot::channel();
@@ -31,15 +29,13 @@ pub async fn by_name(name: &str) -> Result<(), Failure> {
         let read = io::stdin().lock().read_line(&mut line);
         drop(send.send(read.map(|_| line)));
     });
-    let typed = tokio::select! {
-        _ = signals.next() => {
-            // Ends the line of the question, so that the shell's prompt starts on a new line.
-            eprintln!();
-            return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was deleted"));
-        }
-        // A thread that panicked has read nothing, which confirms nothing.
-        typed = typed => typed.unwrap_or_else(|_| Ok(String::new()))?,
-    };
+    let typed = session.or_interrupted(typed).await.map_err(|_| {
+        // The shell's prompt belongs on a line of its own.
+        eprintln!();
+        Failure::new(Exit::Interrupted, "interrupted: nothing was deleted")
+    })?;
+    // A thread that panicked has read nothing, which confirms nothing.
+    let typed = typed.unwrap_or_else(|_| Ok(String::new()))?;
     if typed.trim() == name {
         Ok(())
     } else {

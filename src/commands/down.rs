@@ -47,7 +47,7 @@ impl Down {
         }
         eprintln!("  keep: {}", kept(session.config().profile));
         if !self.yes {
-            confirm::by_name(&session.config().project).await?;
+            confirm::by_name(&session, &session.config().project).await?;
         }
 
         // Steps that a probe found nothing of run as well: `destroy` also finds parts of an unfinished creation.

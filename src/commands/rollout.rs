@@ -20,10 +20,15 @@ pub async fn shape(session: &Session) -> Result<Shape, Failure> {
     let access = &plan.accesses[&session.config().hub().name];
     let seen = session.probe_steps(&plan.graph, [access.id().clone()]).await?;
     let served = match seen.facts.get(access) {
-        Some(hub) => match kubernetes::connect(&session.world.aws, &hub).await {
-            Ok(client) => apps::any_healthy(&client).await.unwrap_or(true),
-            Err(_) => true,
-        },
+        Some(hub) => {
+            let served = async {
+                match kubernetes::connect(&session.world.aws, &hub).await {
+                    Ok(client) => apps::any_healthy(&client).await.unwrap_or(true),
+                    Err(_) => true,
+                }
+            };
+            session.or_interrupted(served).await?
+        }
         None => seen.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })),
     };
     Ok(if served { Shape { in_order: session.chosen.iter().cloned().collect() } } else { at_once })

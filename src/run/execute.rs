@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{FREE_DISK_SPACE, Failure, Session, Signals, owner::Owner};
+use super::{FREE_DISK_SPACE, Failure, Session, owner::Owner};
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
     report::{self, Links},
@@ -43,9 +43,9 @@ impl Session {
         });
         let started = Instant::now();
         let (events, inbox) = Events::channel();
-        let signals = Signals::listen()?;
+        let mut signals = self.signals.lock().await;
         let engine = engine::run(graph, orders, facts, self.world.clone(), events, owner.cancel.clone());
-        let outcome = owner.drive(engine, inbox, signals).await;
+        let outcome = owner.drive(engine, inbox, &mut *signals).await;
         owner.emit(Event::RunFinished { elapsed: started.elapsed() });
         match owner.broken {
             Some(error) => {

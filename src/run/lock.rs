@@ -7,7 +7,8 @@ impl Session {
     /// Takes the lock, then waits for child processes that outlived an earlier run.
     ///
     /// # Errors
-    /// [`Exit::Locked`] when another run holds it, or a child process does not end.
+    /// [`Exit::Locked`] when another run holds it, or a child process does not end;
+    /// [`Exit::Interrupted`] when interrupted.
     pub async fn lock(&self) -> Result<RunLock, Failure> {
         let lock = RunLock::take(self.store.path(), &self.run).map_err(|error| {
             let held = matches!(error, LockError::Held { .. });
@@ -18,7 +19,7 @@ impl Session {
                 failure.fix(FREE_DISK_SPACE)
             }
         })?;
-        leftover::wait(&self.store).await?;
+        self.or_interrupted(leftover::wait(&self.store)).await??;
         Ok(lock)
     }
 }

@@ -21,7 +21,7 @@ mod signals;
 pub use exit::Exit;
 pub use failure::Failure;
 pub use session::{Request, Session, configuration};
-pub use signals::Signals;
+use signals::Signals;
 
 /// The fix for every failure to write below `.paydeploy`.
 const FREE_DISK_SPACE: &str =

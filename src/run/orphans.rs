@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_s3::Client;
-use futures::{StreamExt as _, future::try_join_all};
+use futures::future::try_join_all;
 
-use super::{Exit, Failure, Session, Signals};
+use super::{Exit, Failure, Session};
 use crate::{
     aws::{Aws, classify, state_file},
     config::{Config, stack},
@@ -24,12 +24,11 @@ impl Session {
     /// # Errors
     /// When interrupted.
     pub async fn orphans(&self) -> Result<Vec<Orphan>, Failure> {
-        let mut signals = Signals::listen()?;
         let search = find(&self.world.aws, self.config(), &self.configured);
-        let found = tokio::select! {
-            _ = signals.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
-            found = tokio::time::timeout(DEADLINE, search) => found,
-        };
+        let found = self.or_interrupted(tokio::time::timeout(DEADLINE, search)).await.map_err(|_| {
+            // The command has already run, so its own message would be untrue.
+            Failure::new(Exit::Interrupted, "interrupted")
+        })?;
         let cause = match found {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) => error.to_string(),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Exit, Failure, Session, Signals, owner::Owner};
+use super::{Exit, Failure, Session, owner::Owner};
 use crate::{
     engine::{self, Budget, Facts, Graph, Orders, Outcome},
     step::{Action, Events, StepId},
@@ -45,10 +45,10 @@ impl Session {
         let orders = Orders { budget: PROBE, logs: self.probe_logs(), ..self.orders(actions) };
         let mut owner = Owner::new(None, None, Timestamp::now);
         let (events, inbox) = Events::channel();
-        let signals = Signals::listen()?;
+        let mut signals = self.signals.lock().await;
         let (world, cancel) = (self.world.clone(), owner.cancel.clone());
         let engine = engine::run(graph, &orders, Facts::default(), world, events, cancel);
-        let outcome = owner.drive(engine, inbox, signals).await;
+        let outcome = owner.drive(engine, inbox, &mut *signals).await;
         if owner.cancel.soft.is_cancelled() {
             // An incomplete probe must not be taken for an empty account.
             return Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started"));

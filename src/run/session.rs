@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Exit, Failure};
+use futures::StreamExt as _;
+use tokio::sync::Mutex;
+
+use super::{Exit, Failure, Signals};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
@@ -44,6 +47,9 @@ pub struct Session {
     pub run: RunId,
     /// The command with its own arguments and without the shared flags, for instance `phase docker`.
     pub command: String,
+    /// One stream for the whole command. Once tokio has a handler, a signal no longer ends the process, so one that
+    /// arrives while nothing listens has to wait here for the next listener.
+    pub(super) signals: Mutex<Signals>,
     /// `--config`, as given.
     config_file: Option<PathBuf>,
     /// Each `--region`, as given.
@@ -108,9 +114,18 @@ impl Session {
             configured,
             run: RunId::new(),
             command,
+            signals: Mutex::new(Signals::listen()?),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),
         })
+    }
+
+    /// Waits for `work`, which changes nothing, and drops it at a signal.
+    ///
+    /// # Errors
+    /// When interrupted.
+    pub async fn or_interrupted<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        or_interrupted(&self.signals, work).await
     }
 
     pub fn config(&self) -> &Config {
@@ -152,6 +167,16 @@ impl Session {
     }
 }
 
+async fn or_interrupted<T>(signals: &Mutex<Signals>, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let mut signals = signals.lock().await;
+    tokio::select! {
+        // A signal that arrived before must not lose against work that is ready.
+        biased;
+        _ = signals.next() => Err(Failure::new(Exit::Interrupted, "interrupted: nothing was started")),
+        done = work => Ok(done),
+    }
+}
+
 /// Without `--yes`: a deletion that continues is confirmed again.
 fn command_line(
     command: &str,
@@ -171,6 +196,16 @@ fn command_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_arrives_while_nothing_listens_interrupts_the_next_listener() {
+        let signals = Mutex::new(Signals::listen().unwrap());
+        or_interrupted(&signals, async {}).await.unwrap();
+        let pid = std::process::id().to_string();
+        std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+        let interrupted = or_interrupted(&signals, std::future::pending::<()>()).await;
+        assert_eq!(interrupted.unwrap_err().exit, Exit::Interrupted);
+    }
 
     #[test]
     fn a_command_line_keeps_every_flag_that_limits_or_allows_something() {

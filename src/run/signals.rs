@@ -41,7 +41,8 @@ impl Stream for Signals {
     type Item = Signal;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
-        // All three are polled, so that each of them wakes the task.
+        // `Pending` is returned only after all three were polled, so each of them wakes the task. After one that is
+        // ready, the others keep their signal for the next poll.
         let interrupt = self.interrupt.poll_recv(cx).is_ready().then_some(Signal::Interrupt);
         let signal = interrupt
             .or_else(|| self.terminate.poll_recv(cx).is_ready().then_some(Signal::Terminate))
