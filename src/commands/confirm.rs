@@ -39,6 +39,7 @@ pub async fn by_name(session: &Session, name: &str) -> Result<(), Failure> {
     if typed.trim() == name {
         Ok(())
     } else {
-        Err(Failure::new(Exit::Usage, "not confirmed: nothing was deleted"))
+        Err(Failure::new(Exit::Usage, "not confirmed: nothing was deleted")
+            .fix("type the name exactly, or add `--yes`"))
     }
 }

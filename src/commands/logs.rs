@@ -33,7 +33,9 @@ impl Logs {
         let prefix = self.run.as_deref().unwrap_or_default();
         let matching: Vec<&RunId> = runs.iter().filter(|run| run.as_str().starts_with(prefix)).collect();
         let run = match (matching.as_slice(), self.run.is_some()) {
-            ([], false) => return Err(Failure::new(Exit::Usage, "no runs yet")),
+            ([], false) => {
+                return Err(Failure::new(Exit::Usage, "no runs yet").fix("run `paydeploy up` first"));
+            }
             ([], true) => {
                 return Err(Failure::new(Exit::Usage, format!("no run starts with `{prefix}`"))
                     .fix(format!("list the runs: ls {}", store.path().join("runs").display())));
@@ -47,8 +49,10 @@ impl Logs {
         let folder = store.run(run);
         if let Some(step) = self.step {
             let path = folder.join(format!("{}.log", step.replace('/', ".")));
-            let log = fs::File::open(&path)
-                .map_err(|_| Failure::new(Exit::Usage, format!("run {run} has no log of `{step}`")))?;
+            let log = fs::File::open(&path).map_err(|_| {
+                Failure::new(Exit::Usage, format!("run {run} has no log of `{step}`"))
+                    .fix(format!("list its steps: paydeploy logs {run}"))
+            })?;
             show(io::BufReader::new(log), io::stdout().lock())?;
             return Ok(Exit::Ok);
         }

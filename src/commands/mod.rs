@@ -33,15 +33,15 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-    0  success, or nothing to do
+    0  done, or nothing to do
     1  a step failed
-    2  wrong usage or configuration
-    3  not in the configured state (status, plan --detailed-exitcode)
-    4  preflight failed, or an earlier phase is missing
+    2  invalid arguments or configuration
+    3  not as configured: missing, changed by hand, degraded (status, plan --detailed-exitcode)
+    4  preflight failed, or an earlier phase has not run
     5  another run holds the lock
-    6  refused: it would destroy protected resources
-    7  unknown: AWS or a cluster did not answer
-  130  interrupted; run the same command again to continue";
+    6  refused: it would delete or replace protected resources
+    7  something did not answer, so its state is unknown
+  130  interrupted: run the same command again";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -13,8 +13,8 @@ use crate::{
 
 /// Run single phases, for CI: the phases that they depend on are only read
 ///
-/// Needs no local state: any phase can run in a fresh clone once the earlier phases have run elsewhere. If an
-/// earlier phase is missing, nothing is changed and the exit code is 4.
+/// Needs no local state: any phase can run in a fresh clone once the earlier phases have run elsewhere. Steps
+/// whose earlier phase is missing are not run, and the exit code is 4; other regions continue.
 #[derive(Debug, Args)]
 pub struct Phase {
     #[command(flatten)]

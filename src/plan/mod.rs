@@ -16,7 +16,7 @@ use crate::{
     engine::{AnyOf, Graph, Handle},
     fact,
     phase::{apps, argocd, docker, preflight, terraform},
-    step::{Phase, RegionName, StepId},
+    step::RegionName,
 };
 use region::RegionBase;
 use release::Releases;
@@ -34,13 +34,6 @@ pub struct Plan {
     pub graph: Graph,
     pub releases: BTreeMap<RegionName, Handle<fact::Release>>,
     pub accesses: BTreeMap<RegionName, Handle<fact::Access>>,
-}
-
-impl Plan {
-    /// The steps of a phase.
-    pub fn of_phase(&self, phase: Phase) -> impl Iterator<Item = &StepId> {
-        self.graph.ids().filter(move |step| step.phase == phase)
-    }
 }
 
 /// Builds the graph of all regions of a configuration.
@@ -82,7 +75,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Region};
+    use crate::{
+        config::{self, Region},
+        step::{Phase, StepId},
+    };
 
     fn example() -> Config {
         config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("paydeploy.toml")).unwrap()

@@ -18,14 +18,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Waits for the child processes of the newest run. Older runs were waited for by those after them.
 ///
 /// # Errors
-/// When a process outlives the deadline, or a newer paydeploy wrote the journal.
+/// When a process outlives the deadline, or the journal cannot be read or is from a newer paydeploy.
 pub async fn wait(store: &Store) -> Result<(), Failure> {
     let Some(last) = store.runs()?.into_iter().next() else { return Ok(()) };
     let (header, records) = match state::read(&store.run(&last)) {
         Ok(read) => read,
         Err(error @ state::JournalError::Newer { .. }) => return Err(Failure::usage(error)),
         // A run whose header is not on disk had not started anything.
-        Err(_) => return Ok(()),
+        Err(state::JournalError::NoHeader(_)) => return Ok(()),
+        // Unread, it could name a terraform that still runs.
+        Err(error) => return Err(error.into()),
     };
     for (pid, (step, start, command)) in Unfinished::of(&records).children {
         let end = Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! The machine-wide lock of a run.
+//! The lock that keeps a second run of a configuration out.
 
 use super::{Exit, FREE_DISK_SPACE, Failure, Session, leftover};
 use crate::state::{LockError, RunLock};

@@ -86,7 +86,8 @@ impl Session {
                 let known: Vec<&str> = config.regions.keys().map(RegionName::as_str).collect();
                 let message =
                     format!("no region `{region}` in the configuration; it has `{}`", known.join("`, `"));
-                return Err(Failure::new(Exit::Usage, message));
+                return Err(Failure::new(Exit::Usage, message)
+                    .fix(format!("use one of these, or add `[regions.{region}]` to paydeploy.toml")));
             }
         }
         let chosen: Vec<RegionName> =

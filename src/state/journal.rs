@@ -119,19 +119,20 @@ impl Journal {
 pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
     let path = folder.join("journal.ndjson");
     let failed = |error| JournalError::Read(path.clone(), error);
-    let mut lines = BufReader::new(File::open(&path).map_err(failed)?).lines();
+    // As bytes: a crash may have truncated the last line inside a character.
+    let mut lines = BufReader::new(File::open(&path).map_err(failed)?).split(b'\n');
     let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
     // Only the version is read first: a newer header may have other fields.
     let schema =
-        serde_json::from_str::<serde_json::Value>(&first).ok().and_then(|header| header["schema"].as_u64());
+        serde_json::from_slice::<serde_json::Value>(&first).ok().and_then(|header| header["schema"].as_u64());
     let schema = schema.ok_or_else(|| JournalError::NoHeader(path.clone()))?;
     if schema > u64::from(SCHEMA) {
         return Err(JournalError::Newer { path, found: u32::try_from(schema).unwrap_or(u32::MAX) });
     }
-    let header = serde_json::from_str(&first).map_err(|_| JournalError::NoHeader(path.clone()))?;
+    let header = serde_json::from_slice(&first).map_err(|_| JournalError::NoHeader(path.clone()))?;
     let mut records = Vec::new();
     for line in lines {
-        let Ok(record) = serde_json::from_str(&line.map_err(failed)?) else { break };
+        let Ok(record) = serde_json::from_slice(&line.map_err(failed)?) else { break };
         records.push(record);
     }
     Ok((header, records))
@@ -228,7 +229,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = journal(folder.path());
         journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
-        journal.file.write_all(b"{\"at\":\"2026-1").unwrap();
+        // Inside a character of two bytes.
+        journal.file.write_all(b"{\"at\":\"2026-1\xc2").unwrap();
         assert_eq!(read(folder.path()).unwrap().1.len(), 1);
     }
 

@@ -1,4 +1,4 @@
-//! `.paydeploy/` beside the configuration: runs with their journals and logs, and the machine-wide lock.
+//! `.paydeploy/` beside the configuration: runs with their journals and logs, and the lock of the configuration.
 //!
 //! It records what was running and what happened. What exists is always read from AWS and the clusters.
 

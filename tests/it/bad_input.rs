@@ -427,7 +427,11 @@ fn a_wrong_name_deletes_nothing() {
     let output = checkout.changed_nothing(2, &mut terminal);
     assert_contains(
         &output,
-        &["Type `payment-latency-api` to delete all of this", "not confirmed: nothing was deleted"],
+        &[
+            "Type `payment-latency-api` to delete all of this",
+            "not confirmed: nothing was deleted",
+            "fix: type the name",
+        ],
     );
 }
 

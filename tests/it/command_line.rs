@@ -39,6 +39,7 @@ fn an_unknown_region_is_refused_with_the_known_ones() {
     let workspace = Workspace::new();
     let output = stderr(&workspace.paydeploy().args(["status", "--region", "peru"]).assert().code(2));
     assert!(output.contains("no region `peru` in the configuration; it has `mexico`, `spain`"), "{output}");
+    assert!(output.contains("fix: use one of these, or add `[regions.peru]`"), "{output}");
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_command_refuses_flags_that_it_does_not_honour() {
 fn logs_of_no_run_say_so() {
     let workspace = Workspace::new();
     let output = stderr(&workspace.paydeploy().arg("logs").assert().code(2));
-    assert!(output.contains("no runs yet"), "{output}");
+    assert!(output.contains("no runs yet") && output.contains("fix: run `paydeploy up` first"), "{output}");
     let output = stderr(&workspace.paydeploy().args(["logs", "abc"]).assert().code(2));
     assert!(output.contains("no run starts with `abc`") && output.contains("fix: list the runs"), "{output}");
 }
@@ -98,4 +99,6 @@ fn logs_name_a_step_that_a_dead_run_left_unfinished() {
     let output = stdout(&workspace.paydeploy().args(["logs", "01"]).assert().success());
     assert!(output.contains("run 0123 · up") && output.contains("! docker/build"), "{output}");
     assert!(output.contains("unfinished"), "{output}");
+    let output = stderr(&workspace.paydeploy().args(["logs", "01", "docker/spain"]).assert().code(2));
+    assert!(output.contains("fix: list its steps: paydeploy logs 0123"), "{output}");
 }
