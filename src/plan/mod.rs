@@ -62,7 +62,17 @@ pub fn build(config: &Config, shape: &Shape) -> Plan {
     let hub_access = hub.access.clone();
     let argo_cd = graph.add(argocd::install(config), (hub_access.clone(), hub.before_argo_cd.clone()));
     let manifests = graph.add(apps::manifests(config), (hub_access.clone(), argo_cd.clone()));
-    let mut releases = Releases::new(config, shape, preflight, hub_access, built, argo_cd, manifests);
+    let mut releases = Releases {
+        config,
+        shape,
+        preflight,
+        hub_access,
+        built,
+        argo_cd,
+        manifests,
+        previous: None,
+        added: BTreeMap::new(),
+    };
     for name in &config.rollout {
         releases.add(&mut graph, &config.regions[name], &bases[name]);
     }

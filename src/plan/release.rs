@@ -16,32 +16,19 @@ use crate::{
 
 /// The releases of all regions, added in the order of `[rollout]`.
 pub(super) struct Releases<'a> {
-    config: &'a Config,
-    shape: &'a Shape,
-    preflight: Handle<fact::Preflight>,
-    hub_access: Handle<fact::Access>,
-    built: Handle<fact::Built>,
-    argo_cd: Handle<fact::ArgoCd>,
-    manifests: Handle<()>,
+    pub config: &'a Config,
+    pub shape: &'a Shape,
+    pub preflight: Handle<fact::Preflight>,
+    pub hub_access: Handle<fact::Access>,
+    pub built: Handle<fact::Built>,
+    pub argo_cd: Handle<fact::ArgoCd>,
+    pub manifests: Handle<()>,
     /// The last release that was added in order: the next ordered one waits for it.
-    previous: Option<Handle<fact::Release>>,
+    pub previous: Option<Handle<fact::Release>>,
     pub added: BTreeMap<RegionName, Handle<fact::Release>>,
 }
 
-impl<'a> Releases<'a> {
-    pub fn new(
-        config: &'a Config,
-        shape: &'a Shape,
-        preflight: Handle<fact::Preflight>,
-        hub_access: Handle<fact::Access>,
-        built: Handle<fact::Built>,
-        argo_cd: Handle<fact::ArgoCd>,
-        manifests: Handle<()>,
-    ) -> Self {
-        let (previous, added) = (None, BTreeMap::new());
-        Self { config, shape, preflight, hub_access, built, argo_cd, manifests, previous, added }
-    }
-
+impl Releases<'_> {
     /// Adds the steps of one region, after those of the regions before it.
     pub fn add(&mut self, graph: &mut Graph, region: &Region, base: &RegionBase) {
         let image =
