@@ -153,13 +153,21 @@ fn the_readme_and_the_help_list_the_exit_codes_of_the_program() {
         .collect();
     assert!(codes.len() > 5, "{codes:?}");
     let readme = read("README.md");
-    let listed: BTreeSet<&str> = table(&readme, "## Exit codes").into_iter().map(|row| row[0]).collect();
-    assert_eq!(listed, codes);
+    let listed: BTreeMap<String, String> = table(&readme, "## Exit codes")
+        .into_iter()
+        .map(|row| (row[0].to_owned(), row[1].replace('`', "")))
+        .collect();
+    assert_eq!(listed.keys().map(String::as_str).collect::<BTreeSet<_>>(), codes);
     let help = stdout(&paydeploy().arg("--help").assert().success());
-    let help = help.split_once("Exit codes:").unwrap().1;
-    for code in codes {
-        assert!(help.split_whitespace().any(|word| word == code), "`paydeploy --help` does not list {code}");
-    }
+    let help: BTreeMap<String, String> = help
+        .split_once("Exit codes:\n")
+        .unwrap()
+        .1
+        .lines()
+        .map(|line| line.trim().split_once("  ").unwrap())
+        .map(|(code, meaning)| (code.to_owned(), meaning.to_owned()))
+        .collect();
+    assert_eq!(listed, help, "README.md and the help describe the codes differently");
 }
 
 /// The names of the subcommands that a help page lists.
