@@ -7,8 +7,8 @@ use crate::task::{StepId, Verdict};
 
 /// Where a failure leads the operator.
 pub struct Links<'a> {
-    /// The run's folder, as the operator would type it.
-    pub logs: &'a str,
+    /// The path of a step's log, as the operator would type it; `None` for a step that wrote none.
+    pub log: &'a dyn Fn(&StepId) -> Option<String>,
     /// The command that continues the run.
     pub again: &'a str,
     /// Whether that command continues changes, rather than only reading again.
@@ -50,7 +50,9 @@ pub fn failures(
         if let Some(fix) = fix {
             let _ = writeln!(out, "  fix: {fix}");
         }
-        let _ = writeln!(out, "  log: {}/{}", links.logs, step.log_name());
+        if let Some(log) = (links.log)(step) {
+            let _ = writeln!(out, "  log: {log}");
+        }
         let note = if links.resumes { "     (finished steps are checked, not repeated)" } else { "" };
         let _ = writeln!(out, "  then: {}{note}", links.again);
     }
@@ -98,7 +100,8 @@ mod tests {
             (StepId::of(Phase::Docker, &region), Verdict::Skipped { because: build.clone() }),
         ]);
         let elapsed = BTreeMap::from([(build, Duration::from_secs(3))]);
-        let links = Links { logs: ".paydeploy/runs/1", again: "paydeploy up", resumes: true };
+        let log = |step: &StepId| Some(format!(".paydeploy/runs/1/{}", step.log_name()));
+        let links = Links { log: &log, again: "paydeploy up", resumes: true };
         insta::assert_snapshot!(failures(&verdicts, &elapsed, &links), @r"
         ✗ docker/build   3s
           failed to build the image
@@ -120,9 +123,10 @@ mod tests {
             .iter()
             .map(|region| (StepId::of(Phase::Docker, region), Verdict::Skipped { because: account.clone() }));
         let verdicts: BTreeMap<_, _> = skipped.chain([(account.clone(), failed)]).collect();
-        let links = Links { logs: "", again: "", resumes: false };
+        let links = Links { log: &|_| None, again: "", resumes: false };
         let printed = failures(&verdicts, &BTreeMap::new(), &links);
         assert!(printed.contains("docker/region4, docker/region5 and 3 more\n"), "{printed}");
         assert!(!printed.contains("docker/region6"), "{printed}");
+        assert!(!printed.contains("log:"), "a step without a log: {printed}");
     }
 }

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, path::PathBuf};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{FREE_DISK_SPACE, Failure, Session, owner::Owner};
+use super::{Failure, Session, owner::Owner};
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
     report::{self, Links},
-    state::Journal,
+    state::{Journal, JournalError},
     step::{Action, Event, Events, StepId},
+    task::write_fix,
 };
 
 impl Session {
@@ -31,8 +32,7 @@ impl Session {
     pub async fn execute(&self, graph: &Graph, orders: &Orders, facts: Facts) -> Result<Outcome, Failure> {
         let line = self.command_line(&self.command);
         let command = line.strip_prefix("paydeploy ").unwrap_or(&line);
-        let journal = Journal::create(&self.logs(), &self.run, command)
-            .map_err(|error| Failure::from(error).fix(FREE_DISK_SPACE))?;
+        let journal = Journal::create(&self.logs(), &self.run, command).map_err(unwritten)?;
         let report = report::report(self.output);
         let mut owner = Owner::new(Some(Box::new(journal)), Some(report), Timestamp::now);
         owner.emit(Event::RunStarted {
@@ -51,7 +51,7 @@ impl Session {
             Some(error) => {
                 // The outcome is dropped here, so the failures of steps are printed first.
                 eprint!("{}", self.failures(orders, &outcome));
-                Err(Failure::from(error).fix(FREE_DISK_SPACE))
+                Err(unwritten(error))
             }
             None => Ok(outcome),
         }
@@ -65,9 +65,20 @@ impl Session {
 
     pub(super) fn failures_with_logs(&self, logs: PathBuf, resumes: bool, outcome: &Outcome) -> String {
         let here = std::env::current_dir().ok();
-        let relative = here.and_then(|here| Some(logs.strip_prefix(here).ok()?.to_owned()));
-        let logs = relative.unwrap_or(logs).display().to_string();
-        let links = Links { logs: &logs, again: &self.command_line(&self.command), resumes };
+        let log = |step: &StepId| {
+            let path = logs.join(step.log_name());
+            let relative = here.as_ref().and_then(|here| path.strip_prefix(here).ok());
+            path.exists().then(|| relative.unwrap_or(&path).display().to_string())
+        };
+        let links = Links { log: &log, again: &self.command_line(&self.command), resumes };
         report::failures(&outcome.verdicts, &outcome.elapsed, &links)
     }
+}
+
+fn unwritten(error: JournalError) -> Failure {
+    let fix = match &error {
+        JournalError::Write(_, cause) => Some(write_fix(cause)),
+        _ => None,
+    };
+    Failure { fix: fix.map(str::to_owned), ..Failure::from(error) }
 }

@@ -22,7 +22,3 @@ pub use exit::Exit;
 pub use failure::Failure;
 pub use session::{Request, Session, configuration};
 use signals::Signals;
-
-/// The fix for every failure to write below `.paydeploy`.
-const FREE_DISK_SPACE: &str =
-    "free space on the disk that holds `.paydeploy`, then run the same command again";

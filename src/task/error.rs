@@ -1,6 +1,6 @@
 //! A step's failure: its causes, its class and its fix.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,16 @@ impl fmt::Display for Error {
 impl<E: Into<anyhow::Error>> From<E> for Error {
     fn from(error: E) -> Self {
         Self::new(Class::Permanent, error)
+    }
+}
+
+/// The fix for a failure to write below `.paydeploy`.
+pub fn write_fix(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "free space on the disk that holds `.paydeploy`, then run the same command again"
+        }
+        _ => "make `.paydeploy` and all files in it writable for this user, then run the same command again",
     }
 }
 

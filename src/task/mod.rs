@@ -13,7 +13,7 @@ use std::{future::Future, path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use error::{Class, Error, ErrorExt, Result};
+pub use error::{Class, Error, ErrorExt, Result, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Verdict};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
@@ -54,8 +54,9 @@ impl Events {
         let (recorded, done) = tokio::sync::oneshot::channel();
         drop(self.0.send(Message { event, recorded: Some(recorded) }));
         done.await.map_err(|_| {
-            Error::permanent("failed to write the run's journal, so no new effect is started")
-                .with_hint("free space on the disk that holds `.paydeploy`, then run the same command again")
+            Error::permanent("failed to write the run's journal, so no new effect is started").with_hint(
+                "the run ends with the journal's own error: fix that, then run the same command again",
+            )
         })
     }
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::{child::supervise, command::Command, exit::ChildExit, follow::follow};
-use crate::task::{Error, ErrorExt, Result, Task};
+use crate::task::{Error, ErrorExt, Result, Task, write_fix};
 
 impl Command {
     /// Runs the command and expects one of its exit codes.
@@ -101,9 +101,13 @@ fn open_log(command: &Command, path: &Path) -> Result<(File, u64)> {
         let from = log.metadata()?.len();
         Ok((log, from))
     };
-    open()
-        .doing(format!("write the log `{}`", path.display()))
-        .hint("free space on the disk that holds `.paydeploy`, and make its folder writable")
+    open().map_err(|error| {
+        let fix = write_fix(&error);
+        Error::from(
+            anyhow::Error::new(error).context(format!("failed to write the log `{}`", path.display())),
+        )
+        .with_hint(fix)
+    })
 }
 
 #[cfg(test)]
