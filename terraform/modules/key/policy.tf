@@ -27,9 +27,11 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
+  # CloudTrail decrypts the data key of the bucket, because the bucket has one (a bucket key).
+  # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-kms-key-policy-for-cloudtrail.html
   statement {
     sid       = "Trail"
-    actions   = ["kms:GenerateDataKey*", "kms:DescribeKey"]
+    actions   = ["kms:GenerateDataKey*", "kms:Decrypt", "kms:DescribeKey"]
     resources = ["*"]
 
     principals {

@@ -41,6 +41,10 @@ run "the_key_policy_limits_services_to_their_resources" {
     error_message = "CloudTrail may use it for this trail only"
   }
   assert {
+    condition     = [for statement in data.aws_iam_policy_document.this.statement : toset(statement.actions) if statement.sid == "Trail"] == [toset(["kms:GenerateDataKey*", "kms:Decrypt", "kms:DescribeKey"])]
+    error_message = "CloudTrail may encrypt, and decrypt the data key of its bucket"
+  }
+  assert {
     condition     = flatten([for statement in data.aws_iam_policy_document.this.statement : [for condition in statement.condition : "${condition.variable}=${join(" ", condition.values)}"] if statement.sid == "Logs"]) == ["kms:EncryptionContext:aws:logs:arn=arn:aws:logs:eu-south-2:123456789012:log-group:/aws/eks/payments-spain/cluster"]
     error_message = "CloudWatch may use it for the named log groups only"
   }

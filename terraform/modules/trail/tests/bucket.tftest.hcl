@@ -64,3 +64,22 @@ run "the_trail_records_the_account_and_reads_of_the_state" {
     error_message = "reads of Terraform's state are recorded"
   }
 }
+
+run "cloudtrail_can_use_its_role_and_its_bucket" {
+  command = plan
+
+  assert {
+    condition     = length(data.aws_iam_policy_document.trust.statement) == 1 && length(data.aws_iam_policy_document.trust.statement[0].condition) == 0
+    error_message = "CloudTrail sends no source when it assumes the role, so a condition on it would make AWS refuse the trail"
+  }
+  assert {
+    condition = {
+      for statement in data.aws_iam_policy_document.bucket.statement : statement.sid => toset(flatten([for condition in statement.condition : condition.values]))
+      if statement.effect != "Deny"
+      } == {
+      TrailLooks  = toset(["arn:aws:cloudtrail:eu-south-2:123456789012:trail/payments-spain"])
+      TrailWrites = toset(["arn:aws:cloudtrail:eu-south-2:123456789012:trail/payments-spain", "bucket-owner-full-control"])
+    }
+    error_message = "only this trail reads the bucket's ACL and writes to it"
+  }
+}
