@@ -277,8 +277,8 @@ variable "db_backup_retention_days" {
 # audit
 
 variable "multi_region_trail" {
-  description = "Whether this region's trail also records the account's other regions. AWS charges for every such trail but the first."
+  description = "Whether this region's trail also records the account's other regions and the global services (such as IAM). It copies their events into this region: check first whether their data may be stored here. Needed in one region if none is us-east-1, where AWS records the global services. AWS charges for the second copy of an event."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }

@@ -1,8 +1,15 @@
+locals {
+  # AWS records the events of its global services (IAM, Route 53, STS's global endpoint) in us-east-1, and delivers them
+  # only to single-region trails there and to multi-region trails. Elsewhere the setting would promise events that never
+  # come. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-concepts.html (global service events)
+  global_service_events = var.multi_region || var.aws_region == "us-east-1"
+}
+
 resource "aws_cloudtrail" "this" {
   name                          = var.name
   s3_bucket_name                = aws_s3_bucket.this.id
   is_multi_region_trail         = var.multi_region
-  include_global_service_events = true
+  include_global_service_events = local.global_service_events
   enable_log_file_validation    = true
   kms_key_id                    = var.kms_key_arn
   cloud_watch_logs_group_arn    = "${aws_cloudwatch_log_group.this.arn}:*"

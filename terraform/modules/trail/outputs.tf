@@ -8,6 +8,16 @@ output "bucket" {
   value       = aws_s3_bucket.this.id
 }
 
+output "multi_region" {
+  description = "Whether the trail also records the account's other regions."
+  value       = aws_cloudtrail.this.is_multi_region_trail
+}
+
+output "global_service_events" {
+  description = "Whether the trail records the global services."
+  value       = aws_cloudtrail.this.include_global_service_events
+}
+
 output "force_destroy" {
   description = "Whether the bucket may be deleted while it contains the trail."
   value       = aws_s3_bucket.this.force_destroy

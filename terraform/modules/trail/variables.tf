@@ -19,7 +19,7 @@ variable "aws_region" {
 }
 
 variable "multi_region" {
-  description = "Whether the trail also records the account's other regions."
+  description = "Whether the trail also records the account's other regions and the global services. Copies their events into this region's bucket."
   type        = bool
 }
 

@@ -11,7 +11,7 @@ variables {
   partition           = "aws"
   account_id          = "123456789012"
   aws_region          = "eu-south-2"
-  multi_region        = true
+  multi_region        = false
   watched_bucket_arns = { state = "arn:aws:s3:::state" }
   kms_key_arn         = "arn:aws:kms:eu-south-2:123456789012:key/0"
   retention_days      = 2557
@@ -52,8 +52,12 @@ run "the_trail_records_the_account_and_reads_of_the_state" {
   command = plan
 
   assert {
-    condition     = aws_cloudtrail.this.enable_log_file_validation && aws_cloudtrail.this.is_multi_region_trail && aws_cloudtrail.this.kms_key_id == var.kms_key_arn
-    error_message = "the trail is validated, covers all regions and is encrypted"
+    condition     = aws_cloudtrail.this.enable_log_file_validation && aws_cloudtrail.this.kms_key_id == var.kms_key_arn
+    error_message = "the trail is validated and encrypted"
+  }
+  assert {
+    condition     = !aws_cloudtrail.this.is_multi_region_trail
+    error_message = "events of other regions do not come here, and events of this region stay here"
   }
   assert {
     condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : field.equals if field.field == "eventCategory"]]), "Management")
@@ -62,6 +66,41 @@ run "the_trail_records_the_account_and_reads_of_the_state" {
   assert {
     condition     = contains(flatten([for selector in aws_cloudtrail.this.advanced_event_selector : [for field in selector.field_selector : coalesce(field.starts_with, [])]]), "arn:aws:s3:::state/")
     error_message = "reads of Terraform's state are recorded"
+  }
+}
+
+run "global_services_are_recorded_where_aws_records_them" {
+  command = plan
+
+  assert {
+    condition     = !output.global_service_events
+    error_message = "a trail of one region outside us-east-1 never receives the events of global services"
+  }
+}
+
+run "the_trail_in_us_east_1_records_the_global_services" {
+  command = plan
+
+  variables {
+    aws_region = "us-east-1"
+  }
+
+  assert {
+    condition     = output.global_service_events && !output.multi_region
+    error_message = "us-east-1 records the global services without the other regions"
+  }
+}
+
+run "a_trail_of_all_regions_records_the_global_services" {
+  command = plan
+
+  variables {
+    multi_region = true
+  }
+
+  assert {
+    condition     = output.global_service_events && output.multi_region
+    error_message = "AWS rejects a multi-region trail without the global services"
   }
 }
 

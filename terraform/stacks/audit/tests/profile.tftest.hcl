@@ -1,4 +1,4 @@
-# How long the trail is kept, and whether it is deleted with the region.
+# Which events the trail records, how long it is kept, and whether it is deleted with the region.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -73,5 +73,51 @@ run "lifting_the_protection_deletes_the_trail_with_the_region" {
   assert {
     condition     = module.trail.force_destroy && module.trail.retention_days == 2557
     error_message = "the trail is deleted with the region once its protection is lifted"
+  }
+}
+
+run "events_of_the_eu_stay_in_the_eu" {
+  command = plan
+
+  variables {
+    profile = "staging"
+  }
+
+  assert {
+    condition     = !module.trail.multi_region && !module.trail.global_service_events
+    error_message = "the trail records its own region only"
+  }
+}
+
+run "the_region_in_us_east_1_records_the_global_services" {
+  command = plan
+
+  variables {
+    profile                  = "staging"
+    region_name              = "mexico"
+    role                     = "spoke"
+    aws_region               = "us-east-1"
+    data_residency           = "MX"
+    data_residency_exception = "until the move"
+    compliance               = "LeyFederalMX"
+  }
+
+  assert {
+    condition     = !module.trail.multi_region && module.trail.global_service_events
+    error_message = "global services are recorded in us-east-1, without the events of other regions"
+  }
+}
+
+run "a_region_may_be_asked_to_record_all_regions" {
+  command = plan
+
+  variables {
+    profile            = "staging"
+    multi_region_trail = true
+  }
+
+  assert {
+    condition     = module.trail.multi_region && module.trail.global_service_events
+    error_message = "for accounts without a region in us-east-1"
   }
 }
