@@ -13,7 +13,7 @@ class Trust(unittest.TestCase):
 
     def web(self, role, **facts: str) -> bool:
         given = {f"host:{key}": [value] for key, value in facts.items()}
-        return trust.allows(role, "sts:AssumeRoleWithWebIdentity", "Federated", lambda arn: arn == "provider", given)
+        return trust.allows(role, "sts:AssumeRoleWithWebIdentity", "Federated", {"provider"}, given)
 
     def test_a_service_account_needs_every_condition(self):
         role = self.role(
@@ -43,6 +43,30 @@ class Trust(unittest.TestCase):
         self.assertTrue(trust.allows_service(role, "eks.amazonaws.com", "arn:aws:eks:r:1:cluster/c"))
         self.assertFalse(trust.allows_service(role, "eks.amazonaws.com", "arn:aws:eks:r:1:cluster/d"))
         self.assertFalse(trust.allows_service(role, "ec2.amazonaws.com", "arn:aws:eks:r:1:cluster/c"))
+
+    def test_cloudtrail_cannot_assume_a_role_that_asks_for_its_source(self):
+        statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "cloudtrail.amazonaws.com"}}
+        trail = "arn:aws:cloudtrail:r:1:trail/t"
+        self.assertTrue(trust.allows_service(self.role(statement), "cloudtrail.amazonaws.com", trail))
+        for key, value in (("aws:SourceArn", trail), ("aws:SourceAccount", "1")):
+            bound = self.role({**statement, "Condition": {"StringEquals": {key: value}}})
+            self.assertFalse(trust.allows_service(bound, "cloudtrail.amazonaws.com", trail), key)
+
+    def test_flow_logs_and_enhanced_monitoring_send_their_source(self):
+        for service, source in (
+            ("vpc-flow-logs.amazonaws.com", "arn:aws:ec2:r:1:vpc-flow-log/fl-0"),
+            ("monitoring.rds.amazonaws.com", "arn:aws:rds:r:1:db:d"),
+        ):
+            role = self.role(
+                {
+                    "Effect": "Allow",
+                    "Action": "sts:AssumeRole",
+                    "Principal": {"Service": service},
+                    "Condition": {"StringEquals": {"aws:SourceAccount": "1"}, "ArnLike": {"aws:SourceArn": source}},
+                }
+            )
+            self.assertTrue(trust.allows_service(role, service, source), service)
+            self.assertFalse(trust.allows_service(role, service, source + "x"), service)
 
     def test_a_policy_can_name_the_caller_its_role_or_its_account(self):
         caller = types.SimpleNamespace(

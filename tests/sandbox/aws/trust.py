@@ -1,81 +1,49 @@
-"""Evaluates trust policies of IAM roles: principal, action and condition.
-
-1. Collect the statements that match the action, name the principal, and whose conditions all hold.
-2. The policy allows the action if one of them is an Allow and none is a Deny.
-
-Invariants: an unknown condition operator, or a condition key without a value, never holds; such an Allow has no effect. The
-same is true of such a Deny, so trust policies with other operators than OPERATORS are not evaluated correctly.
-"""
+"""Evaluates trust policies of IAM roles: whether a caller, a pod or an AWS service may assume a role."""
 
 from __future__ import annotations
 
-import fnmatch
-import json
-from collections.abc import Callable
 from typing import Any
 
+from .conditions import Facts, facts
+from .policy import Request, Verdict, judge, parse
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+SOURCE = ("aws:SourceArn", "aws:SourceAccount")
 
-
-def statements(role: Any) -> list[dict[str, Any]]:
-    return _list(json.loads(role.assume_role_policy_document or "{}").get("Statement"))
-
-
-def _does(statement: dict[str, Any], action: str) -> bool:
-    return any(fnmatch.fnmatchcase(action.lower(), str(given).lower()) for given in _list(statement.get("Action")))
-
-
-def _principals(statement: dict[str, Any], kind: str) -> list[str]:
-    principal = statement.get("Principal", {})
-    return ["*"] if principal == "*" else _list(principal.get(kind))
-
-
-OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringLike": lambda value, wanted: fnmatch.fnmatchcase(value, wanted),
-    "ArnEquals": lambda value, wanted: fnmatch.fnmatchcase(value, wanted),
-    "ArnLike": lambda value, wanted: fnmatch.fnmatchcase(value, wanted),
-    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+# The condition keys that each service sends when it assumes a role. A condition on a key that a service does not send never
+# holds, so the service cannot assume the role. From the user guides:
+# - CloudTrail sends neither key. "Confused deputy prevention is not applicable to the role policy for CloudWatch Logs monitoring.
+#   The role policy doesn't support the use of aws:SourceArn and aws:SourceAccount."
+#   docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html; seen by users in
+#   github.com/prowler-cloud/prowler/issues/4714
+# - VPC flow logs: docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
+# - RDS Enhanced Monitoring: docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Monitoring.OS.Enabling.html (confused deputy)
+# - EKS clusters: docs.aws.amazon.com/eks/latest/userguide/cross-service-confused-deputy-prevention.html
+# - RDS Proxy and EC2 instance profiles: their guides show trust policies without conditions, so none is assumed to work.
+SENT: dict[str, tuple[str, ...]] = {
+    "cloudtrail.amazonaws.com": (),
+    "ec2.amazonaws.com": (),
+    "eks.amazonaws.com": SOURCE,
+    "monitoring.rds.amazonaws.com": SOURCE,
+    "rds.amazonaws.com": (),
+    "vpc-flow-logs.amazonaws.com": SOURCE,
 }
 
 
-def _holds(statement: dict[str, Any], facts: dict[str, list[str]]) -> bool:
-    """Whether all conditions of a statement hold. Keys without a value, and unknown operators, do not."""
-    lowered = {key.lower(): values for key, values in facts.items()}
-    for operator, keys in statement.get("Condition", {}).items():
-        compare = OPERATORS.get(operator)
-        for key, wanted in keys.items():
-            values = lowered.get(key.lower(), [])
-            if not compare or not any(compare(value, one) for value in values for one in _list(wanted)):
-                return False
-    return True
-
-
-def allows(role: Any, action: str, kind: str, named: Callable[[str], bool], facts: dict[str, list[str]]) -> bool:
-    """Whether a role's trust policy allows `action` to a principal of type `kind` for which `named` is true.
-
-    `facts` are the values of the condition keys.
-    """
-    matching = [
-        statement["Effect"]
-        for statement in statements(role)
-        if _does(statement, action)
-        and any(p == "*" or named(p) for p in _principals(statement, kind))
-        and _holds(statement, facts)
-    ]
-    return "Allow" in matching and "Deny" not in matching
+def allows(role: Any, action: str, kind: str, names: set[str], known: Facts) -> bool:
+    """Whether a role's trust policy allows `action` to a principal of type `kind` that goes by any of `names`."""
+    request = Request(action, facts=facts(known), names={kind: frozenset(names)})
+    return judge([parse(role.assume_role_policy_document)], request) is Verdict.ALLOW
 
 
 def allows_service(role: Any, service: str, source: str = "") -> bool:
     """Whether an AWS service may assume the role on behalf of the resource with the ARN `source`."""
-    facts = {"aws:SourceAccount": [role.account_id], "aws:SourceArn": [source]}
-    return allows(role, "sts:AssumeRole", "Service", lambda given: given == service, facts)
+    sources = {"aws:SourceArn": source, "aws:SourceAccount": role.account_id}
+    known = {key: sources[key] for key in SENT.get(service, ())}
+    return allows(role, "sts:AssumeRole", "Service", {service}, facts(known))
 
 
 def allows_caller(role: Any, caller: Any) -> bool:
     """Whether the caller may assume the role. The policy may name its ARN, its role's ARN, or its account."""
-    account = (caller.account, f"arn:aws:iam::{caller.account}:root")
-    facts = {"aws:PrincipalArn": [caller.principal], "aws:PrincipalAccount": [caller.account]}
-    return allows(role, "sts:AssumeRole", "AWS", lambda given: given in (caller.arn, caller.principal, *account), facts)
+    names = {caller.arn, caller.principal, caller.account, f"arn:aws:iam::{caller.account}:root"}
+    known = {"aws:PrincipalArn": caller.principal, "aws:PrincipalAccount": caller.account}
+    return allows(role, "sts:AssumeRole", "AWS", names, facts(known))

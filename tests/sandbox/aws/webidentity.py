@@ -96,6 +96,4 @@ def allowed(role: Any, claims: dict[str, Any]) -> bool:
     """Whether the role's trust policy allows the token's provider, with its conditions on `sub` and `aud`."""
     host = claims["provider"].split("oidc-provider/", 1)[1]
     facts = {f"{host}:sub": [claims["sub"]], f"{host}:aud": [claims["audience"]]}
-    return trust.allows(
-        role, "sts:AssumeRoleWithWebIdentity", "Federated", lambda given: given == claims["provider"], facts
-    )
+    return trust.allows(role, "sts:AssumeRoleWithWebIdentity", "Federated", {claims["provider"]}, facts)
