@@ -87,3 +87,15 @@ def bad_signature(service: str, why: str) -> Refusal:
         query=(403, "SignatureDoesNotMatch"),
     )
     return Refusal(status, code, why)
+
+
+def denied(service: str, why: str) -> Refusal:
+    """What a caller may not do according to its policies."""
+    status, code = _by(
+        service,
+        ec2=(403, "UnauthorizedOperation"),
+        s3=(403, "AccessDenied"),
+        json_=(400, "AccessDeniedException"),
+        query=(403, "AccessDenied"),
+    )
+    return Refusal(status, code, why)

@@ -2,9 +2,10 @@
 
 1. Requests for the sandbox's own pages and moto's dashboard are passed on unchecked.
 2. Identify the call; verify access key, session, region and signature. A failure is answered in the service's own format.
-3. Apply the fault rules: delay, then an error instead of the service (or after it, with `after`).
-4. Let moto answer. S3 writes are serialized. An exception becomes a 501 response.
-5. Record the call if it changed something, and log one line.
+3. Refuse what IAM would refuse: calls that the caller's policies, a key's policy or a service's role do not allow.
+4. Apply the fault rules: delay, then an error instead of the service (or after it, with `after`).
+5. Let moto answer. S3 writes are serialized. An exception becomes a 501 response.
+6. Record the call if it changed something, and log one line.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import call as calling
-from . import calls, control, errors, faults, identity, regions, sigv4
+from . import calls, control, errors, faults, guard, identity, regions, sigv4
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -110,7 +111,7 @@ class Front:
             sigv4.check(environ, calling.raw_path(environ), None if hashed else calling.body(environ), who.secret)
         except sigv4.Refused as why:
             return errors.bad_signature(call.service, str(why))
-        return None
+        return guard.refusal(environ, call, who)
 
     def _moto(self, environ: Environ) -> tuple[int, list[tuple[str, str]], Iterable[bytes]]:
         seen: list[Any] = []

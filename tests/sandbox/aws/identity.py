@@ -33,6 +33,8 @@ class Identity:
     user_id: str
     secret: str
     session: str = ""
+    # The service account whose token was exchanged for the session, if the caller is a pod.
+    service_account: str = ""
 
 
 def of(access_key: str, session_token: str | None = None) -> Identity:
@@ -45,7 +47,13 @@ def of(access_key: str, session_token: str | None = None) -> Identity:
                 if role.expiration <= utcnow():
                     raise Expired(access_key)
                 return Identity(
-                    account, role.arn, role.role_arn, role.user_id, role.secret_access_key, role.session_name
+                    account,
+                    role.arn,
+                    role.role_arn,
+                    role.user_id,
+                    role.secret_access_key,
+                    role.session_name,
+                    getattr(role, "service_account", ""),
                 )
     for account, partitions in list(iam_backends.items()):
         user = partitions["aws"].get_user_from_access_key_id(access_key)

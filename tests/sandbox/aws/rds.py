@@ -38,6 +38,10 @@ class MasterSecret(MasterUserSecret):
     def _generate_secret_string(self) -> str:
         return json.dumps({"username": self.resource.master_username, "password": new_password()})
 
+    def _generate_secret_tags(self) -> list[dict[str, str]]:
+        """RDS's tag. moto derives its name from the name of the class above, which would be another one."""
+        return [{"Key": "aws:rds:primaryDBInstanceArn", "Value": self.resource.arn}]
+
     def password(self) -> str:
         return json.loads(self.secret.versions[self.secret.default_version_id]["secret_string"])["password"]
 

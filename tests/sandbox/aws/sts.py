@@ -41,6 +41,8 @@ class Sts(TokenResponse):
         if not role or not webidentity.allowed(role, claims):
             raise AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
         result = super().assume_role_with_web_identity().result
+        # Marks the session as a pod's, whose calls are limited to the role's policies (`guard.py`).
+        result["Credentials"].service_account = claims["sub"]  # type: ignore[index]
         result.update(
             SubjectFromWebIdentityToken=claims["sub"], Audience=claims["audience"], Provider=claims["provider"]
         )  # type: ignore[attr-defined]
