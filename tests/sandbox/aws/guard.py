@@ -3,7 +3,8 @@
 1. A limited caller (`permissions.py`) needs every permission that the table in `needs.py` lists for the call. Pods are denied
    calls that the table does not contain; for other callers such a call needs its own name on the resource `*`.
 2. The keys that the call uses must allow it (`keys.py`).
-3. The services that act for the new resource must be able to use their roles (`services.py`).
+3. The services that act for the new resource must be able to use their roles (`services.py`). CloudTrail's checks are in
+   `cloudtrail.py`.
 """
 
 from __future__ import annotations
