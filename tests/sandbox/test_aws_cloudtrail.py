@@ -34,8 +34,10 @@ STREAM = f"{GROUP}:log-stream:{ACCOUNT}_CloudTrail_{REGION}*"
 
 
 class Trails(unittest.TestCase):
-    def create(self, bucket=BUCKET_POLICY, key_actions=KEY_ACTIONS, trust=TRUST, stream=STREAM, bucket_key=True) -> str:
-        """Creates a trail and returns the error's code, or an empty string."""
+    def create(
+        self, bucket=BUCKET_POLICY, key_actions=KEY_ACTIONS, trust=TRUST, stream=STREAM, bucket_key=True, then=None
+    ) -> str:
+        """Creates a trail, then calls `then` with the backend. Returns the error's code, or an empty string."""
         iam, s3 = iam_backends[ACCOUNT]["aws"], s3_backends[ACCOUNT]["aws"]
         kms = kms_backends[ACCOUNT][REGION]
         statement = {"Effect": "Allow", "Principal": SERVICE, "Action": key_actions, "Resource": "*", "Condition": SOURCE}
@@ -52,6 +54,8 @@ class Trails(unittest.TestCase):
             backend.create_trail(
                 "trail", BUCKET, None, None, False, False, True, False, f"{GROUP}:*", role.arn, key.arn, []
             )
+            if then:
+                then(backend)
         except JsonRESTError as error:
             self.assertEqual(backend.trails, {}, "a refused trail does not exist")
             return error.error_type
@@ -59,6 +63,22 @@ class Trails(unittest.TestCase):
             s3.delete_bucket(BUCKET)
             del iam.roles[role.id]
         return ""
+
+    def test_an_update_is_checked_as_well_and_changes_nothing_if_it_is_refused(self):
+        changed = {"is_multi_region_trail": True, "cw_role_arn": f"arn:aws:iam::{ACCOUNT}:role/missing"}
+        kept = dict.fromkeys(
+            "s3_bucket_name s3_key_prefix sns_topic_name include_global_service_events enable_log_file_validation"
+            " is_organization_trail cw_log_group_arn kms_key_id".split()
+        )
+
+        def update(backend: cloudtrail.Backend) -> None:
+            with self.assertRaisesRegex(JsonRESTError, "trust relationships"):
+                backend.update_trail(name=TRAIL, **kept, **changed)
+            self.assertFalse(backend.get_trail("trail").is_multi_region)
+            backend.update_trail(name=TRAIL, **kept, is_multi_region_trail=True, cw_role_arn=None)
+            self.assertTrue(backend.get_trail("trail").is_multi_region)
+
+        self.assertEqual(self.create(then=update), "")
 
     def test_a_trail_with_access_to_everything_is_created(self):
         self.assertEqual(self.create(), "")
