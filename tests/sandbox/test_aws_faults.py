@@ -2,7 +2,7 @@
 
 import unittest
 
-from aws import call, faults
+from aws import call, errors, faults
 
 
 class Faults(unittest.TestCase):
@@ -28,6 +28,37 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.hits(3), [True, True, True])
         faults.set_settling(faults.on(call.Call("ec2", "x", "CreateVpc", "")))
         self.assertEqual(faults.settling(), 9)
+
+    def test_an_error_can_lack_a_code_and_a_body(self):
+        def answer(service: str, **rule: object) -> tuple:
+            faults.clear()
+            faults.add([{"status": 503, **rule}])
+            (hit,) = faults.on(call.Call(service, "eu-south-2", "Describe", ""))
+            return hit.answer(service)
+
+        self.assertEqual(answer("ec2", body="empty"), (503, [], b""))
+        status, headers, body = answer("rds", body="html")
+        self.assertEqual((status, headers), (503, [("Content-Type", "text/html")]))
+        self.assertNotIn(b"Code", body)
+        status, headers, body = answer("eks", code="", message="busy")
+        self.assertEqual(body, b'{"message": "busy"}')
+        self.assertNotIn("x-amzn-ErrorType", dict(headers))
+        self.assertNotIn(b"<Code>", answer("iam", code="")[2])
+
+    def test_a_service_reports_its_own_failure_by_its_own_code(self):
+        codes = {"secretsmanager": "InternalServiceError", "iam": "ServiceFailure", "eks": "ServerException",
+                 "ecr": "ServerException", "ec2": "InternalError", "s3": "InternalError", "rds": "InternalFailure",
+                 "logs": "InternalServerException", "tagging": "InternalServiceException"}
+        self.assertEqual({service: errors.own_failure(service) for service in codes}, codes)
+
+    def test_a_leak_happens_on_its_own_call(self):
+        faults.add([{"leak": "network-interface", "region": "eu-south-2"}])
+        faults.set_settling(faults.on(call.Call("eks", "eu-south-2", "DeleteCluster", "")))
+        self.assertFalse(faults.leaks("network-interface"))
+        faults.set_settling(faults.on(call.Call("eks", "eu-south-2", "DeleteNodegroup", "")))
+        self.assertTrue(faults.leaks("network-interface"))
+        with self.assertRaisesRegex(ValueError, "network-interface"):
+            faults.add([{"leak": "x"}])
 
     def test_no_rule_is_added_if_one_is_invalid(self):
         with self.assertRaisesRegex(ValueError, "regoin"):

@@ -11,10 +11,36 @@ from . import operations
 JSON = ("json", "rest-json", "smithy-rpc-v2-cbor")
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 
+# Errors of something between the client and the service, by name: content type and body.
+FOREIGN = {
+    "empty": ("", b""),
+    "html": ("text/html", b"<html><head><title>503 Service Unavailable</title></head><body>No server available</body></html>"),
+}
+# Codes that no model names, or that differ between the model and the service.
+OWN_FAILURES = {"ec2": "InternalError", "s3": "InternalError"}
+
+
+def foreign(status: int, body: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """An error without a code."""
+    kind, text = FOREIGN[body]
+    return status, [("Content-Type", kind)] if kind else [], text
+
+
+def own_failure(service: str) -> str:
+    """The code with which a service reports that it failed itself: ServiceFailure for IAM, for example."""
+    if service in OWN_FAILURES:
+        return OWN_FAILURES[service]
+    model = operations.model(service)
+    for start in ("Internal", "ServiceFailure", "Server"):
+        for shape in model.error_shapes if model else ():
+            if shape.name.startswith(start):
+                return shape.metadata.get("error", {}).get("code", shape.name)
+    return "InternalFailure"
+
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error response for a request that no service processes."""
+    """An error response for a request that no service processes. An empty code is left out."""
 
     status: int
     code: str
@@ -22,24 +48,24 @@ class Refusal:
 
     def render(self, service: str) -> tuple[int, list[tuple[str, str]], bytes]:
         protocol = operations.protocol(service)
-        code, message = escape(self.code), escape(self.message)
+        code, message = f"<Code>{escape(self.code)}</Code>" if self.code else "", escape(self.message)
         if protocol in JSON:
             kind = "application/json" if protocol == "rest-json" else "application/x-amz-json-1.1"
-            text = json.dumps({"__type": self.code, "message": self.message})
+            text = json.dumps({**({"__type": self.code} if self.code else {}), "message": self.message})
         elif service == "s3":
             kind = "application/xml"
-            text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
+            text = f"<Error>{code}<Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
         elif protocol == "ec2":
             kind = "text/xml"
-            error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            error = f"<Error>{code}<Message>{message}</Message></Error>"
             text = f"<Response><Errors>{error}</Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
         else:
             kind = "text/xml"
             side = "Sender" if self.status < 500 else "Receiver"
-            error = f"<Error><Type>{side}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            error = f"<Error><Type>{side}</Type>{code}<Message>{message}</Message></Error>"
             text = f"<ErrorResponse>{error}<RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
-        headers = [("Content-Type", kind), ("x-amzn-ErrorType", self.code), ("x-amzn-RequestId", REQUEST_ID)]
-        return self.status, headers, text.encode()
+        headers = [("Content-Type", kind), ("x-amzn-RequestId", REQUEST_ID)]
+        return self.status, [*headers, *([("x-amzn-ErrorType", self.code)] if self.code else [])], text.encode()
 
 
 def _by(

@@ -7,16 +7,20 @@ The keys of a rule:
   the default of a rule with `settle`).
 - delay: seconds before the answer.
 - status, code, message: the error to return instead of the service's answer. With `after: true` the service still acts and
-  only its answer is replaced.
+  only its answer is replaced. `code: "own"` is the code with which the service reports its own failures, such as
+  InternalServiceError; an empty code leaves it out of the body and the headers.
+- body: the body of that error. `service` (the default) has the service's format, `empty` has no bytes, and `html` is the
+  page of a proxy in between. The last two have no code.
+- leak: what AWS leaves behind or adds by itself, see LEAKS.
 - settle: seconds for which the resource that the call creates, changes or deletes stays in its transitional state.
 
 How `front` processes a call:
 1. `on` counts the call in every matching rule and returns the rules that hit it.
-2. `set_settling` stores their longest settling time for this thread.
+2. `set_settling` stores their longest settling time, and their leaks, for this thread.
 3. The longest delay passes; then the first rule with a status, if any, decides the error.
 
 Invariants: a call is counted once per rule, under the lock, so concurrent calls never hit a rule more than `count` times;
-rules are added all or none; the settling time is a context variable, so it never leaks into another request's thread.
+rules are added all or none; settling time and leaks are context variables, so they never reach another request's thread.
 """
 
 from __future__ import annotations
@@ -27,7 +31,18 @@ import threading
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from . import errors
 from .call import Call
+
+# What a rule with `leak` does, and the call on which it does so unless the rule names another.
+# - network-interface: an interface of the VPC CNI outlives the node group's instances, as `available`.
+# - log-group: EKS recreates the cluster's log group after its next deletion, because it still had logs to write.
+# - guardduty: GuardDuty adds an endpoint and a security group to the cluster's VPC.
+LEAKS = {
+    "network-interface": ("eks", "DeleteNodegroup"),
+    "log-group": ("eks", "DeleteCluster"),
+    "guardduty": ("eks", "CreateNodegroup"),
+}
 
 
 @dataclass
@@ -43,9 +58,19 @@ class Rule:
     status: int | None = None
     code: str = "InternalFailure"
     message: str = "injected by the sandbox"
+    body: str = "service"
     after: bool = False
     settle: float = 0
+    leak: str | None = None
     matched: int = 0
+
+    def answer(self, service: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The error, as status, headers and body."""
+        assert self.status
+        if self.body != "service":
+            return errors.foreign(self.status, self.body)
+        code = errors.own_failure(service) if self.code == "own" else self.code
+        return errors.Refusal(self.status, code, self.message).render(service)
 
     def hit(self, call: Call) -> bool:
         if not (
@@ -61,6 +86,7 @@ class Rule:
 _rules: list[Rule] = []
 _lock = threading.Lock()
 _settle: contextvars.ContextVar[float] = contextvars.ContextVar("settle", default=0.0)
+_leaks: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("leaks", default=frozenset())
 
 
 def add(rules: list[dict[str, Any]]) -> None:
@@ -70,11 +96,20 @@ def add(rules: list[dict[str, Any]]) -> None:
         unknown = set(rule) - known
         if unknown:
             raise ValueError(f"unknown keys {sorted(unknown)} in a fault rule; known keys: {sorted(known)}")
-        if not any(rule.get(effect) for effect in ("delay", "status", "settle")):
-            raise ValueError("a fault rule needs `delay`, `status` or `settle`")
+        if not any(rule.get(effect) for effect in ("delay", "status", "settle", "leak")):
+            raise ValueError("a fault rule needs `delay`, `status`, `settle` or `leak`")
+        if rule.get("leak") and rule["leak"] not in LEAKS:
+            raise ValueError(f"unknown leak `{rule['leak']}`; known leaks: {sorted(LEAKS)}")
+        if rule.get("body", "service") not in ("service", *errors.FOREIGN):
+            raise ValueError(f"unknown body `{rule['body']}`; known bodies: {['service', *errors.FOREIGN]}")
     with _lock:
         # A settling time describes the environment (clusters are slow), so it hits every call unless `count` says otherwise.
-        _rules.extend(Rule(**{"count": None if rule.get("settle") else 1, **rule}) for rule in rules)
+        _rules.extend(Rule(**{"count": None if rule.get("settle") else 1, **_place(rule), **rule}) for rule in rules)
+
+
+def _place(rule: dict[str, Any]) -> dict[str, str]:
+    """The call that a leak belongs to."""
+    return dict(zip(("service", "action"), LEAKS[rule["leak"]])) if rule.get("leak") else {}
 
 
 def clear() -> None:
@@ -94,10 +129,16 @@ def on(call: Call) -> list[Rule]:
 
 
 def set_settling(rules: list[Rule]) -> None:
-    """Sets the settling time of the call that this thread serves: the longest of the given rules'."""
+    """Sets the settling time of the call that this thread serves, the longest of the given rules', and its leaks."""
     _settle.set(max((rule.settle for rule in rules), default=0.0))
+    _leaks.set(frozenset(rule.leak for rule in rules if rule.leak))
 
 
 def settling() -> float:
     """The settling time of the current call in seconds."""
     return _settle.get()
+
+
+def leaks(kind: str) -> bool:
+    """Whether the current call leaks a resource of this kind."""
+    return kind in _leaks.get()

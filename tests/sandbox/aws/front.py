@@ -64,7 +64,7 @@ class Front:
         time.sleep(max((rule.delay for rule in rules), default=0))
         failing = next((rule for rule in rules if rule.status), None)
         if failing and not failing.after:
-            return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
+            return _whole(environ, failing.answer(call.service))
         if call.presigned and call.service == "sts":
             # moto finds the caller only in this header, not in the query.
             environ["HTTP_AUTHORIZATION"] = (
@@ -90,7 +90,7 @@ class Front:
             ).render(call.service)
             return _whole(environ, answer)
         if failing:
-            return _whole(environ, errors.Refusal(failing.status, failing.code, failing.message).render(call.service))
+            return _whole(environ, failing.answer(call.service))
         return answer
 
     def _refusal(self, environ: Environ, call: calling.Call) -> errors.Refusal | None:
