@@ -3,7 +3,8 @@
 
   cluster.py prepare REGION                          `sandbox up`: create namespaces, link and addresses
   cluster.py create REGION --name EKS --issuer URL   create the control plane; returns when its API answers
-  cluster.py node-add REGION GROUP [--labels k=v,..] [--taints k=v:Effect,..]     returns when the node is Ready
+  cluster.py node-add REGION GROUP --provider-id aws:///ZONE/INSTANCE [--labels k=v,..] [--taints k=v:Effect,..]
+                                                     returns when the node is Ready
   cluster.py node-remove REGION GROUP
   cluster.py delete REGION                           delete control plane, nodes and data
   cluster.py release REGION                          `sandbox down`: remove everything of the region
@@ -99,7 +100,7 @@ def remove_cluster(region: Region, inside: Namespace) -> None:
 
 
 def node_add(region: Region, options: argparse.Namespace) -> None:
-    shape = nodes.Shape.parse(options.group, options.labels, options.taints)
+    shape = nodes.Shape.parse(options.group, options.labels, options.taints, options.provider_id)
     inside = region_namespace(region)
     with locked(region.lock, shared=True):
         require(region, inside)
@@ -173,6 +174,7 @@ def parse() -> argparse.Namespace:
     command("delete", delete)
     added = command("node-add", node_add)
     added.add_argument("group")
+    added.add_argument("--provider-id", required=True, help="The node's EC2 instance, as aws:///ZONE/INSTANCE")
     added.add_argument("--labels", default="")
     added.add_argument("--taints", default="")
     command("node-remove", node_remove).add_argument("group")

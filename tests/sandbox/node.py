@@ -4,8 +4,8 @@ Like a machine, each node has its own interface, iptables rules, /run and proces
 and its pods, shims and mounts with it. One node stands for its whole node group. It is identified by its number, which
 determines its addresses, cgroups and directory; a file there (NOTE) records the node group.
 """
-import hashlib
 import json
+import re
 import shutil
 import string
 from dataclasses import asdict, dataclass
@@ -31,6 +31,7 @@ KUBELET_SYSCTLS = (
     "vm.overcommit_memory=1", "vm.panic_on_oom=0", "kernel.panic=10", "kernel.panic_on_oops=1",
     "kernel.keys.root_maxkeys=1000000", "kernel.keys.root_maxbytes=25000000",
 )
+PROVIDER_ID = re.compile(r"aws:///[a-z0-9-]+/i-[0-9a-f]+")
 EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
 
 
@@ -41,9 +42,11 @@ class Shape:
     group: str
     labels: dict[str, str]
     taints: list[dict[str, str]]
+    # aws:///ZONE/INSTANCE, the EC2 instance that the node stands for.
+    provider_id: str
 
     @classmethod
-    def parse(cls, group: str, labels: str, taints: str) -> "Shape":
+    def parse(cls, group: str, labels: str, taints: str, provider_id: str) -> "Shape":
         """Parses `k=v,..` and `k=v:Effect,..`. The effect may have EKS's spelling or that of Kubernetes."""
         parsed = []
         for taint in filter(None, taints.split(",")):
@@ -56,7 +59,13 @@ class Shape:
         for label in filter(None, labels.split(",")):
             if "=" not in label:
                 raise Failure(f"not a valid label: `{label}`; fix: use the form key=value")
-        return cls(group, dict(label.split("=", 1) for label in filter(None, labels.split(","))), parsed)
+        if not PROVIDER_ID.fullmatch(provider_id):
+            raise Failure(f"not a valid provider id: `{provider_id}`; fix: use the form aws:///ZONE/INSTANCE")
+        return cls(group, dict(label.split("=", 1) for label in filter(None, labels.split(","))), parsed, provider_id)
+
+    @property
+    def zone(self) -> str:
+        return self.provider_id.split("/")[3]
 
 
 class Node:
@@ -93,7 +102,7 @@ class Node:
         wait_until(socket.is_socket, f"containerd of {self.name} (log: {self.log('containerd')})", 30)
         labels = {
             "eks.amazonaws.com/capacityType": "ON_DEMAND", **shape.labels, "eks.amazonaws.com/nodegroup": shape.group,
-            "topology.kubernetes.io/region": self.region.aws, "topology.kubernetes.io/zone": self.region.node_zone(self.number),
+            "topology.kubernetes.io/region": self.region.aws, "topology.kubernetes.io/zone": shape.zone,
         }
         provider = self.directory / "credential-provider"
         self.namespace.start("kubelet", [
@@ -150,13 +159,12 @@ class Node:
         address = self.region.node_address(self.number)
         pki.issue(self.region.pki, self.directory / "serving", f"system:node:{self.name}", organization="system:nodes",
                   hosts=(address, self.name))
-        instance = hashlib.sha256(f"{self.region.name}/{shape.group}/{self.number}".encode()).hexdigest()[:17]
         values = {
             "directory": self.directory, "pause": PAUSE_IMAGE, "cni_programs": _cni_programs(),
             "address": address, "pods": self.region.node_pod_range(self.number),
             "sandbox_range": network.SANDBOX_RANGE,
             "authority": self.region.pki / "ca.crt", "cgroup": self.cgroup, "dns": self.region.dns_service,
-            "provider_id": f"aws:///{self.region.node_zone(self.number)}/i-{instance}", "taints": json.dumps(shape.taints),
+            "provider_id": shape.provider_id, "taints": json.dumps(shape.taints),
         }
         for source, target in (("containerd.toml", "containerd.toml"), ("kubelet.yaml", "kubelet.yaml"), ("cni.conflist", "cni/10-pods.conflist")):
             (self.directory / target).write_text(string.Template((MANIFESTS / source).read_text()).substitute(values))

@@ -66,8 +66,5 @@ class Region(places.Region):
         domain = "ec2.internal" if self.aws == "us-east-1" else f"{self.aws}.compute.internal"
         return f"ip-{self.node_address(number).replace('.', '-')}.{domain}"
 
-    def node_zone(self, number: int) -> str:
-        return self.aws + "abc"[(number - 1) % 3]
-
 
 REGIONS = {place.name: Region(place.name, place.aws, place.index) for place in places.REGIONS}

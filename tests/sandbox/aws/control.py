@@ -1,4 +1,4 @@
-"""The sandbox's own pages below /sandbox/: faults, inventory, calls, sessions, readiness, token review, address."""
+"""The sandbox's own pages below /sandbox/: faults, inventory, calls, sessions, readiness, token review, egress, address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import places
 
 from . import call as calling
-from . import calls, faults, identity, inventory, tokens
+from . import calls, faults, identity, inventory, reach, tokens
 
 Page = Callable[[str, dict[str, str], Any], Any]
 
@@ -52,6 +52,10 @@ def _sessions(method: str, _query: dict[str, str], body: Any) -> Any:
     return identity.create_session(body.get("role", "visitor"), float(body.get("expires_in", 3600)), account)
 
 
+def _egress(_method: str, query: dict[str, str], _body: Any) -> Any:
+    return reach.egress(places.ACCOUNT, query["region"], query["address"], int(query["port"]))
+
+
 def _address(_method: str, _query: dict[str, str], _body: Any) -> str:
     """The operator's public IP address, in the format of checkip.amazonaws.com."""
     return f"{places.OPERATOR}\n"
@@ -59,6 +63,7 @@ def _address(_method: str, _query: dict[str, str], _body: Any) -> str:
 
 PAGES: dict[str, Page] = {
     "address": _address,
+    "egress": _egress,
     "faults": _faults,
     "inventory": _inventory,
     "calls": _calls,

@@ -45,11 +45,8 @@ def tenants(account: str, region: str) -> Iterator[Tenant]:
         groups = frozenset([*config.get("securityGroupIds", ()), config["clusterSecurityGroupId"]])
         yield Tenant(f"cluster {cluster.name}", frozenset(config["subnetIds"]), groups)
         for group in list(cluster.nodegroups.values()):
-            yield Tenant(
-                f"node group {group.nodegroup_name}",
-                frozenset(group.subnets),
-                frozenset([config["clusterSecurityGroupId"]]),
-            )
+            # Its security groups are those of its instances' network interfaces.
+            yield Tenant(f"node group {group.nodegroup_name}", frozenset(group.subnets), frozenset())
     ec2 = ec2_backends[account][region]
     for endpoint in list(ec2.vpc_end_points.values()):
         if endpoint.state != "deleted":

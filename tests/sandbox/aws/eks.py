@@ -11,7 +11,7 @@ from moto.eks.exceptions import ResourceNotFoundException
 from moto.eks.models import eks_backends
 from moto.eks.responses import EKSResponse
 
-from . import access, addons, identity, wiring
+from . import access, addons, identity, nodes, wiring
 from .eks_backend import Backend
 
 ADDON_SETTINGS = ("serviceAccountRoleArn", "configurationValues", "podIdentityAssociations")
@@ -132,6 +132,7 @@ class Eks(EKSResponse):
         group.release_version = self._get_param("releaseVersion") or f"{group.version}.0-20251112"
         if self._get_param("launchTemplate"):
             group.launch_template = {**(group.launch_template or {}), **self._get_param("launchTemplate")}
+        nodes.follow_template(self.current_account, self.region, cluster, group)
         return ActionResult({"update": self.backend.new_update(cluster, "VersionUpdate", {"Version": group.version})})
 
     # Add-ons

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.utils import utcnow
-from moto.ec2.exceptions import DependencyViolationError
+from moto.ec2.exceptions import DependencyViolationError, EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.eks.exceptions import EKSError, InvalidParameterException, InvalidRequestException, ResourceInUseException
 from moto.eks.models import Cluster, EKSBackend, Nodegroup
 from moto.iam.models import iam_backends
 
+import node as nodes_of_region
 import places
+from region import REGIONS
 
-from . import access, background, trust
+from . import access, background, faults, guardduty, logs, nodes, trust
 from .settings import current
 
 CLUSTER_TOOL = places.SANDBOX / "cluster.py"
@@ -151,6 +153,7 @@ class Backend(EKSBackend):
         unreal = f"https://{secrets.token_hex(16).upper()}.gr7.{self.region_name}.eks.amazonaws.com"
         cluster.endpoint = region.kubernetes if region else unreal
         cluster.status = "ACTIVE"
+        logs.write(self.account_id, self.region_name, cluster)
 
     def active(self, name: str) -> Cluster:
         cluster = self.describe_cluster(name)
@@ -173,6 +176,8 @@ class Backend(EKSBackend):
                 clusterName=name, message="Cluster deletion protection is enabled, disable it first"
             )
         cluster.status = "DELETING"
+        if faults.leaks("log-group"):
+            logs.write_late(self.region_name, cluster)
         region = current.region_with("clusters", self.region_name)
         background.start(
             (lambda: _tool(region, "delete", region.name)) if region else None,
@@ -214,9 +219,17 @@ class Backend(EKSBackend):
         mode = cluster.access_config["authenticationMode"]
         if mode != "CONFIG_MAP" and options["node_role"] not in cluster.access_entries:
             access.create(cluster, options["node_role"], groups=None, username=None, type_="EC2_LINUX", tags=None)
+        if faults.leaks("guardduty"):
+            guardduty.protect(self.account_id, self.region_name, cluster)
+        try:
+            instance = nodes.launch(self.account_id, self.region_name, cluster, group)
+        except EC2ClientError as error:
+            _settled(group, str(error))
+            return group
         region = current.region_with("clusters", self.region_name)
         background.start(
-            (lambda: _tool(region, *_node(region, group))) if region else None, lambda failure: _settled(group, failure)
+            (lambda: _start_node(region, group, instance)) if region else None,
+            lambda failure: _settled(group, failure),
         )
         return group
 
@@ -228,7 +241,7 @@ class Backend(EKSBackend):
                 nodegroupName=nodegroup_name, message=f"Nodegroup {nodegroup_name} is being deleted"
             )
         group.status = "DELETING"
-        region = current.region_with("clusters", self.region_name)
+        region, leak = current.region_with("clusters", self.region_name), faults.leaks("network-interface")
 
         def done(failure: str | None) -> None:
             if failure:
@@ -237,6 +250,7 @@ class Backend(EKSBackend):
                     "issues": [{"code": "InternalFailure", "message": failure, "resourceIds": [nodegroup_name]}]
                 }
                 return
+            nodes.terminate(self.account_id, self.region_name, cluster_name, nodegroup_name, leak=leak)
             cluster.nodegroups.pop(nodegroup_name, None)
             cluster.nodegroup_count = len(cluster.nodegroups)
 
@@ -274,6 +288,14 @@ class EKSNotFound(EKSError):
 
     TYPE = "NotFoundException"
     STATUS = 404
+
+
+def _start_node(region: places.Region, group: Nodegroup, instance: Any) -> None:
+    """Starts the Kubernetes node of an instance, and gives the instance the node's addresses."""
+    _tool(region, *_node(region, group), "--provider-id", nodes.provider_id(instance))
+    node = nodes_of_region.find(REGIONS[region.name], group.nodegroup_name)
+    assert node, f"`{region.name}` has no node for `{group.nodegroup_name}` although it was started"
+    nodes.joined(instance, node.region.node_address(node.number), node.region.node_pod_range(node.number))
 
 
 def _node(region: places.Region, group: Nodegroup) -> list[str]:

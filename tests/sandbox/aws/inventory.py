@@ -4,6 +4,7 @@
 more attributes) for each resource. Invariants: a service without a lister is not listed, so a new service needs one;
 resources that AWS creates itself (default VPCs and what is in them, default parameter groups, keys of AWS) are left out; the
 account's initial content (`_initial`) is left out unless asked for; the result is sorted, so two lists can be compared.
+A resource that lacks tags which everything here must have is marked with `untagged` (`required_tags`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from moto.core.base_backend import BackendDict
 from moto.s3.models import FakeDeleteMarker
 
 import places
+
+from . import required_tags
 
 Resource = dict[str, Any]
 Lister = Callable[[Any], Iterator[tuple[str, str, dict[str, Any]]]]
@@ -204,6 +207,8 @@ def everything(*, new_only: bool = True) -> list[Resource]:
         for region, backend in list(dict.items(backends[places.ACCOUNT])):
             for kind, identity, more in lister(backend):
                 resource = {"service": backends.service_name, "region": region, "type": kind, "id": identity, **more}
+                if missing := required_tags.missing(backends.service_name, backend, kind, identity):
+                    resource["untagged"] = missing
                 if not new_only or _key(resource) not in _initial:
                     resources.append(resource)
     resources.sort(key=_key)
