@@ -1,13 +1,12 @@
 """The AWS side of the load balancer controller: brings the account to the state that a model describes.
 
 The resources of an Ingress are found by the real controller's tags, never by a record of our own. `deploy` proceeds in
-dependency order: security groups, target groups with their targets, load balancer, listeners with their rules, then
-deletion of the Ingress's load balancers and target groups that the model no longer names. Applying a model twice changes
-nothing the second time.
+dependency order: security groups and the pods' rules for them, target groups with their targets, load balancer, listeners
+with their rules, then deletion of the Ingress's load balancers and target groups that the model no longer names. Applying a
+model twice changes nothing the second time.
 """
 import ipaddress
 
-from lb_kubernetes import log
 from lb_model import ModelError, backend_group_name
 
 CLUSTER_TAG, STACK_TAG, RESOURCE_TAG = "elbv2.k8s.aws/cluster", "ingress.k8s.aws/stack", "ingress.k8s.aws/resource"
@@ -25,11 +24,11 @@ class Aws:
         config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
         self.elb = boto3.client("elbv2", region_name=options.aws_region, config=config)
         self.ec2 = boto3.client("ec2", region_name=options.aws_region, config=config)
-        self.cluster, self.vpc = options.cluster_name, options.aws_vpc_id
+        self.cluster, self.vpc, self.default_tags = options.cluster_name, options.aws_vpc_id, options.default_tags
         self.ranges = None
 
     def tags(self, stack, resource, more=()):
-        return {**dict(more), CLUSTER_TAG: self.cluster, STACK_TAG: stack, RESOURCE_TAG: resource}
+        return {**dict(more), **self.default_tags, CLUSTER_TAG: self.cluster, STACK_TAG: stack, RESOURCE_TAG: resource}
 
     def owned(self, stack):
         """The load balancers and target groups of an Ingress, each as {name: description}."""
@@ -46,12 +45,18 @@ class Aws:
                 tags = {tag["Key"]: tag["Value"] for tag in item["Tags"]}
                 if (tags.get(CLUSTER_TAG), tags.get(STACK_TAG)) == (self.cluster, stack):
                     found[by_arn[item["ResourceArn"]][f"{kind}Name"]] = by_arn[item["ResourceArn"]]
+                    if missing := self.default_tags.items() - tags.items():
+                        self.elb.add_tags(ResourceArns=[item["ResourceArn"]], Tags=aws_tags(dict(missing)))
         return found
 
-    def deploy(self, model):
-        """Returns the load balancer's host name, and the target groups' ARNs by name."""
+    def deploy(self, model, endpoints):
+        """Returns the load balancer's host name, and the target groups' ARNs by name.
+
+        `endpoints` are those of all Ingresses, for `sync_endpoint_rules`.
+        """
         balancers, groups = self.owned(model["stack"])
         backend = self.backend_group(create=True) if model["manage_rules"] else None
+        self.sync_endpoint_rules(endpoints)
         frontend = model["groups"] or [self.frontend_group(model)]
         security = [*frontend, *([backend] if backend else [])]
         arns = {name: self.sync_target_group(model, wanted, groups.get(name)) for name, wanted in model["target_groups"].items()}
@@ -110,6 +115,11 @@ class Aws:
         if missing := sorted(wanted - registered):
             self.elb.register_targets(TargetGroupArn=arn, Targets=[self.target(*target) for target in missing])
 
+    def target_health(self, arn):
+        """The health of a group's targets by address."""
+        described = self.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return {one["Target"]["Id"]: one["TargetHealth"] for one in described}
+
     def target(self, address, port):
         """A target for RegisterTargets. ELB accepts an address outside the VPC only with AvailabilityZone `all`."""
         if self.ranges is None:
@@ -163,7 +173,7 @@ class Aws:
 
     def frontend_group(self, model):
         tags = self.tags(model["stack"], "ManagedLBSecurityGroup")
-        present = next(iter(self.groups(tags)), None)
+        present = self.present_group({key: tags[key] for key in (CLUSTER_TAG, STACK_TAG, RESOURCE_TAG)})
         description = "[k8s] Managed SecurityGroup for LoadBalancer"
         group = present["GroupId"] if present else self.create_group(model["frontend"], description, {**model["tags"], **tags})
         rules = present["IpPermissions"] if present else []
@@ -177,29 +187,55 @@ class Aws:
 
     def backend_group(self, create=False):
         tags = {CLUSTER_TAG: self.cluster, SHARED_TAG: "backend-sg"}
-        present = next(iter(self.groups(tags)), None)
+        present = self.present_group(tags)
         if present or not create:
             return present and present["GroupId"]
-        return self.create_group(backend_group_name(self.cluster), "[k8s] Shared Backend SecurityGroup for LoadBalancer", tags)
+        description = "[k8s] Shared Backend SecurityGroup for LoadBalancer"
+        return self.create_group(backend_group_name(self.cluster), description, {**self.default_tags, **tags})
 
-    def sync_node_rules(self, ports):
-        """Lets the load balancers reach the pods: rules on the one security group that is tagged as the cluster's."""
+    def present_group(self, tags):
+        """The security group with these tags, with the default tags added if it lacks them; None if there is none."""
+        found = next(iter(self.groups(tags)), None)
+        known = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])} if found else {}
+        if found and (missing := self.default_tags.items() - known.items()):
+            self.ec2.create_tags(Resources=[found["GroupId"]], Tags=aws_tags(dict(missing)))
+        return found
+
+    def sync_endpoint_rules(self, endpoints):
+        """Lets the load balancers reach the pods: rules on the security groups of the pods' network interfaces.
+
+        `endpoints` is a set of (instance, pod's address, port). Groups of the cluster that no pod needs are closed.
+        """
         backend, tag = self.backend_group(), f"kubernetes.io/cluster/{self.cluster}"
         if backend is None:
             return
-        filters = [{"Name": "vpc-id", "Values": [self.vpc]}, {"Name": "tag-key", "Values": [tag]}]
-        nodes = self.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]
-        if len(nodes) != 1:
-            log("info", f"expected exactly one securityGroup tagged with {tag}, got {len(nodes)}: no rule created")
-            return
-        opened = {rule["FromPort"] for rule in nodes[0]["IpPermissions"] for pair in rule["UserIdGroupPairs"]
-                  if (pair.get("GroupId"), pair.get("Description")) == (backend, NODE_RULE)}
+        tagged = self.described_groups([{"Name": "vpc-id", "Values": [self.vpc]}, {"Name": "tag-key", "Values": [tag]}])
+        interfaces = self.interfaces({instance for instance, _, _ in endpoints})
+        wanted = {}
+        for _, address, port in endpoints:
+            wanted.setdefault(endpoint_group(interfaces, address, tag, set(tagged)), set()).add(port)
+        if missing := sorted(set(wanted) - set(tagged)):
+            tagged |= self.described_groups([{"Name": "group-id", "Values": missing}])
         pairs = [{"GroupId": backend, "Description": NODE_RULE}]
-        for change, numbers in ((self.ec2.revoke_security_group_ingress, opened - ports),
-                                (self.ec2.authorize_security_group_ingress, ports - opened)):
-            if numbers:
-                change(GroupId=nodes[0]["GroupId"], IpPermissions=[
-                    {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": pairs} for port in sorted(numbers)])
+        for group, described in sorted(tagged.items()):
+            opened = {rule["FromPort"] for rule in described["IpPermissions"] for pair in rule["UserIdGroupPairs"]
+                      if (pair.get("GroupId"), pair.get("Description")) == (backend, NODE_RULE)}
+            ports = wanted.get(group, set())
+            for change, numbers in ((self.ec2.revoke_security_group_ingress, opened - ports),
+                                    (self.ec2.authorize_security_group_ingress, ports - opened)):
+                if numbers:
+                    change(GroupId=group, IpPermissions=[
+                        {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": pairs} for port in sorted(numbers)])
+
+    def described_groups(self, filters):
+        return {group["GroupId"]: group for group in self.ec2.describe_security_groups(Filters=filters)["SecurityGroups"]}
+
+    def interfaces(self, instances):
+        """The network interfaces of instances. A node that EC2 does not know is an error, as for the real controller."""
+        if not instances:
+            return []
+        reservations = self.ec2.describe_instances(InstanceIds=sorted(instances))["Reservations"]
+        return [interface for reservation in reservations for instance in reservation["Instances"] for interface in instance["NetworkInterfaces"]]
 
     def remove(self, stack):
         balancers, groups = self.owned(stack)
@@ -213,6 +249,21 @@ class Aws:
     def remove_backend_group(self):
         if group := self.backend_group():
             self.ec2.delete_security_group(GroupId=group)
+
+
+def endpoint_group(interfaces, address, tag, tagged):
+    """The security group of the interface that has a pod's address: its only one, or the one with the cluster's tag."""
+    for interface in interfaces:
+        addresses = {one["PrivateIpAddress"] for one in interface["PrivateIpAddresses"]}
+        prefixes = [ipaddress.ip_network(one["Ipv4Prefix"]) for one in interface.get("Ipv4Prefixes", [])]
+        if address not in addresses and not any(ipaddress.ip_address(address) in prefix for prefix in prefixes):
+            continue
+        groups = [group["GroupId"] for group in interface["Groups"]]
+        chosen = groups if len(groups) == 1 else [group for group in groups if group in tagged]
+        if len(chosen) != 1:
+            raise ModelError(f"expected exactly one securityGroup tagged with {tag} for eni {interface['NetworkInterfaceId']}, got: {groups}")
+        return chosen[0]
+    raise ModelError(f"cannot resolve pod ENI for pods: {address}")
 
 
 def attributes(wanted):

@@ -3,16 +3,18 @@
 
 For an Ingress it creates what the real controller creates, with the same names and tags, so that a search for leftovers
 finds the same resources: an application load balancer, `ip` target groups with the ready pods as targets, a frontend
-security group, a shared backend security group and rules for it on the nodes' group, TargetGroupBindings, events, status
-and finalizer.
+security group, a shared backend security group and rules for it on the security groups of the pods' network interfaces,
+TargetGroupBindings, readiness gates of pods and their conditions, events, status and finalizer.
 Not supported, reported as an event: instance targets, certificate discovery. Not supported, ignored: groups of Ingresses,
-actions and authentication, readiness gates, Services, Gateways.
+actions and authentication, Services, Gateways. A condition that is True stays True, even if the target becomes unhealthy.
 
 The loop in `Controller.run`:
 1. Wait until all watched kinds are listed once.
 2. For each Ingress that is new, has changed, or whose retry is due: build its model (lb_model) and, unless its fingerprint
    equals that of the last success, deploy it (lb_aws), then write bindings, status and event.
-3. Sleep until a watch reports a change, a retry is due, or the sync period ends. The last deploys every model again.
+3. For each Ingress with pods that wait for their targets: read the targets' health and set the pods' conditions.
+4. Sleep until a watch reports a change, a retry or a look at the targets is due, or the sync period ends. The last deploys
+   every model again.
 
 Invariants: the finalizer is set before the first AWS resource is created and removed after the last one is deleted; a
 failed Ingress does not block others and is retried with exponential backoff, or immediately once it changes. Only the
@@ -31,15 +33,17 @@ import urllib.error
 
 from lb_aws import Aws
 from lb_kubernetes import Api, Leader, Store, key_of, log, now
-from lb_model import ModelError, build_model
-from lb_webhook import CLASSES, start_probes, start_webhook
+from lb_model import GATE, ModelError, build_model, condition, has_gate, pairs
+from lb_webhook import BINDINGS, CLASSES, start_probes, start_webhook
 
 FINALIZER, BINDING_FINALIZER = "ingress.k8s.aws/resources", "elbv2.k8s.aws/resources"
 CLASS_CONTROLLER, CLASS_ANNOTATION = "ingress.k8s.aws/alb", "kubernetes.io/ingress.class"
 FIELD_MANAGER = "controller"
-NETWORKING, BINDINGS = "/apis/networking.k8s.io/v1", "/apis/elbv2.k8s.aws/v1beta1"
+NETWORKING = "/apis/networking.k8s.io/v1"
 # Seconds: the limit of the exponential backoff of a failing Ingress.
 LONGEST_DELAY = 60
+# Seconds between two reads of the health of targets that pods wait for. The real controller reads it every 15 s.
+HEALTH_INTERVAL = 0.5
 
 
 class Controller:
@@ -50,16 +54,21 @@ class Controller:
         self.services = Store(api, "/api/v1/services", self.changed)
         self.slices = Store(api, "/apis/discovery.k8s.io/v1/endpointslices", self.changed)
         self.classes = Store(api, CLASSES, self.changed)
+        self.pods = Store(api, "/api/v1/pods", self.changed)
+        self.nodes = Store(api, "/api/v1/nodes", self.changed)
+        self.stores = (self.ingresses, self.services, self.slices, self.classes, self.pods, self.nodes)
         # By Ingress. `settled`: the fingerprint of the last success. `failed`: number of consecutive failures, the version
         # that failed, the time of the next retry.
         self.settled, self.failed = {}, {}
+        # By Ingress: its model and target groups' ARNs, while pods wait for their targets, and when to read their health.
+        self.waiting = {}
         # How often each event was recorded, by the event's name.
         self.event_counts = {}
 
     def run(self):
-        for store in (self.ingresses, self.services, self.slices, self.classes):
+        for store in self.stores:
             store.start()
-        for store in (self.ingresses, self.services, self.slices, self.classes):
+        for store in self.stores:
             store.listed.wait()
         resync_at = time.monotonic() + self.options.sync_period
         while True:
@@ -70,13 +79,17 @@ class Controller:
                 _, version, retry_at = self.failed.get(key, (0, None, 0))
                 if version != ingress["metadata"]["resourceVersion"] or time.monotonic() >= retry_at:
                     self.attempt(key, ingress)
-            for known in (self.settled, self.failed):
+            for known in (self.settled, self.failed, self.waiting):
                 for deleted in set(known) - set(ingresses):
                     del known[deleted]
+            for key, (_, _, due_at) in list(self.waiting.items()):
+                if time.monotonic() >= due_at:
+                    self.judge(key)
             if time.monotonic() >= resync_at:
                 self.settled.clear()
                 resync_at = time.monotonic() + self.options.sync_period
-            next_at = min([resync_at, *(retry_at for _, _, retry_at in self.failed.values())])
+            due = [entry[2] for entry in (*self.failed.values(), *self.waiting.values())]
+            next_at = min([resync_at, *due])
             self.changed.wait(max(0.05, next_at - time.monotonic()))
 
     def attempt(self, key, ingress):
@@ -100,15 +113,15 @@ class Controller:
             if finalized:
                 self.tear_down(key, ingress)
             return
-        model = build_model(self.options, ingress, self.services.items, self.slices.items)
+        model = self.model(ingress)
         if self.settled.get(key) == fingerprint(meta["uid"], finalized, host_name(ingress), model):
             return
         if not finalized:
             finalizers = [*meta.get("finalizers", []), FINALIZER]
             self.patch(ingress, {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": finalizers}})
-        host, arns = self.aws.deploy(model)
-        self.aws.sync_node_rules(self.node_ports())
+        host, arns = self.aws.deploy(model, self.endpoint_ports())
         self.bind(ingress, model, arns)
+        self.waiting[key] = model, arns, 0
         if host_name(ingress) != host:
             self.patch(ingress, {"status": {"loadBalancer": {"ingress": [{"hostname": host}]}}}, "/status")
         self.settled[key] = fingerprint(meta["uid"], True, host, model)
@@ -118,9 +131,10 @@ class Controller:
     def tear_down(self, key, ingress):
         """Deletes everything that was created for the Ingress, and removes the finalizer only then."""
         self.settled.pop(key, None)
+        self.waiting.pop(key, None)
         self.unbind(ingress, keep=())
         self.aws.remove(key)
-        self.aws.sync_node_rules(self.node_ports())
+        self.aws.sync_endpoint_rules(self.endpoint_ports())
         # The backend security group is shared: the last Ingress with our finalizer deletes it.
         others = [other for name, other in self.ingresses.items.items() if name != key]
         if not any(FINALIZER in other["metadata"].get("finalizers", []) for other in others):
@@ -137,22 +151,70 @@ class Controller:
         known = self.classes.items.get(f"/{ingress['spec'].get('ingressClassName')}")
         return known is not None and known["spec"]["controller"] == CLASS_CONTROLLER
 
-    def node_ports(self):
-        """All pod ports that load balancers must be able to reach, over all Ingresses."""
-        ports = set()
+    def model(self, ingress):
+        return build_model(self.options, ingress, self.services.items, self.slices.items, self.pods.items)
+
+    def endpoint_ports(self):
+        """The ports that load balancers must be able to reach, over all Ingresses: a set of (instance, pod's address, port)."""
+        found = set()
         for ingress in self.ingresses.items.values():
             if self.ours(ingress) and not ingress["metadata"].get("deletionTimestamp"):
                 try:
-                    model = build_model(self.options, ingress, self.services.items, self.slices.items)
+                    model = self.model(ingress)
                 except ModelError:
                     # Reported when that Ingress itself is reconciled.
                     continue
                 if model["manage_rules"]:
                     for group in model["target_groups"].values():
-                        ports |= {port for _, port in group["targets"]} or {group["port"]} - {1}
                         checked = group["health"]["HealthCheckPort"]
-                        ports |= {int(checked)} if checked.isdigit() else set()
-        return ports
+                        for address, port in group["targets"]:
+                            instance = self.instance(group["pods"][address]["node"])
+                            found |= {(instance, address, one) for one in {port, int(checked) if checked.isdigit() else port}}
+        return found
+
+    def instance(self, node):
+        """The id of a node's EC2 instance, from its provider id: aws:///ZONE/INSTANCE."""
+        known = self.nodes.items.get(f"/{node}")
+        provider = known["spec"].get("providerID", "") if known else ""
+        if not provider.startswith("aws:///"):
+            raise ModelError(f"providerID {provider} is invalid for EC2 instances, node: {node}")
+        return provider.rsplit("/", 1)[1]
+
+    def judge(self, key):
+        """Sets the conditions of the pods that wait for their targets. Comes back as long as one of them waits."""
+        model, arns, _ = self.waiting[key]
+        namespace, waits = key.split("/")[0], False
+        try:
+            for name, group in model["target_groups"].items():
+                pods = {address: self.pods.items.get(f"{namespace}/{held['pod']}") for address, held in group["pods"].items()}
+                gated = {address: pod for address, pod in pods.items() if pod and has_gate(pod, GATE + name)}
+                open_ = {address: pod for address, pod in gated.items() if condition(pod, GATE + name).get("status") != "True"}
+                healths = self.aws.target_health(arns[name]) if open_ else {}
+                for address, pod in open_.items():
+                    waits |= self.set_condition(pod, GATE + name, healths.get(address, {}))
+        except Exception as error:
+            # Tried again: a throttled call or a pod that was just deleted must not end the loop.
+            log("error", "target health", ingress=key, error=str(error))
+            waits = True
+        if waits:
+            self.waiting[key] = model, arns, time.monotonic() + HEALTH_INTERVAL
+        else:
+            self.waiting.pop(key)
+
+    def set_condition(self, pod, kind, health):
+        """Writes a pod's condition if it differs. Returns whether the target is not healthy yet."""
+        healthy = health.get("State") == "healthy"
+        wanted = {"type": kind, "status": "True" if healthy else "False"}
+        if health.get("Reason"):
+            wanted.update(reason=health["Reason"], message=health.get("Description") or "")
+        known = condition(pod, kind)
+        if any(known.get(field) != wanted.get(field) for field in ("status", "reason", "message")):
+            meta = pod["metadata"]
+            # A strategic merge patch merges conditions by type, so that the kubelet's are kept.
+            body = {"status": {"conditions": [{**wanted, "lastTransitionTime": now()[:19] + "Z"}]}}
+            path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status"
+            self.api.call("PATCH", path, body, "application/strategic-merge-patch+json")
+        return not healthy
 
     def bind(self, ingress, model, arns):
         """Writes a TargetGroupBinding for each target group, or none if the CRD is not installed."""
@@ -234,6 +296,13 @@ def seconds(text):
     return sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
 
 
+def tags(text):
+    """Parses tags of the form k=v,k=v."""
+    if any("=" not in part for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"not valid tags: `{text}` (for example Project=x,Region=y)")
+    return pairs(text)
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--cluster-name", required=True)
@@ -243,6 +312,7 @@ def parse(arguments):
     parser.add_argument("--default-target-type", default="instance")
     parser.add_argument("--default-ssl-policy", default="ELBSecurityPolicy-2016-08")
     parser.add_argument("--default-load-balancer-scheme", default="internal")
+    parser.add_argument("--default-tags", type=tags, default={})
     parser.add_argument("--sync-period", type=seconds, default="10h")
     parser.add_argument("--webhook-bind-port", type=int, default=9443)
     parser.add_argument("--webhook-cert-dir", default="/tmp/k8s-webhook-server/serving-certs")

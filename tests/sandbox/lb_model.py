@@ -3,7 +3,8 @@
 1. Read the Ingress's annotations: scheme, listen ports, certificates, redirect, attributes.
 2. For each listen port create a listener: with `ssl-redirect` an HTTP listener only redirects; any other gets one rule per
    path, exact paths first, then prefixes from long to short.
-3. For each backend find the Service's port, create a target group, and add the ready pods as targets.
+3. For each backend find the Service's port, create a target group, and add the ready pods as targets, and those that only
+   wait for this target group's readiness gate.
 
 Invariants: the same objects give the same model (pure functions, no clock, no AWS call); names, hashes and messages are
 those of the real controller, because users and tests search for them; anything that cannot be translated raises
@@ -16,6 +17,8 @@ import re
 from lb_kubernetes import key_of
 
 ANNOTATION = "alb.ingress.kubernetes.io/"
+# A pod's readiness gate, completed by the name of a TargetGroupBinding.
+GATE = "target-health.elbv2.k8s.aws/"
 
 
 class ModelError(Exception):
@@ -59,7 +62,7 @@ def listen_ports(text):
     return {port: protocol for protocol, port in entries}
 
 
-def build_model(options, ingress, services, slices):
+def build_model(options, ingress, services, slices, pods):
     """Everything that must exist in AWS for this Ingress."""
     namespace, name = ingress["metadata"]["namespace"], ingress["metadata"]["name"]
     stack, cluster = f"{namespace}/{name}", options.cluster_name
@@ -87,7 +90,7 @@ def build_model(options, ingress, services, slices):
 
     def forward(backend):
         service = services.get(f"{namespace}/{backend['service']['name']}")
-        group = target_group(options, ingress, backend, service, slices)
+        group = target_group(options, ingress, backend, service, slices, pods)
         model["target_groups"][group["name"]] = group
         return {"forward": group["name"]}
 
@@ -127,7 +130,7 @@ def path_patterns(path):
     return ["/*"] if kind != "Exact" and text == "/" else [text]
 
 
-def target_group(options, ingress, backend, service, slices):
+def target_group(options, ingress, backend, service, slices, pods):
     stack, asked = key_of(ingress), backend["service"]
     namespace, name = stack.split("/")
     if service is None:
@@ -146,10 +149,12 @@ def target_group(options, ingress, backend, service, slices):
     number = number if isinstance(number, int) else 1
     protocol, version = notes.get("backend-protocol", "HTTP"), notes.get("backend-protocol-version", "HTTP1")
     uuid = digest(options.cluster_name, stack, namespace, name, service["metadata"]["uid"], str(wanted), str(number), kind, protocol, version)
+    group_name = f"k8s-{short(namespace)}-{short(asked['name'])}-{uuid}"
+    endpoints = ready_endpoints(service, port.get("name", ""), slices, pods, GATE + group_name)
     return {
-        "name": f"k8s-{short(namespace)}-{short(asked['name'])}-{uuid}", "resource": f"{stack}-{asked['name']}:{wanted}",
+        "name": group_name, "resource": f"{stack}-{asked['name']}:{wanted}",
         "service": asked["name"], "service_port": wanted, "port": number, "protocol": protocol, "version": version,
-        "targets": ready_targets(service, port.get("name", ""), slices),
+        "targets": sorted([address, number] for address, number in endpoints), "pods": {address: pod for (address, _), pod in sorted(endpoints.items())},
         "attributes": pairs(notes.get("target-group-attributes", "")),
         "health": {
             "HealthCheckProtocol": notes.get("healthcheck-protocol", protocol),
@@ -177,16 +182,51 @@ def whole(notes, name, default):
         raise ModelError(f"failed to parse int64 annotation, {ANNOTATION}{name}: {notes[name]}") from None
 
 
-def ready_targets(service, port_name, slices):
-    """The ready pods of a Service as [[address, port], ..], from its EndpointSlices."""
+def ready_endpoints(service, port_name, slices, pods, gate):
+    """The ready pods of a Service as {(address, port): {pod, node}}, from its EndpointSlices.
+
+    A pod is not ready while its gates are not met, and a gate of a load balancer is met only by a registered target. So a
+    pod whose containers are ready counts if it has this gate.
+    """
     meta = service["metadata"]
-    found = set()
+    found = {}
     for item in slices.values():
         labels = item["metadata"].get("labels") or {}
         if (item["metadata"]["namespace"], labels.get("kubernetes.io/service-name")) != (meta["namespace"], meta["name"]):
             continue
-        ready = [endpoint for endpoint in item.get("endpoints") or [] if endpoint.get("conditions", {}).get("ready", True)]
         for port in item.get("ports") or []:
-            if (port.get("name") or "") == port_name:
-                found |= {(address, port["port"]) for endpoint in ready for address in endpoint["addresses"]}
-    return [list(target) for target in sorted(found)]
+            for endpoint in item.get("endpoints") or []:
+                name = (endpoint.get("targetRef") or {}).get("name", "")
+                pod = pods.get(f"{meta['namespace']}/{name}")
+                ready = endpoint.get("conditions", {}).get("ready", True) or (pod is not None and waits_for(pod, gate))
+                if ready and (port.get("name") or "") == port_name:
+                    for address in endpoint["addresses"]:
+                        found[address, port["port"]] = {"pod": name, "node": endpoint.get("nodeName")}
+    return found
+
+
+def has_gate(pod, gate):
+    return any(one["conditionType"] == gate for one in pod["spec"].get("readinessGates") or [])
+
+
+def condition(pod, kind):
+    """A pod's condition, or {}."""
+    return next((one for one in pod.get("status", {}).get("conditions") or [] if one["type"] == kind), {})
+
+
+def waits_for(pod, gate):
+    """Whether a pod with ready containers has this gate. A pod that is being deleted is no longer of interest."""
+    running = condition(pod, "ContainersReady").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+    return running and has_gate(pod, gate)
+
+
+def gates_for(pod, bindings, services):
+    """The readiness gates that a new pod gets: one for each TargetGroupBinding of a Service that selects it."""
+    labels = (pod["metadata"].get("labels") or {}).items()
+    selectors = {service["metadata"]["name"]: service["spec"].get("selector") or {} for service in services}
+    gates = []
+    for binding in bindings:
+        selector = selectors.get(binding["spec"]["serviceRef"]["name"])
+        if binding["spec"].get("targetType") == "ip" and selector and selector.items() <= labels:
+            gates.append(GATE + binding["metadata"]["name"])
+    return [gate for gate in gates if not has_gate(pod, gate)]

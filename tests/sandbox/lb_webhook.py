@@ -1,4 +1,5 @@
 """The controller's HTTP servers: admission reviews for the API server (TLS), and probes for the kubelet."""
+import base64
 import http.server
 import json
 import os
@@ -7,9 +8,10 @@ import threading
 import urllib.error
 
 from lb_kubernetes import log
-from lb_model import ANNOTATION, ModelError, listen_ports
+from lb_model import ANNOTATION, ModelError, gates_for, listen_ports
 
 CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
+BINDINGS = "/apis/elbv2.k8s.aws/v1beta1"
 
 
 def refusal(request, api):
@@ -34,6 +36,19 @@ def refusal(request, api):
             except ValueError:
                 return f"failed to parse json annotation, {key}: {text}"
     return None
+
+
+def patch(request, api):
+    """The JSON patch for a new pod: the readiness gates of its targets. The webhook's configuration selects namespaces."""
+    if request["kind"]["kind"] != "Pod" or request["operation"] != "CREATE":
+        return []
+    pod, namespace = request["object"], request["namespace"]
+    bindings = api.call("GET", f"{BINDINGS}/namespaces/{namespace}/targetgroupbindings")["items"]
+    services = api.call("GET", f"/api/v1/namespaces/{namespace}/services")["items"] if bindings else []
+    gates = [{"conditionType": gate} for gate in gates_for(pod, bindings, services)]
+    if not gates:
+        return []
+    return [{"op": "add", "path": "/spec/readinessGates", "value": [*(pod["spec"].get("readinessGates") or []), *gates]}]
 
 
 def class_exists(api, name):
@@ -73,6 +88,8 @@ def start_webhook(api, port, directory):
             if self.path.startswith("/validate") and (reason := refusal(request, api)):
                 answer.update(allowed=False, status={"code": 403, "reason": "Forbidden", "message": reason})
                 log("info", "refused", object=f"{request.get('namespace')}/{request.get('name')}", reason=reason)
+            if self.path == "/mutate-v1-pod" and (operations := patch(request, api)):
+                answer.update(patchType="JSONPatch", patch=base64.b64encode(json.dumps(operations).encode()).decode())
             # In the version of the request: a webhook configuration may list several.
             self.reply(200, json.dumps({"apiVersion": asked["apiVersion"], "kind": "AdmissionReview", "response": answer}).encode())
 

@@ -36,7 +36,7 @@ SLICES = {"payment-api/x": {
 def model(**annotations: str) -> dict:
     ingress = copy.deepcopy(INGRESS)
     ingress["metadata"]["annotations"] |= {PREFIX + name.replace("_", "-"): value for name, value in annotations.items()}
-    return lb_model.build_model(OPTIONS, ingress, SERVICES, SLICES)
+    return lb_model.build_model(OPTIONS, ingress, SERVICES, SLICES, {})
 
 
 class Model(unittest.TestCase):
@@ -61,6 +61,33 @@ class Model(unittest.TestCase):
         self.assertEqual(group["attributes"], {"deregistration_delay.timeout_seconds": "15"})
         self.assertEqual(group["resource"], "payment-api/payment-latency-api-payment-latency-api:http")
 
+    def test_a_pod_that_waits_for_its_own_target_becomes_one(self):
+        slices = copy.deepcopy(SLICES)
+        slices["payment-api/x"]["endpoints"][1] |= {"targetRef": {"kind": "Pod", "name": "new"}, "nodeName": "ip-10-89-1-3"}
+        (group,) = model()["target_groups"]
+
+        def targets(gate: str, containers_ready: str) -> list:
+            pod = {"metadata": {}, "spec": {"readinessGates": [{"conditionType": gate}]},
+                   "status": {"conditions": [{"type": "ContainersReady", "status": containers_ready}]}}
+            built = lb_model.build_model(OPTIONS, INGRESS, SERVICES, slices, {"payment-api/new": pod})
+            return built["target_groups"][group]["targets"]
+
+        self.assertEqual(targets(lb_model.GATE + group, "True"), [["10.91.1.9", 8080], ["10.91.2.7", 8080]])
+        self.assertEqual(targets(lb_model.GATE + group, "False"), [["10.91.2.7", 8080]])
+        self.assertEqual(targets("example.com/other", "True"), [["10.91.2.7", 8080]])
+
+    def test_a_new_pod_gets_the_gate_of_each_service_that_selects_it(self):
+        services = [{"metadata": {"name": "api"}, "spec": {"selector": {"app": "api"}}}]
+        bindings = [{"metadata": {"name": "k8s-api"}, "spec": {"targetType": "ip", "serviceRef": {"name": "api"}}}]
+
+        def gates(labels: dict, **spec: list) -> list:
+            return lb_model.gates_for({"metadata": {"labels": labels}, "spec": spec}, bindings, services)
+
+        self.assertEqual(gates({"app": "api", "version": "2"}), ["target-health.elbv2.k8s.aws/k8s-api"])
+        self.assertEqual(gates({"app": "migration"}), [])
+        held = [{"conditionType": "target-health.elbv2.k8s.aws/k8s-api"}]
+        self.assertEqual(gates({"app": "api"}, readinessGates=held), [])
+
     def test_an_invalid_annotation_is_reported(self):
         for annotations, text in (
             ({"scheme": "public"}, "unknown scheme: public"),
@@ -77,7 +104,7 @@ class Model(unittest.TestCase):
 
     def test_a_missing_service_is_reported(self):
         with self.assertRaisesRegex(lb_model.ModelError, 'Service "payment-latency-api" not found'):
-            lb_model.build_model(OPTIONS, INGRESS, {}, SLICES)
+            lb_model.build_model(OPTIONS, INGRESS, {}, SLICES, {})
 
 
 if __name__ == "__main__":
