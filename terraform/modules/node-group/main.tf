@@ -2,7 +2,7 @@ resource "aws_launch_template" "this" {
   name_prefix            = "${var.cluster_name}-${var.name}-"
   description            = "Nodes ${var.name} of ${var.cluster_name}"
   update_default_version = true
-  vpc_security_group_ids = [var.security_group_id]
+  vpc_security_group_ids = var.security_group_ids
 
   block_device_mappings {
     device_name = "/dev/xvda"

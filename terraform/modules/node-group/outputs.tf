@@ -7,3 +7,8 @@ output "taints" {
   description = "Taints of the nodes."
   value       = aws_eks_node_group.this.taint
 }
+
+output "security_group_ids" {
+  description = "Security groups of the nodes and of their pods."
+  value       = aws_launch_template.this.vpc_security_group_ids
+}

@@ -23,9 +23,9 @@ variable "subnet_ids" {
   type        = list(string)
 }
 
-variable "security_group_id" {
-  description = "Security group of the nodes and of their pods."
-  type        = string
+variable "security_group_ids" {
+  description = "Security groups of the nodes and of their pods. If there are several, one has the cluster's tag, by which the load balancer controller chooses it."
+  type        = list(string)
 }
 
 variable "kms_key_arn" {

@@ -6,6 +6,7 @@ resource "aws_security_group" "this" {
   for_each = {
     cluster   = "Kubernetes control plane"
     node      = "Kubernetes nodes and pods"
+    migration = "Nodes whose pods may migrate the database, in addition to the group of all nodes"
     proxy     = "Database proxy"
     database  = "Database"
     endpoints = "Interface endpoints of AWS services"
@@ -32,7 +33,7 @@ locals {
     api-to-lb-webhook    = { from = "cluster", to = "node", port = 9443, description = "webhook of the load balancer controller" }
     api-to-service-proxy = { from = "cluster", to = "node", port = 8080, description = "readiness of the API and of Argo CD through the service proxy" }
     node-to-proxy        = { from = "node", to = "proxy", port = 5432, description = "application to database proxy" }
-    node-to-database     = { from = "node", to = "database", port = 5432, description = "schema migration, which must not share pooled sessions" }
+    migration-to-db      = { from = "migration", to = "database", port = 5432, description = "schema migration, which must not share pooled sessions" }
     proxy-to-database    = { from = "proxy", to = "database", port = 5432, description = "database proxy to database" }
     node-to-endpoints    = { from = "node", to = "endpoints", port = 443, description = "AWS services inside the VPC" }
   }

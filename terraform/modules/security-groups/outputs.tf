@@ -8,6 +8,11 @@ output "node_id" {
   value       = local.id.node
 }
 
+output "migration_id" {
+  description = "Security group of the nodes that may connect to the database itself."
+  value       = local.id.migration
+}
+
 output "proxy_id" {
   description = "Security group of the database proxy."
   value       = local.id.proxy

@@ -24,20 +24,24 @@ resource "aws_iam_role_policy_attachment" "node" {
 }
 
 locals {
-  # Only add-ons and, on the hub, Argo CD run on the system nodes.
+  # Only add-ons, migrations and, on the hub, Argo CD run on the system nodes.
   system_label = { role = "system" }
   system_taint = { key = "dedicated", value = "system" }
 
   node_groups = {
+    # Migrations run here as well: pods have their node's security groups, and only these nodes reach the database
+    # itself. The application's pods have to use the proxy.
     system = {
-      nodes  = var.system_nodes
-      labels = local.system_label
-      taints = [merge(local.system_taint, { effect = "NO_SCHEDULE" })]
+      nodes           = var.system_nodes
+      labels          = local.system_label
+      taints          = [merge(local.system_taint, { effect = "NO_SCHEDULE" })]
+      security_groups = [local.foundation.node_security_group_id, local.foundation.migration_security_group_id]
     }
     application = {
-      nodes  = var.application_nodes
-      labels = { role = "application" }
-      taints = []
+      nodes           = var.application_nodes
+      labels          = { role = "application" }
+      taints          = []
+      security_groups = [local.foundation.node_security_group_id]
     }
   }
 }
@@ -52,7 +56,7 @@ module "node_group" {
   kubernetes_version = var.kubernetes_version
   role_arn           = aws_iam_role.node.arn
   subnet_ids         = local.foundation.private_subnet_ids
-  security_group_id  = local.foundation.node_security_group_id
+  security_group_ids = each.value.security_groups
   kms_key_arn        = local.foundation.kms_key_arn
   instance_types     = each.value.nodes.instance_types
   size               = { min = each.value.nodes.min, max = each.value.nodes.max, desired = each.value.nodes.desired }

@@ -43,6 +43,11 @@ output "node_security_group_id" {
   value       = module.security_groups.node_id
 }
 
+output "migration_security_group_id" {
+  description = "ID of the security group of the nodes that may connect to the database itself."
+  value       = module.security_groups.migration_id
+}
+
 output "database_security_group_id" {
   description = "ID of the security group of the database."
   value       = module.security_groups.database_id

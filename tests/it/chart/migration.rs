@@ -50,6 +50,16 @@ fn the_master_users_login_is_deleted_after_the_migration_and_the_job_is_kept() {
 }
 
 #[test]
+fn the_migration_runs_on_the_nodes_that_may_connect_to_the_instance() {
+    let release = Release::of("spain");
+    let pod = &release.the("Job")["spec"]["template"]["spec"];
+    assert_eq!(pod["nodeSelector"], json!({"role": "system"}));
+    let toleration =
+        json!({"key": "dedicated", "operator": "Equal", "value": "system", "effect": "NoSchedule"});
+    assert_eq!(pod["tolerations"], json!([toleration]));
+}
+
+#[test]
 fn the_migration_connects_to_the_instance_and_reports_its_own_timeout() {
     let release = Release::with("spain", &["migration.timeoutSeconds=300"]);
     let job = release.the("Job");

@@ -8,7 +8,7 @@ variables {
   kubernetes_version = "1.35"
   role_arn           = "arn:aws:iam::123456789012:role/node"
   subnet_ids         = ["subnet-0", "subnet-1", "subnet-2"]
-  security_group_id  = "sg-0"
+  security_group_ids = ["sg-0"]
   kms_key_arn        = "arn:aws:kms:eu-south-2:123456789012:key/0"
   instance_types     = ["t3.medium"]
   size               = { min = 2, max = 3, desired = 2 }
@@ -70,7 +70,7 @@ run "instances_are_encrypted_tagged_and_keep_their_credentials" {
     error_message = "the nodes use the region's security group, not one created by EKS"
   }
   assert {
-    condition     = { for specification in aws_launch_template.this.tag_specifications : specification.resource_type => lookup(specification.tags, "DataResidency", "") } == { instance = "EU", volume = "EU", network-interface = "EU" }
+    condition     = { for specification in aws_launch_template.this.tag_specifications : specification.resource_type => join(" ", [specification.tags["Project"], specification.tags["DataResidency"]]) } == { instance = "payments EU", volume = "payments EU", network-interface = "payments EU" }
     error_message = "resources created by Auto Scaling have the common tags"
   }
 }

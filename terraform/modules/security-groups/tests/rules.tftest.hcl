@@ -24,6 +24,14 @@ run "only_necessary_connections_are_allowed" {
     error_message = "the database and its proxy listen on 5432 only"
   }
   assert {
+    condition     = toset([for rule in values(aws_vpc_security_group_ingress_rule.flow) : rule.referenced_security_group_id if rule.security_group_id == output.database_id]) == toset([output.proxy_id, output.migration_id])
+    error_message = "only the proxy and migrations reach the database: application pods cannot bypass the proxy"
+  }
+  assert {
+    condition     = length([for rule in values(aws_vpc_security_group_ingress_rule.flow) : rule if rule.security_group_id == output.migration_id]) == 0
+    error_message = "nothing connects to the group of migrations"
+  }
+  assert {
     condition     = length([for rule in values(aws_vpc_security_group_egress_rule.flow) : rule if rule.security_group_id == output.database_id]) == 0
     error_message = "the database opens no connections"
   }

@@ -16,16 +16,17 @@ override_data {
   target = data.terraform_remote_state.foundation
   values = {
     outputs = {
-      vpc_id                    = "vpc-0"
-      private_subnet_ids        = ["subnet-0", "subnet-1", "subnet-2"]
-      kms_key_arn               = "arn:aws:kms:eu-south-2:123456789012:key/0"
-      cluster_security_group_id = "sg-0"
-      node_security_group_id    = "sg-1"
-      api_secret_arn            = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:api-AbCdEf"
-      db_app_secret_arn         = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:app-AbCdEf"
-      db_migrator_secret_arn    = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:migrator-AbCdEf"
-      hosted_zone_id            = "Z0"
-      app_domain                = "api-es.payments.example"
+      vpc_id                      = "vpc-0"
+      private_subnet_ids          = ["subnet-0", "subnet-1", "subnet-2"]
+      kms_key_arn                 = "arn:aws:kms:eu-south-2:123456789012:key/0"
+      cluster_security_group_id   = "sg-0"
+      node_security_group_id      = "sg-1"
+      migration_security_group_id = "sg-2"
+      api_secret_arn              = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:api-AbCdEf"
+      db_app_secret_arn           = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:app-AbCdEf"
+      db_migrator_secret_arn      = "arn:aws:secretsmanager:eu-south-2:123456789012:secret:migrator-AbCdEf"
+      hosted_zone_id              = "Z0"
+      app_domain                  = "api-es.payments.example"
     }
   }
 }
@@ -149,6 +150,19 @@ run "system_pods_tolerate_the_system_nodes" {
   assert {
     condition     = jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).enableNetworkPolicy == "true"
     error_message = "network policies are enforced"
+  }
+}
+
+run "only_the_system_nodes_reach_the_database_itself" {
+  command = plan
+
+  assert {
+    condition     = module.node_group["system"].security_group_ids == toset(["sg-1", "sg-2"])
+    error_message = "migrations run on the system nodes"
+  }
+  assert {
+    condition     = module.node_group["application"].security_group_ids == toset(["sg-1"])
+    error_message = "the application's pods have to use the proxy"
   }
 }
 
