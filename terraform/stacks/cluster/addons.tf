@@ -11,8 +11,12 @@ resource "aws_eks_addon" "network" {
     vpc-cni = {
       version = var.addon_versions.vpc_cni
       role    = module.vpc_cni_role.arn
-      # Without this, network policies are accepted but not enforced.
-      configuration = jsonencode({ enableNetworkPolicy = "true" })
+      configuration = jsonencode({
+        # Without this, network policies are accepted but not enforced.
+        enableNetworkPolicy = "true"
+        # Network interfaces that it adds to a node. The launch template tags only the first one.
+        env = { ADDITIONAL_ENI_TAGS = jsonencode(local.tags) }
+      })
     }
     kube-proxy = {
       version       = var.addon_versions.kube_proxy
@@ -46,8 +50,9 @@ resource "aws_eks_addon" "workload" {
       role    = module.ebs_csi_role.arn
       configuration = jsonencode({
         controller = {
-          nodeSelector = local.system_label
-          tolerations  = local.tolerate_system
+          nodeSelector    = local.system_label
+          tolerations     = local.tolerate_system
+          extraVolumeTags = local.tags
         }
       })
     }

@@ -166,6 +166,19 @@ run "only_the_system_nodes_reach_the_database_itself" {
   }
 }
 
+run "resources_that_add_ons_create_have_the_common_tags" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_eks_addon.workload["aws-ebs-csi-driver"].configuration_values).controller.extraVolumeTags == { Project = "payment-latency-api", Environment = "staging", Region = "spain", ManagedBy = "terraform", DataResidency = "EU", Compliance = "GDPR" }
+    error_message = "volumes of pods"
+  }
+  assert {
+    condition     = jsondecode(jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).env.ADDITIONAL_ENI_TAGS)["Project"] == "payment-latency-api"
+    error_message = "network interfaces of pods"
+  }
+}
+
 run "add_ons_have_the_configured_versions" {
   command = plan
 
