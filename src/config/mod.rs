@@ -9,7 +9,11 @@ mod shape;
 pub mod stack;
 mod text;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,6 +110,13 @@ pub struct Gitops {
     /// Name of the Secrets Manager secret in the hub's region with Argo CD's credentials: `username` and
     /// `password`, or `sshPrivateKey`.
     pub credentials: Option<String>,
+}
+
+impl Gitops {
+    /// The private address and the port to which the hub's nodes must be opened; `None` if the repository is on 443.
+    pub fn private_server(&self) -> Option<(Ipv4Addr, u16)> {
+        text::private_git_server(&self.repository)
+    }
 }
 
 #[derive(Debug, Clone, Default)]

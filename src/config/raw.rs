@@ -61,7 +61,7 @@ pub struct Image {
 #[serde(deny_unknown_fields)]
 pub struct Gitops {
     /// The URL of the Git repository that Argo CD reads the chart from: `https://…`, or `ssh://…` on port
-    /// 443.
+    /// 443. A server at a private IPv4 address may listen on any port: Terraform opens the hub's nodes to it.
     pub repository: String,
     /// The chart's path in that repository.
     pub chart: String,

@@ -1,5 +1,7 @@
 //! Whether a user's text has the right form.
 
+use std::net::Ipv4Addr;
+
 use url::Url;
 
 /// Whether a text has the form of an AWS region's code. The preflight checks that the region exists.
@@ -16,6 +18,26 @@ pub fn good_aws_region(name: &str) -> bool {
 pub fn has_login(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     url.password().is_some() || (url.scheme().starts_with("http") && !url.username().is_empty())
+}
+
+/// The private IPv4 address and the port of a Git server that does not listen on 443: a server in the team's own
+/// network. For schemes other than the web's, the `url` crate keeps an address as a name.
+pub fn private_git_server(remote: &str) -> Option<(Ipv4Addr, u16)> {
+    let url = Url::parse(remote).ok()?;
+    let address = url.host_str()?.parse::<Ipv4Addr>().ok().filter(Ipv4Addr::is_private)?;
+    let port = url.port().or_else(|| git_port(url.scheme()))?;
+    (port != 443).then_some((address, port))
+}
+
+/// The usual port of a URL's scheme, of those that git and Argo CD know.
+pub fn git_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        "git" => Some(9418),
+        "ssh" => Some(22),
+        _ => None,
+    }
 }
 
 /// Whether a version is a full `1.2.3`, with or without a leading `v` and a suffix. To Helm a shorter one is
@@ -40,7 +62,18 @@ pub fn good_domain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{good_domain, has_login, is_exact};
+    use super::{good_domain, has_login, is_exact, private_git_server};
+
+    #[test]
+    fn a_private_git_server_is_named_by_address_and_port() {
+        let of = |remote: &str| private_git_server(remote).map(|(address, port)| format!("{address} {port}"));
+        assert_eq!(of("git://10.0.0.1/x.git").unwrap(), "10.0.0.1 9418");
+        assert_eq!(of("ssh://git@192.168.7.5/x.git").unwrap(), "192.168.7.5 22");
+        assert_eq!(of("https://10.0.0.1:8443/x.git").unwrap(), "10.0.0.1 8443");
+        for open in ["https://10.0.0.1/x.git", "ssh://git@203.0.113.5/x.git", "ssh://git@git.example/x.git"] {
+            assert_eq!(of(open), None, "{open}");
+        }
+    }
 
     #[test]
     fn only_a_full_version_is_exact() {

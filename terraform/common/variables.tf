@@ -84,6 +84,17 @@ variable "state_bucket" {
   }
 }
 
+variable "git_server" {
+  description = "Private address and port of the Git server that Argo CD reads from; null if the server listens on 443."
+  type        = object({ address = string, port = number })
+  default     = null
+
+  validation {
+    condition     = var.git_server == null || can(cidrnetmask("${var.git_server.address}/32"))
+    error_message = "git_server: use an IPv4 address and a port, such as { address = \"192.168.7.5\", port = 22 }."
+  }
+}
+
 variable "lifted_protections" {
   description = "Protections of the production profile to turn off before resources are deleted: database (deletion protection), final-snapshot, secrets (recovery window), registry and audit-log (their content)."
   type        = set(string)

@@ -1,6 +1,6 @@
 //! The Git repository that Argo CD reads, and the application's namespace.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::collections::BTreeMap;
 
 use url::Url;
 
@@ -84,26 +84,18 @@ fn bad_remote(remote: &str) -> Option<(String, String)> {
             (unreadable(remote), https.to_owned())
         });
     };
-    let usual_port = match scheme {
-        "https" => 443,
-        "http" => 80,
-        "git" => 9418,
-        "ssh" => 22,
-        _ => return Some((unreadable(remote), https.to_owned())),
+    let Some(usual_port) = text::git_port(scheme) else {
+        return Some((unreadable(remote), https.to_owned()));
     };
     match Url::parse(remote) {
         Ok(url) if url.has_host() => {
             let port = url.port().unwrap_or(usual_port);
-            (port != EGRESS_PORT && !is_private(&url)).then(|| unreachable_port(remote, port))
+            // Terraform opens the nodes to a server at a private address.
+            let opened = text::private_git_server(remote).is_some();
+            (port != EGRESS_PORT && !opened).then(|| unreachable_port(remote, port))
         }
         _ => Some((unreadable(remote), https.to_owned())),
     }
-}
-
-/// Whether a URL names a private IPv4 address: a server in the team's own network, whose rules are not known here. For
-/// schemes other than the web's, the `url` crate keeps an address as a name.
-fn is_private(url: &Url) -> bool {
-    url.host_str().and_then(|host| host.parse::<Ipv4Addr>().ok()).is_some_and(|address| address.is_private())
 }
 
 fn unreadable(remote: &str) -> String {
@@ -140,6 +132,7 @@ mod tests {
             "https://[2001:db8::1]/payments.git",
             "ssh://git@ssh.github.com:443/owner/payments.git",
             "git://10.0.0.1/payments.git",
+            "ssh://git@192.168.7.5/payments.git",
         ] {
             assert_eq!(bad_remote(good), None, "{good}");
         }
@@ -159,6 +152,8 @@ mod tests {
             "git@github.com:owner/payments.git",
             "ssh://git@github.com/owner/payments.git",
             "ssh://git@github.com:22/owner/payments.git",
+            "ssh://git@203.0.113.5/payments.git",
+            "git@192.168.7.5:payments.git",
             "--upload-pack=date",
             "https://",
             "",

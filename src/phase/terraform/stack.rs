@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tempfile::TempPath;
 
 use super::{
@@ -71,6 +71,9 @@ impl<K: Kind> Stack<K> {
         ];
         let mut variables: Map<String, Value> =
             common.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        if let Some((address, port)) = config.gitops.private_server() {
+            variables.insert("git_server".to_owned(), json!({ "address": address, "port": port }));
+        }
         variables.extend(K::variables(input, &config.account));
         let generated = folder.write_variables(variables)?;
         let own = std::path::absolute(&region.var_file)?;

@@ -45,3 +45,17 @@ resource "aws_vpc_security_group_egress_rule" "https" {
 
   tags = { Name = "${var.name}-https" }
 }
+
+# To a Git server in the team's own network that does not listen on 443. Only the hub has one, for Argo CD.
+resource "aws_vpc_security_group_egress_rule" "git" {
+  count = var.git_server == null ? 0 : 1
+
+  security_group_id = local.id.node
+  cidr_ipv4         = "${var.git_server.address}/32"
+  ip_protocol       = "tcp"
+  from_port         = var.git_server.port
+  to_port           = var.git_server.port
+  description       = "Git server of the application"
+
+  tags = { Name = "${var.name}-git" }
+}

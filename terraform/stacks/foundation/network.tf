@@ -41,6 +41,7 @@ module "security_groups" {
   name         = local.name
   cluster_name = local.name
   vpc_id       = module.network.vpc_id
+  git_server   = var.role == "hub" ? var.git_server : null
 }
 
 module "endpoints" {

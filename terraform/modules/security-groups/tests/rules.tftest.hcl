@@ -32,7 +32,24 @@ run "only_necessary_connections_are_allowed" {
     error_message = "nothing connects to the group of migrations"
   }
   assert {
+    condition     = length(aws_vpc_security_group_egress_rule.git) == 0
+    error_message = "without a Git server of their own, nodes reach port 443 only"
+  }
+  assert {
     condition     = length([for rule in values(aws_vpc_security_group_egress_rule.flow) : rule if rule.security_group_id == output.database_id]) == 0
     error_message = "the database opens no connections"
+  }
+}
+
+run "a_private_git_server_is_reachable_at_its_address_and_port_only" {
+  command = apply
+
+  variables {
+    git_server = { address = "192.168.7.5", port = 22 }
+  }
+
+  assert {
+    condition     = [for rule in aws_vpc_security_group_egress_rule.git : "${rule.cidr_ipv4} ${rule.ip_protocol} ${rule.from_port}-${rule.to_port}" if rule.security_group_id == output.node_id] == ["192.168.7.5/32 tcp 22-22"]
+    error_message = "the rule allows this server and port"
   }
 }
