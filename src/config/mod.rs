@@ -170,6 +170,16 @@ impl Config {
         format!("{}-tfstate-{}-{}", self.project, self.account, region.aws_region)
     }
 
+    /// The tags of what paydeploy itself creates in a region: Terraform's (`common/context.tf`), but for the creator.
+    pub fn tags<'a>(&'a self, region: &'a Region) -> BTreeMap<&'a str, &'a str> {
+        BTreeMap::from([
+            ("Project", self.project.as_str()),
+            ("Environment", self.profile.as_str()),
+            ("Region", region.name.as_str()),
+            ("ManagedBy", "paydeploy"),
+        ])
+    }
+
     /// A stack's key in its region's state bucket.
     pub fn state_key(&self, region: &RegionName, stack: &str) -> String {
         format!("{}/{region}/{stack}.tfstate", self.project)

@@ -63,7 +63,8 @@ impl Addon {
         access: &fact::Access,
         network: &fact::Foundation,
     ) -> Result<AddonChange> {
-        let facts = values::from_facts(&self.name, access, network);
+        let tags = cx.world.config.tags(&self.region);
+        let facts = values::from_facts(&self.name, access, network, &tags);
         let wanted = Wanted::new(&self.name, &self.chart, facts)?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
