@@ -25,6 +25,10 @@ use crate::{
     step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
+/// With this label, a new pod becomes ready only once it is healthy in its target group. Without it, a rollout deletes
+/// the last old pod while the load balancer still checks the new ones.
+const READINESS_GATES: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
+
 /// Between two reads of the namespace.
 const INTERVAL: Duration = Duration::from_secs(3);
 /// Pods terminate within their grace period; anything longer is held by a finalizer, which the error names.
@@ -67,7 +71,8 @@ impl Grant {
     fn objects(&self) -> Vec<Value> {
         let name = &self.namespace;
         let level = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), Value::from("restricted"));
-        let labels: serde_json::Map<_, _> = ["enforce", "audit", "warn"].map(level).into_iter().collect();
+        let mut labels: serde_json::Map<_, _> = ["enforce", "audit", "warn"].map(level).into_iter().collect();
+        labels.insert(READINESS_GATES.to_owned(), "enabled".into());
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
         if self.is_hub {
             return vec![namespace];
@@ -256,6 +261,14 @@ mod tests {
         let objects = grant(true).objects();
         assert_eq!(objects.len(), 1);
         assert_eq!(objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    }
+
+    #[test]
+    fn pods_wait_for_their_load_balancer_in_every_region() {
+        for objects in [grant(true).objects(), grant(false).objects()] {
+            let labels = &objects[0]["metadata"]["labels"];
+            assert_eq!(labels["elbv2.k8s.aws/pod-readiness-gate-inject"], "enabled");
+        }
     }
 
     #[test]
