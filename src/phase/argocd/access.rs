@@ -1,8 +1,9 @@
 //! Argo CD's permissions in a region: everything in the application's namespace, and nothing elsewhere.
 //!
-//! - On a spoke, an EKS access entry maps Argo CD's IAM role to a Kubernetes group, and a Role grants that group
-//!   the namespace.
-//! - On the hub, Argo CD uses its own service account, so only the namespace is created.
+//! - A Role in the namespace grants them, in every region alike. Argo CD's chart is installed without cluster roles
+//!   (`createClusterRoles: false` in its values), so it has no other access to the hub's cluster either.
+//! - On a spoke, an EKS access entry maps Argo CD's IAM role to a Kubernetes group, to which the Role is bound.
+//! - On the hub, Argo CD uses its own service accounts, to which the Role is bound.
 //!
 //! This step checks that all of these objects exist and that the entry is valid for the current role. EKS binds an
 //! entry to the role's unique id, so a role that was recreated under the same name does not match an older entry.
@@ -15,7 +16,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::{
-    GROUP,
+    GROUP, NAMESPACE, RELEASE,
     entry::{self, Drift},
 };
 use crate::{
@@ -28,6 +29,10 @@ use crate::{
 /// With this label, a new pod becomes ready only once it is healthy in its target group. Without it, a rollout deletes
 /// the last old pod while the load balancer still checks the new ones.
 const READINESS_GATES: &str = "elbv2.k8s.aws/pod-readiness-gate-inject";
+
+/// The components of Argo CD that access the objects of an application: the controller deploys them, the server shows
+/// them. The ApplicationSet controller reads the hub's cluster Secrets only.
+const COMPONENTS: [&str; 2] = ["application-controller", "server"];
 
 /// Between two reads of the namespace.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -74,9 +79,6 @@ impl Grant {
         let mut labels: serde_json::Map<_, _> = ["enforce", "audit", "warn"].map(level).into_iter().collect();
         labels.insert(READINESS_GATES.to_owned(), "enabled".into());
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
-        if self.is_hub {
-            return vec![namespace];
-        }
         let api = "rbac.authorization.k8s.io";
         let metadata = json!({ "name": "argocd", "namespace": name });
         let role = json!({
@@ -90,9 +92,18 @@ impl Grant {
             "kind": "RoleBinding",
             "metadata": metadata,
             "roleRef": { "apiGroup": api, "kind": "Role", "name": "argocd" },
-            "subjects": [{ "apiGroup": api, "kind": "Group", "name": GROUP }],
+            "subjects": self.subjects(api),
         });
         vec![namespace, role, binding]
+    }
+
+    /// Who deploys to the region: the hub's Argo CD through the access entry, or on the hub itself.
+    fn subjects(&self, api: &str) -> Value {
+        if !self.is_hub {
+            return json!([{ "apiGroup": api, "kind": "Group", "name": GROUP }]);
+        }
+        let account = |component| json!({ "kind": "ServiceAccount", "name": format!("{RELEASE}-{component}"), "namespace": NAMESPACE });
+        COMPONENTS.map(account).into()
     }
 
     /// The IAM role that Argo CD uses; `None` on the hub.
@@ -257,10 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn on_the_hub_only_the_namespace_is_created() {
-        let objects = grant(true).objects();
-        assert_eq!(objects.len(), 1);
-        assert_eq!(objects[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    fn on_the_hub_argo_cds_service_accounts_have_the_same_rights_as_on_a_spoke() {
+        let (hub, spoke) = (grant(true).objects(), grant(false).objects());
+        assert_eq!(hub[..2], spoke[..2]);
+        let subjects = hub[2]["subjects"].as_array().unwrap();
+        let names: Vec<_> = subjects.iter().map(|subject| subject["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["argocd-application-controller", "argocd-server"]);
+        assert!(subjects.iter().all(|subject| subject["namespace"] == "argocd"));
+    }
+
+    #[test]
+    fn the_namespace_admits_restricted_pods_only() {
+        let labels = grant(true).objects()[0]["metadata"]["labels"].clone();
+        assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
     }
 
     #[test]

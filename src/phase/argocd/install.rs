@@ -1,4 +1,4 @@
-//! Argo CD's own release on the hub, and its credentials for the Git repository.
+//! Argo CD's own release on the hub, its own projects, and its credentials for the Git repository.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, git};
+use super::{NAMESPACE, RELEASE, git, projects};
 use crate::{
     config::{self, Config, Region},
     fact,
@@ -19,8 +19,6 @@ use crate::{
 
 /// The add-on's name in `[addons.NAME]`.
 const ADDON: &str = "argo-cd";
-/// The release's name, and so the prefix of its objects. The IAM role trusts their service accounts by name.
-const RELEASE: &str = "argocd";
 
 /// Argo CD's own release.
 pub struct Install {
@@ -73,12 +71,19 @@ impl Install {
         Ok(InstallChange { client, wanted, compared })
     }
 
-    /// The wanted repository Secret; `None` if the repository needs no credentials.
-    async fn repository(&self, cx: &Context, namespace: &str) -> Result<Option<Value>> {
-        let Some(secret) = &self.gitops.credentials else { return Ok(None) };
-        let aws = cx.world.aws.in_region(&self.hub.aws_region);
-        let credentials = git::credentials(&aws, secret).await?;
-        Ok(Some(git::repository(&self.project, namespace, &self.gitops.repository, &credentials)))
+    /// The objects beside the release: the projects, and the repository Secret if the repository needs credentials.
+    async fn objects(&self, cx: &Context, namespace: &str) -> Result<Vec<Value>> {
+        let mut objects = self.projects();
+        if let Some(secret) = &self.gitops.credentials {
+            let aws = cx.world.aws.in_region(&self.hub.aws_region);
+            let credentials = git::credentials(&aws, secret).await?;
+            objects.push(git::repository(&self.project, namespace, &self.gitops.repository, &credentials));
+        }
+        Ok(objects)
+    }
+
+    fn projects(&self) -> Vec<Value> {
+        projects::all(&self.gitops.repository, &self.gitops.namespace).into()
     }
 }
 
@@ -97,11 +102,14 @@ impl Step for Install {
     }
 
     async fn read(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let InstallChange { wanted, compared, .. } = self.compare(cx, access).await?;
+        let InstallChange { client, wanted, compared } = self.compare(cx, access).await?;
         let Some(stored) = &compared.stored else { return Ok(Seen::missing("not installed")) };
         let version = stored.app_version.clone();
-        let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace };
-        let lines = compared.lines();
+        let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace.clone() };
+        let mut lines = compared.lines();
+        for project in self.projects() {
+            lines.extend(kubernetes::difference(&client, MANAGER, &project).await?);
+        }
         Ok(if lines.is_empty() {
             Seen::ok(fact, version)
         } else {
@@ -112,10 +120,12 @@ impl Step for Install {
     async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<InstallChange>> {
         let found = self.compare(cx, access).await?;
         let mut lines = found.compared.lines();
-        if let Some(repository) = self.repository(cx, &found.wanted.namespace).await? {
-            // Before the first install the namespace does not exist, and the release's own line is enough.
-            if found.compared.stored.is_some() {
-                lines.extend(kubernetes::difference(&found.client, MANAGER, &repository).await?);
+        // Read before the first install as well, so that missing credentials fail before it.
+        let objects = self.objects(cx, &found.wanted.namespace).await?;
+        // Before it, neither the namespace nor Argo CD's kinds exist, and the release's own line is enough.
+        if found.compared.stored.is_some() {
+            for object in &objects {
+                lines.extend(kubernetes::difference(&found.client, MANAGER, object).await?);
             }
         }
         Ok(if lines.is_empty() {
@@ -128,8 +138,8 @@ impl Step for Install {
     async fn apply(&self, cx: &Context, (access, ()): &Self::Input, change: InstallChange) -> Result<()> {
         let InstallChange { client, wanted, compared } = change;
         helm::install(cx, cx.world.helm(), &client, access, &wanted, &compared).await?;
-        if let Some(repository) = self.repository(cx, &wanted.namespace).await? {
-            kubernetes::apply(&client, MANAGER, &repository).await?;
+        for object in self.objects(cx, &wanted.namespace).await? {
+            kubernetes::apply(&client, MANAGER, &object).await?;
         }
         Ok(())
     }
@@ -153,14 +163,38 @@ impl Step for Install {
 
 /// The values that come from facts. Argo CD signs tokens for the spokes with one IAM role, which the service
 /// accounts of three of its components share.
+///
+/// The chart's cluster roles would make Argo CD an administrator of the hub. It needs no more there than on a spoke,
+/// which `argocd/REGION/access` grants, so they are left out whatever the values file says.
 fn values(access: &fact::Access) -> Value {
     let account = json!({ "serviceAccount": { "annotations": {
         "eks.amazonaws.com/role-arn": access.cluster.argocd_role_arn,
     } } });
     json!({
+        "createClusterRoles": false,
         "global": { "env": [{ "name": "AWS_REGION", "value": access.aws_region }] },
         "controller": account,
         "server": account,
         "applicationSet": account,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argo_cd_is_no_administrator_of_the_hub() {
+        let cluster = fact::Cluster {
+            cluster_name: "payments-spain".to_owned(),
+            cluster_endpoint: String::new(),
+            cluster_ca: String::new(),
+            external_secrets_role_arn: String::new(),
+            external_dns_role_arn: String::new(),
+            lb_controller_role_arn: String::new(),
+            argocd_role_arn: "arn:aws:iam::123456789012:role/payments-spain-argocd".to_owned(),
+        };
+        let values = values(&fact::Access { cluster, aws_region: "eu-south-2".to_owned() });
+        assert_eq!(values["createClusterRoles"], false);
+    }
 }

@@ -5,6 +5,7 @@ mod entry;
 mod git;
 mod install;
 mod probe;
+mod projects;
 mod register;
 
 pub use access::{Grant, GrantInput, access};
@@ -15,3 +16,6 @@ use crate::kubernetes::argo_cd::NAMESPACE;
 
 /// The Kubernetes group that a spoke's access entry gives to Argo CD's role.
 const GROUP: &str = "paydeploy:argocd";
+
+/// The name of Argo CD's release, and so the prefix of its objects. The IAM role trusts its service accounts by name.
+const RELEASE: &str = "argocd";

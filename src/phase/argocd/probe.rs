@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
 
-use super::NAMESPACE;
+use super::{NAMESPACE, projects};
 use crate::{
     kubernetes::{self, MANAGER, argo_cd, classify},
     step::{Context, ErrorExt, Poll, Result},
@@ -40,7 +40,7 @@ impl Probe<'_> {
             "kind": "Application",
             "metadata": { "name": self.name(), "namespace": NAMESPACE },
             "spec": {
-                "project": "default",
+                "project": projects::PROBE,
                 "destination": { "server": self.server, "namespace": self.namespace },
                 "source": {
                     "repoURL": self.repository,

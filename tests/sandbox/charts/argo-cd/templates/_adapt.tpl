@@ -19,6 +19,9 @@
 {{- $values := .root.Values -}}
 {{- if and (has $component (list "dex" "notifications")) (not (get $values $component).enabled) -}}
 false
+{{- else if and (hasPrefix "ClusterRole" .object.kind) (not (and $values.createClusterRoles (has $component (list "controller" "server")))) -}}
+{{- /* argo-helm's chart renders no other cluster role unless ApplicationSets are allowed in any namespace. */ -}}
+false
 {{- else if and (eq .object.kind "NetworkPolicy") (not $values.global.networkPolicy.create) -}}
 false
 {{- else -}}
