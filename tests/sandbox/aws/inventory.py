@@ -109,7 +109,9 @@ def _rds(rds: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
         if not group.name.startswith("default."):
             yield "parameter-group", group.name, {}
     for snapshot in rds.database_snapshots.values():
-        yield "snapshot", snapshot.db_snapshot_identifier, {"kind": snapshot.snapshot_type}
+        key = rds.state_of_key(snapshot.kms_key_id)
+        unreadable = {} if key in (None, "Enabled") else {"state": f"unreadable: its key is {key}"}
+        yield "snapshot", snapshot.db_snapshot_identifier, {"kind": snapshot.snapshot_type, **unreadable}
 
 
 def _ecr(ecr: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -10,8 +10,17 @@ from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.utils import utcnow
+from moto.kms.models import kms_backends
 from moto.rds import models, urls, utils
-from moto.rds.models import DBInstance, DBProxy, MasterUserSecret, RDSBackend, rds_backends
+from moto.rds.exceptions import KMSKeyNotAccessibleFault
+from moto.rds.models import (
+    DBInstance,
+    DBInstanceAutomatedBackup,
+    DBProxy,
+    MasterUserSecret,
+    RDSBackend,
+    rds_backends,
+)
 from moto.rds.responses import RDSResponse
 
 import places
@@ -82,6 +91,14 @@ class Instance(DBInstance):
         return None if self.status == "creating" else super().endpoint
 
 
+class AutomatedBackup(DBInstanceAutomatedBackup):
+    """Names the key that encrypts it. moto's has only a name and a state."""
+
+    @property
+    def kms_key_id(self) -> str | None:
+        return self.automated_snapshots[-1].kms_key_id
+
+
 class Proxy(DBProxy):
     """moto's proxy, with a host name that the region's certificate covers."""
 
@@ -102,6 +119,7 @@ class Backend(RDSBackend):
     """moto's backend, with RDS's states and refusals."""
 
     def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
+        self._usable(db_kwargs.get("kms_key_id"))
         instance = super().create_db_instance(db_kwargs)
         instance.status = "creating"
         region = _real(instance)
@@ -154,6 +172,24 @@ class Backend(RDSBackend):
 
         background.start((lambda: database.close_instance(region)) if region else None, done)
         return deleted
+
+    # Keys
+
+    def state_of_key(self, arn: str | None) -> str | None:
+        """The state of a key; None if it does not exist."""
+        keys = kms_backends[self.account_id][self.region_name].keys
+        key = keys.get((arn or "").rpartition("/")[2])
+        return key.key_state if key else None
+
+    def _usable(self, arn: str | None) -> None:
+        # moto accepts every key that exists, but one that is scheduled for deletion or disabled decrypts nothing.
+        if self.state_of_key(arn) not in (None, "Enabled"):
+            raise KMSKeyNotAccessibleFault(arn or "")
+
+    def _validate_kms_key(self, kms_key_id: str) -> str:
+        arn = super()._validate_kms_key(kms_key_id)
+        self._usable(arn)
+        return arn
 
     def delete_subnet_group(self, subnet_name: str) -> Any:
         if any(
@@ -253,5 +289,6 @@ def install() -> None:
     utils.get_overlap_between_two_date_ranges = _overlap
     # moto's backend instantiates its classes by these module-level names.
     models.DBInstance, models.DBProxy, models.MasterUserSecret = Instance, Proxy, MasterSecret  # type: ignore[misc]
+    models.DBInstanceAutomatedBackup = AutomatedBackup  # type: ignore[misc]
     wiring.use_backend(rds_backends, Backend, urls)
     wiring.route(urls, RDSResponse)
