@@ -99,18 +99,6 @@ variable "interface_endpoints" {
   }
 }
 
-variable "images_kept" {
-  description = "Number of tagged images that the registry keeps, which is the number of releases available for a rollback."
-  type        = number
-  default     = 30
-  nullable    = false
-
-  validation {
-    condition     = var.images_kept >= 10 && var.images_kept <= 1000 && floor(var.images_kept) == var.images_kept
-    error_message = "images_kept: use a whole number between 10 and 1000."
-  }
-}
-
 # cluster
 
 variable "administrator_arns" {

@@ -13,6 +13,10 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
+# Untagged images are those of interrupted pushes. Tagged ones are never expired: ECR orders by the time of the push, not
+# of the release, so a count or an age could expire the image that runs, after a rollback or a long series of builds that
+# were not released, and new nodes could not start its pods.
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
 
@@ -26,17 +30,6 @@ resource "aws_ecr_lifecycle_policy" "this" {
           countType   = "sinceImagePushed"
           countUnit   = "days"
           countNumber = 7
-        }
-        action = { type = "expire" }
-      },
-      {
-        rulePriority = 2
-        description  = "images for rollbacks"
-        selection = {
-          tagStatus      = "tagged"
-          tagPatternList = ["*"]
-          countType      = "imageCountMoreThan"
-          countNumber    = var.images_kept
         }
         action = { type = "expire" }
       },

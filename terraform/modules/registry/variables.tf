@@ -8,11 +8,6 @@ variable "kms_key_arn" {
   type        = string
 }
 
-variable "images_kept" {
-  description = "Number of tagged images that are kept."
-  type        = number
-}
-
 variable "force_delete" {
   description = "Whether the repository may be deleted while it contains images."
   type        = bool

@@ -3,7 +3,6 @@ module "registry" {
 
   name         = var.project
   kms_key_arn  = module.key.arn
-  images_kept  = var.images_kept
   force_delete = !local.protected["registry"]
 }
 
