@@ -140,6 +140,29 @@ variable "kubernetes_version" {
   }
 }
 
+variable "cluster_support_type" {
+  description = "What EKS does at the end of kubernetes_version's standard support. STANDARD: it upgrades the cluster to the next version. EXTENDED: it keeps the version for another year and charges six times the price."
+  type        = string
+  default     = "STANDARD"
+  nullable    = false
+
+  validation {
+    condition     = contains(["STANDARD", "EXTENDED"], var.cluster_support_type)
+    error_message = "cluster_support_type: use \"STANDARD\" or \"EXTENDED\"."
+  }
+}
+
+variable "node_release_version" {
+  description = "Release of the nodes' image, such as 1.35.0-20251112 (default: the one that AWS recommends for kubernetes_version, so that security patches arrive with the next run). Setting it keeps the nodes at that release."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.node_release_version == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+-[0-9]{8}$", var.node_release_version))
+    error_message = "node_release_version: use a release such as 1.35.0-20251112."
+  }
+}
+
 variable "addon_versions" {
   description = "Exact versions of the EKS add-ons. `aws eks describe-addon-versions --kubernetes-version VERSION` lists the compatible ones."
   type = object({

@@ -12,6 +12,12 @@ resource "aws_eks_cluster" "this" {
 
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
+  # Without this, EKS moves a cluster to extended support at the end of its version's standard support, at six times
+  # the price, instead of upgrading it: https://docs.aws.amazon.com/eks/latest/userguide/view-support-policy.html
+  upgrade_policy {
+    support_type = var.support_type
+  }
+
   # Only managed add-ons are installed.
   bootstrap_self_managed_addons = false
 
@@ -46,6 +52,15 @@ resource "aws_eks_cluster" "this" {
     aws_iam_role_policy.key,
     aws_cloudwatch_log_group.this,
   ]
+}
+
+# EKS creates this group, which the nodes and the control plane share, and tags it with nothing of ours.
+resource "aws_ec2_tag" "cluster_security_group" {
+  for_each = var.tags
+
+  resource_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
+  key         = each.key
+  value       = each.value
 }
 
 resource "aws_iam_openid_connect_provider" "this" {

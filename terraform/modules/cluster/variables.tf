@@ -23,6 +23,11 @@ variable "kubernetes_version" {
   type        = string
 }
 
+variable "support_type" {
+  description = "What EKS does at the end of the version's standard support: STANDARD upgrades the cluster, EXTENDED keeps the version and charges for it."
+  type        = string
+}
+
 variable "subnet_ids" {
   description = "Subnets of the control plane's network interfaces."
   type        = list(string)
@@ -57,4 +62,9 @@ variable "kms_key_arn" {
 variable "log_retention_days" {
   description = "Number of days that the control plane's log is kept."
   type        = number
+}
+
+variable "tags" {
+  description = "Tags for the security group that EKS creates."
+  type        = map(string)
 }

@@ -49,11 +49,12 @@ resource "aws_eks_node_group" "this" {
   node_role_arn   = var.role_arn
   subnet_ids      = var.subnet_ids
 
-  version        = var.kubernetes_version
-  ami_type       = "AL2023_x86_64_STANDARD"
-  capacity_type  = "ON_DEMAND"
-  instance_types = var.instance_types
-  labels         = var.labels
+  version         = var.kubernetes_version
+  release_version = var.release_version
+  ami_type        = "AL2023_x86_64_STANDARD"
+  capacity_type   = "ON_DEMAND"
+  instance_types  = var.instance_types
+  labels          = var.labels
 
   launch_template {
     id      = aws_launch_template.this.id

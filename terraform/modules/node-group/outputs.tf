@@ -12,3 +12,8 @@ output "security_group_ids" {
   description = "Security groups of the nodes and of their pods."
   value       = aws_launch_template.this.vpc_security_group_ids
 }
+
+output "release_version" {
+  description = "Release of the nodes' image."
+  value       = aws_eks_node_group.this.release_version
+}

@@ -13,6 +13,11 @@ variable "kubernetes_version" {
   type        = string
 }
 
+variable "release_version" {
+  description = "Release of the nodes' image, such as 1.35.0-20251112."
+  type        = string
+}
+
 variable "role_arn" {
   description = "IAM role of the nodes."
   type        = string

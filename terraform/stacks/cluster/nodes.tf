@@ -23,7 +23,19 @@ resource "aws_iam_role_policy_attachment" "node" {
   policy_arn = "arn:${local.partition}:iam::aws:policy/${each.key}"
 }
 
+# AWS publishes patched images under the same Kubernetes version. A managed node group keeps its image until it is told
+# the release of another one, so that without this only a new Kubernetes version would bring patches. A newer release
+# replaces the nodes one at a time, as `paydeploy plan` announces.
+data "aws_ssm_parameter" "node_release" {
+  count = var.node_release_version == null ? 1 : 0
+
+  name = "/aws/service/eks/optimized-ami/${var.kubernetes_version}/amazon-linux-2023/x86_64/standard/recommended/release_version"
+}
+
 locals {
+  # A public parameter holds no secret.
+  node_release_version = coalesce(var.node_release_version, one(data.aws_ssm_parameter.node_release[*].insecure_value))
+
   # Only add-ons, migrations and, on the hub, Argo CD run on the system nodes.
   system_label = { role = "system" }
   system_taint = { key = "dedicated", value = "system" }
@@ -54,6 +66,7 @@ module "node_group" {
   name               = each.key
   cluster_name       = module.cluster.name
   kubernetes_version = var.kubernetes_version
+  release_version    = local.node_release_version
   role_arn           = aws_iam_role.node.arn
   subnet_ids         = local.foundation.private_subnet_ids
   security_group_ids = each.value.security_groups

@@ -128,8 +128,9 @@ class Eks(EKSResponse):
     def update_nodegroup_version(self) -> ActionResult:
         cluster = self._cluster(active=True)
         group = self.backend.describe_nodegroup(cluster.name, self._get_param("nodegroupName"))
-        group.version = self._get_param("version") or cluster.version
-        group.release_version = self._get_param("releaseVersion") or f"{group.version}.0-20251112"
+        version = self._get_param("version") or cluster.version
+        group.release_version = self.backend.release(version, self._get_param("releaseVersion"))
+        group.version = version
         if self._get_param("launchTemplate"):
             group.launch_template = {**(group.launch_template or {}), **self._get_param("launchTemplate")}
         nodes.follow_template(self.current_account, self.region, cluster, group)

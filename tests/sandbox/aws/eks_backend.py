@@ -24,7 +24,7 @@ import node as nodes_of_region
 import places
 from region import REGIONS
 
-from . import access, background, faults, guardduty, logs, nodes, trust
+from . import access, background, faults, guardduty, logs, nodes, ssm, trust
 from .settings import current
 
 CLUSTER_TOOL = places.SANDBOX / "cluster.py"
@@ -205,6 +205,7 @@ class Backend(EKSBackend):
         """CreateNodegroup: starts one node, with the group's labels and taints, that stands for the whole group."""
         cluster = self.active(options["cluster_name"])
         self._role(options["node_role"], "ec2.amazonaws.com", cluster.arn)
+        release = self.release(options.get("version") or cluster.version, options.get("release_version"))
         group = super().create_nodegroup(**options)
         if not options.get("remote_access"):
             group.remote_access = None
@@ -212,7 +213,7 @@ class Backend(EKSBackend):
             group.disk_size = None
         group.ami_type = options.get("ami_type") or "AL2023_x86_64_STANDARD"
         group.version = options.get("version") or cluster.version
-        group.release_version = options.get("release_version") or f"{group.version}.0-20251112"
+        group.release_version = release
         group.update_config = update_config or {"maxUnavailable": 1}
         group.health = {"issues": []}
         group.status = "CREATING"
@@ -232,6 +233,14 @@ class Backend(EKSBackend):
             lambda failure: _settled(group, failure),
         )
         return group
+
+    def release(self, version: str, wanted: str | None) -> str:
+        """The release of the node image: the requested one, which must be of the version, or the recommended one."""
+        if wanted and not wanted.startswith(f"{version}."):
+            raise InvalidParameterException(
+                message=f"Requested release version {wanted} is not valid for kubernetes version {version}."
+            )
+        return wanted or ssm.release(version)
 
     def delete_nodegroup(self, cluster_name: str, nodegroup_name: str) -> Nodegroup:
         group = self.describe_nodegroup(cluster_name, nodegroup_name)

@@ -12,12 +12,14 @@ variables {
   account_id          = "123456789012"
   aws_region          = "eu-south-2"
   kubernetes_version  = "1.35"
+  support_type        = "STANDARD"
   subnet_ids          = ["subnet-0", "subnet-1", "subnet-2"]
   security_group_id   = "sg-0"
   public_access_cidrs = ["198.51.100.0/24"]
   administrators      = ["arn:aws:iam::123456789012:role/deployer"]
   kms_key_arn         = "arn:aws:kms:eu-south-2:123456789012:key/0"
   log_retention_days  = 30
+  tags                = { Project = "payments", DataResidency = "EU" }
 }
 
 run "a_cluster_is_encrypted_logged_and_reached_from_listed_addresses" {
@@ -59,6 +61,24 @@ run "creating_a_cluster_gives_no_access_to_it" {
   assert {
     condition     = [for association in values(aws_eks_access_policy_association.administrator) : association.policy_arn] == ["arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"]
     error_message = "administrators have the cluster administrator policy"
+  }
+}
+
+run "a_version_whose_support_ends_is_upgraded_rather_than_paid_for" {
+  command = plan
+
+  assert {
+    condition     = aws_eks_cluster.this.upgrade_policy[0].support_type == "STANDARD"
+    error_message = "extended support is billed, so it must be requested"
+  }
+}
+
+run "the_security_group_that_eks_creates_is_tagged" {
+  command = plan
+
+  assert {
+    condition     = tomap({ for tag in aws_ec2_tag.cluster_security_group : tag.key => tag.value }) == var.tags
+    error_message = "the provider's default tags do not reach resources that EKS creates"
   }
 }
 

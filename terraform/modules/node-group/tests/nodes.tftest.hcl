@@ -6,6 +6,7 @@ variables {
   name               = "system"
   cluster_name       = "payments-spain"
   kubernetes_version = "1.35"
+  release_version    = "1.35.0-20251112"
   role_arn           = "arn:aws:iam::123456789012:role/node"
   subnet_ids         = ["subnet-0", "subnet-1", "subnet-2"]
   security_group_ids = ["sg-0"]

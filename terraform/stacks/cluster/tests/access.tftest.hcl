@@ -10,6 +10,9 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
+  mock_data "aws_ssm_parameter" {
+    defaults = { insecure_value = "1.35.0-20251112" }
+  }
 }
 
 override_data {
@@ -176,6 +179,32 @@ run "resources_that_add_ons_create_have_the_common_tags" {
   assert {
     condition     = jsondecode(jsondecode(aws_eks_addon.network["vpc-cni"].configuration_values).env.ADDITIONAL_ENI_TAGS)["Project"] == "payment-latency-api"
     error_message = "network interfaces of pods"
+  }
+}
+
+run "nodes_have_the_recommended_image" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for group in module.node_group : group.release_version == "1.35.0-20251112"])
+    error_message = "patched images arrive with the next run"
+  }
+  assert {
+    condition     = one(data.aws_ssm_parameter.node_release[*].name) == "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/release_version"
+    error_message = "AWS recommends it for the cluster's Kubernetes version"
+  }
+}
+
+run "nodes_stay_at_a_release_that_the_region_file_names" {
+  command = plan
+
+  variables {
+    node_release_version = "1.35.0-20250101"
+  }
+
+  assert {
+    condition     = alltrue([for group in module.node_group : group.release_version == "1.35.0-20250101"]) && length(data.aws_ssm_parameter.node_release) == 0
+    error_message = "a named release is not replaced by a newer one"
   }
 }
 
