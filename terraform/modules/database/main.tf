@@ -74,6 +74,9 @@ resource "aws_db_instance" "this" {
   auto_minor_version_upgrade = true
   apply_immediately          = var.apply_immediately
 
+  # Enhanced Monitoring accepts 1, 5, 10, 15, 30 and 60 seconds and works with every class but db.m1.small. Performance
+  # Insights, whose API outlived its console as Database Insights, works with every class for PostgreSQL, db.t4g.micro
+  # included: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DatabaseInsights.Engines.html
   monitoring_interval             = 60
   monitoring_role_arn             = aws_iam_role.monitoring.arn
   performance_insights_enabled    = true
