@@ -4,6 +4,7 @@ pub mod balancers;
 pub mod bucket;
 mod error;
 pub mod identity;
+pub mod key;
 mod partition;
 pub mod registry;
 pub mod state_file;

@@ -150,6 +150,8 @@ pub struct Region {
     pub hosted_zone: Option<String>,
     /// From the var file: the networks that may reach the cluster's public endpoint.
     pub admitted: Vec<String>,
+    /// From the var file: the tags that name the law of the region's data.
+    pub data_tags: BTreeMap<&'static str, String>,
 }
 
 impl Config {
@@ -170,14 +172,27 @@ impl Config {
         format!("{}-tfstate-{}-{}", self.project, self.account, region.aws_region)
     }
 
+    /// The alias of the key that encrypts the region's data, as the stack `foundation` names it.
+    pub fn data_key_alias(&self, region: &RegionName) -> String {
+        format!("alias/{}", self.name_in(region))
+    }
+
+    /// The alias of the key that encrypts the region's Terraform state.
+    pub fn state_key_alias(&self, region: &RegionName) -> String {
+        format!("alias/{}-state", self.name_in(region))
+    }
+
     /// The tags of what paydeploy itself creates in a region: Terraform's (`common/context.tf`), but for the creator.
     pub fn tags<'a>(&'a self, region: &'a Region) -> BTreeMap<&'a str, &'a str> {
-        BTreeMap::from([
+        let mut tags: BTreeMap<&str, &str> =
+            region.data_tags.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        tags.extend([
             ("Project", self.project.as_str()),
             ("Environment", self.profile.as_str()),
             ("Region", region.name.as_str()),
             ("ManagedBy", "paydeploy"),
-        ])
+        ]);
+        tags
     }
 
     /// A stack's key in its region's state bucket.

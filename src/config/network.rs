@@ -1,6 +1,6 @@
 //! The Terraform variables of a region that paydeploy itself reads, and whether networks overlap.
 
-use std::{fs, net::Ipv4Addr, path::Path};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path};
 
 use serde::Deserialize;
 
@@ -13,6 +13,10 @@ pub struct Variables {
     pub hosted_zone_name: Option<String>,
     #[serde(default)]
     pub cluster_endpoint_public_access_cidrs: Vec<String>,
+    data_residency: Option<String>,
+    #[serde(default)]
+    data_residency_exception: String,
+    compliance: Option<String>,
 }
 
 impl Variables {
@@ -30,6 +34,19 @@ impl Variables {
             })?;
         }
         Ok(variables)
+    }
+
+    /// The tags that name the law of the region's data, with the keys that Terraform gives them (`common/context.tf`).
+    pub fn data_tags(&self) -> BTreeMap<&'static str, String> {
+        let exception = Some(self.data_residency_exception.clone()).filter(|exception| !exception.is_empty());
+        [
+            ("DataResidency", self.data_residency.clone()),
+            ("DataResidencyException", exception),
+            ("Compliance", self.compliance.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
     }
 }
 

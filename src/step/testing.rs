@@ -35,6 +35,7 @@ pub fn region() -> Region {
         vpc_cidr: None,
         hosted_zone: None,
         admitted: Vec::new(),
+        data_tags: BTreeMap::new(),
     }
 }
 

@@ -8,9 +8,9 @@ terraform {
     }
   }
 
-  # Bucket, key and region differ by region and are passed to init.
+  # Bucket, key and region differ by region and are passed to init. Without `encrypt`, which would ask for AES256, S3
+  # encrypts with the bucket's own KMS key. The bucket's policy denies any other encryption.
   backend "s3" {
-    encrypt      = true
     use_lockfile = true
   }
 }

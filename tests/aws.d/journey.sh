@@ -124,7 +124,7 @@ list_remaining() {
       --tag-filters "Key=Project,Values=$(project)" --query 'ResourceTagMappingList[].[ResourceARN]'
   done 3< <(regions)
   cat <<END
-Expected to remain: the state buckets ($(project)-tfstate-$account-REGION), the KMS keys, which AWS deletes in a week,
-and RDSOSMetrics, the account's own log group. If anything else still exists, please report it.
+Expected to remain: the state buckets ($(project)-tfstate-$account-REGION) with their keys (alias/$(project)-REGION-state),
+the data keys, which AWS deletes in a week, and RDSOSMetrics, the account's own log group. If anything else still exists, please report it.
 END
 }

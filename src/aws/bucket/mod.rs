@@ -1,4 +1,4 @@
-//! A private bucket: created, checked, corrected.
+//! A private bucket whose objects one key encrypts: created, checked, corrected.
 
 mod policy;
 
@@ -15,7 +15,7 @@ use aws_sdk_s3::{
     },
 };
 
-use self::policy::with_tls_only;
+use self::policy::with_our_statements;
 use super::{classify, is_missing, partition};
 use crate::task::{Error, ErrorExt, Result};
 
@@ -31,26 +31,38 @@ pub struct Bucket {
     aws_region: String,
 }
 
-/// A setting that a bucket lacks to be private, versioned and encrypted.
+/// A setting that a bucket lacks to be private, versioned and encrypted with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
     PublicAccessBlock,
     Encryption,
     Versioning,
-    TlsOnly,
+    Policy,
     Tags,
 }
 
 impl Setting {
+    /// In the order of their importance, in which a new bucket gets them.
+    pub const ALL: [Self; 5] =
+        [Self::PublicAccessBlock, Self::Encryption, Self::Versioning, Self::Policy, Self::Tags];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PublicAccessBlock => "public access block",
             Self::Encryption => "encryption",
             Self::Versioning => "versioning",
-            Self::TlsOnly => "TLS only",
+            Self::Policy => "policy (TLS and its key only)",
             Self::Tags => "tags",
         }
     }
+}
+
+/// What a bucket's settings should contain.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// The ARN of the key that encrypts its objects.
+    pub key: &'a str,
+    pub tags: &'a BTreeMap<&'a str, &'a str>,
 }
 
 impl Bucket {
@@ -107,11 +119,11 @@ impl Bucket {
         }
     }
 
-    /// The settings that the bucket lacks, given the tags that it should have.
-    pub async fn missing(&self, tags: &BTreeMap<&str, &str>) -> Result<Vec<Setting>> {
+    /// The settings that differ from the wanted ones.
+    pub async fn missing(&self, wanted: &Wanted<'_>) -> Result<Vec<Setting>> {
         let (private, encrypted, versioned, policy, tagged) = tokio::try_join!(
             Box::pin(self.is_private()),
-            Box::pin(self.is_encrypted()),
+            Box::pin(self.is_encrypted(wanted.key)),
             Box::pin(self.is_versioned()),
             Box::pin(self.policy()),
             Box::pin(self.tags()),
@@ -121,20 +133,23 @@ impl Bucket {
             (Setting::PublicAccessBlock, private),
             (Setting::Encryption, encrypted),
             (Setting::Versioning, versioned),
-            (Setting::TlsOnly, self.with_tls_only(policy.as_deref())?.is_none()),
-            (Setting::Tags, tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value))),
+            (Setting::Policy, self.with_our_statements(policy.as_deref(), wanted.key)?.is_none()),
+            (
+                Setting::Tags,
+                wanted.tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value)),
+            ),
         ];
         Ok(checks.into_iter().filter(|(_, good)| !good).map(|(setting, _)| setting).collect())
     }
 
     /// Corrects a setting.
-    pub async fn correct(&self, setting: Setting, tags: &BTreeMap<&str, &str>) -> Result<()> {
+    pub async fn correct(&self, setting: Setting, wanted: &Wanted<'_>) -> Result<()> {
         match setting {
             Setting::PublicAccessBlock => self.block_public_access().await,
-            Setting::Encryption => self.encrypt().await,
+            Setting::Encryption => self.encrypt(wanted.key).await,
             Setting::Versioning => self.enable_versioning().await,
-            Setting::TlsOnly => self.require_tls().await,
-            Setting::Tags => self.tag(tags).await,
+            Setting::Policy => self.restrict(wanted.key).await,
+            Setting::Tags => self.tag(wanted.tags).await,
         }
         .doing(format!("set {} of bucket `{}`", setting.as_str(), self.name))
     }
@@ -166,18 +181,27 @@ impl Bucket {
         Ok(())
     }
 
-    async fn is_encrypted(&self) -> Result<bool> {
+    async fn is_encrypted(&self, key: &str) -> Result<bool> {
         let got = self.client.get_bucket_encryption().bucket(&self.name).send().await;
         let Some(got) = if_present(got)? else { return Ok(false) };
-        Ok(got.server_side_encryption_configuration().is_some_and(|rules| {
-            rules.rules().iter().any(|rule| rule.apply_server_side_encryption_by_default().is_some())
-        }))
+        let rules = got
+            .server_side_encryption_configuration()
+            .map(ServerSideEncryptionConfiguration::rules)
+            .unwrap_or_default();
+        Ok(rules.iter().any(|rule| is_with(rule, key)))
     }
 
-    async fn encrypt(&self) -> Result<()> {
-        let aes =
-            ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256).build()?;
-        let rule = ServerSideEncryptionRule::builder().apply_server_side_encryption_by_default(aes).build();
+    /// Affects new objects only: S3 remembers for each object how it was encrypted, so those from before stay readable.
+    async fn encrypt(&self, key: &str) -> Result<()> {
+        let default = ServerSideEncryptionByDefault::builder()
+            .sse_algorithm(ServerSideEncryption::AwsKms)
+            .kms_master_key_id(key)
+            .build()?;
+        let rule = ServerSideEncryptionRule::builder()
+            .apply_server_side_encryption_by_default(default)
+            // One request to KMS per bucket and a while, instead of one per object.
+            .bucket_key_enabled(true)
+            .build();
         let rules = ServerSideEncryptionConfiguration::builder().rules(rule).build()?;
         let put = self.client.put_bucket_encryption().bucket(&self.name);
         put.server_side_encryption_configuration(rules).send().await.map_err(classify)?;
@@ -201,16 +225,17 @@ impl Bucket {
         Ok(if_present(got)?.and_then(|got| got.policy))
     }
 
-    async fn require_tls(&self) -> Result<()> {
-        let Some(policy) = self.with_tls_only(self.policy().await?.as_deref())? else { return Ok(()) };
+    async fn restrict(&self, key: &str) -> Result<()> {
+        let present = self.policy().await?;
+        let Some(policy) = self.with_our_statements(present.as_deref(), key)? else { return Ok(()) };
         let put = self.client.put_bucket_policy().bucket(&self.name).policy(policy);
         put.send().await.map_err(classify)?;
         Ok(())
     }
 
-    fn with_tls_only(&self, policy: Option<&str>) -> Result<Option<String>> {
+    fn with_our_statements(&self, policy: Option<&str>, key: &str) -> Result<Option<String>> {
         let arn = format!("arn:{}:s3:::{}", partition(&self.aws_region), self.name);
-        with_tls_only(policy, &arn).doing(format!("read the policy of bucket `{}`", self.name))
+        with_our_statements(policy, &arn, key).doing(format!("read the policy of bucket `{}`", self.name))
     }
 
     async fn tags(&self) -> Result<BTreeMap<String, String>> {
@@ -231,6 +256,16 @@ impl Bucket {
         put.send().await.map_err(classify)?;
         Ok(())
     }
+}
+
+/// Whether objects are encrypted with this key unless a request names another one.
+fn is_with(rule: &ServerSideEncryptionRule, key: &str) -> bool {
+    let default = rule.apply_server_side_encryption_by_default();
+    rule.bucket_key_enabled() == Some(true)
+        && default.is_some_and(|default| {
+            *default.sse_algorithm() == ServerSideEncryption::AwsKms
+                && default.kms_master_key_id() == Some(key)
+        })
 }
 
 /// A setting of a bucket; `None` if it was never set, which S3 reports as an error.

@@ -1,22 +1,48 @@
-//! The statement in a bucket's policy that denies plain HTTP.
+//! The statements of a bucket's policy that deny plain HTTP and any other encryption than the bucket's own.
+//!
+//! A request without encryption headers is encrypted with the bucket's default, which is its key. S3 evaluates the
+//! policy before it applies that default, so such a request has none of the condition keys below. A request that names
+//! `aws:kms` without a key would get the account's `aws/s3` key; it lacks the key's header and is denied as well.
 
 use serde_json::{Value, json};
 
 use crate::task::Result;
 
-/// The id of our statement in a bucket's policy.
-const TLS_ONLY: &str = "TlsOnly";
+const ENCRYPTION: &str = "s3:x-amz-server-side-encryption";
+const ENCRYPTION_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+const CUSTOMER_KEY: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 
-/// A bucket's policy with our statement added; `None` if it already has it.
-pub(super) fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<String>> {
-    let ours = json!({
-        "Sid": TLS_ONLY,
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, format!("{arn}/*")],
-        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
-    });
+fn ours(arn: &str, key: &str) -> [Value; 3] {
+    let objects = format!("{arn}/*");
+    let deny_put = |sid: &str, condition: Value| {
+        json!({
+            "Sid": sid,
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": objects,
+            "Condition": condition,
+        })
+    };
+    [
+        json!({
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, objects],
+            "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+        }),
+        deny_put(
+            "BucketKeyOnly",
+            json!({ "Null": { ENCRYPTION: "false" }, "StringNotEquals": { ENCRYPTION_KEY: key } }),
+        ),
+        deny_put("NoCustomerKeys", json!({ "Null": { CUSTOMER_KEY: "false" } })),
+    ]
+}
+
+/// A bucket's policy with our statements, in place of those with the same ids; `None` if it has them already.
+pub(super) fn with_our_statements(policy: Option<&str>, arn: &str, key: &str) -> Result<Option<String>> {
     let mut policy: Value = match policy {
         Some(text) => serde_json::from_str(text)?,
         None => json!({ "Version": "2012-10-17", "Statement": [] }),
@@ -27,10 +53,13 @@ pub(super) fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<St
         // IAM's grammar allows a single statement without a list.
         one => vec![one],
     };
-    if statements.iter().any(|statement| statement["Sid"] == TLS_ONLY) {
+    let ours = ours(arn, key);
+    if ours.iter().all(|statement| statements.contains(statement)) {
         return Ok(None);
     }
-    policy["Statement"] = statements.into_iter().chain([ours]).collect();
+    let is_old = |statement: &Value| ours.iter().any(|new| new["Sid"] == statement["Sid"]);
+    let kept: Vec<Value> = statements.into_iter().filter(|statement| !is_old(statement)).collect();
+    policy["Statement"] = kept.into_iter().chain(ours.iter().cloned()).collect();
     Ok(Some(policy.to_string()))
 }
 
@@ -38,21 +67,56 @@ pub(super) fn with_tls_only(policy: Option<&str>, arn: &str) -> Result<Option<St
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bucket_without_a_policy_gets_one_that_denies_plain_http() {
-        let policy = with_tls_only(None, "arn:aws:s3:::state").unwrap().unwrap();
+    const ARN: &str = "arn:aws:s3:::state";
+    const KEY: &str = "arn:aws:kms:eu-south-2:123456789012:key/0";
+
+    fn statements(policy: Option<&str>) -> Vec<Value> {
+        let policy = with_our_statements(policy, ARN, KEY).unwrap().unwrap();
         let policy: Value = serde_json::from_str(&policy).unwrap();
-        assert_eq!(policy["Statement"][0]["Resource"], json!(["arn:aws:s3:::state", "arn:aws:s3:::state/*"]));
-        assert_eq!(policy["Statement"][0]["Effect"], "Deny");
+        policy["Statement"].as_array().unwrap().clone()
+    }
+
+    fn ids(statements: &[Value]) -> Vec<&str> {
+        statements.iter().map(|statement| statement["Sid"].as_str().unwrap()).collect()
     }
 
     #[test]
-    fn the_statements_of_a_policy_are_kept() {
+    fn a_bucket_without_a_policy_gets_one_that_denies_plain_http() {
+        let statements = statements(None);
+        assert_eq!(statements[0]["Resource"], json!([ARN, format!("{ARN}/*")]));
+        assert_eq!(statements[0]["Effect"], "Deny");
+        assert_eq!(statements[0]["Condition"]["Bool"]["aws:SecureTransport"], "false");
+    }
+
+    #[test]
+    fn an_upload_that_names_another_encryption_than_the_buckets_key_is_denied() {
+        let statements = statements(None);
+        let condition = &statements[1]["Condition"];
+        assert_eq!(statements[1]["Action"], "s3:PutObject");
+        assert_eq!(condition["StringNotEquals"][ENCRYPTION_KEY], KEY);
+        assert_eq!(
+            condition["Null"][ENCRYPTION], "false",
+            "an upload that names none gets the bucket's default"
+        );
+        assert_eq!(statements[2]["Condition"]["Null"][CUSTOMER_KEY], "false");
+    }
+
+    #[test]
+    fn the_statements_of_others_are_kept_and_ours_are_not_repeated() {
         let old = r#"{"Version": "2012-10-17", "Statement": {"Sid": "Backup", "Effect": "Allow"}}"#;
-        let new = with_tls_only(Some(old), "arn:aws:s3:::state").unwrap().unwrap();
+        let new = with_our_statements(Some(old), ARN, KEY).unwrap().unwrap();
         let policy: Value = serde_json::from_str(&new).unwrap();
-        assert_eq!(policy["Statement"][0]["Sid"], "Backup");
-        assert_eq!(policy["Statement"][1]["Sid"], "TlsOnly");
-        assert_eq!(with_tls_only(Some(&new), "arn:aws:s3:::state").unwrap(), None);
+        let all = ["Backup", "TlsOnly", "BucketKeyOnly", "NoCustomerKeys"];
+        assert_eq!(ids(policy["Statement"].as_array().unwrap()), all);
+        assert_eq!(with_our_statements(Some(&new), ARN, KEY).unwrap(), None);
+    }
+
+    #[test]
+    fn statements_for_another_key_are_replaced() {
+        let old =
+            with_our_statements(None, ARN, "arn:aws:kms:eu-south-2:123456789012:key/old").unwrap().unwrap();
+        let statements = statements(Some(&old));
+        assert_eq!(ids(&statements), ["TlsOnly", "BucketKeyOnly", "NoCustomerKeys"]);
+        assert_eq!(statements[1]["Condition"]["StringNotEquals"][ENCRYPTION_KEY], KEY);
     }
 }

@@ -35,10 +35,12 @@ impl Check<'_> {
                 network::Variables::default()
             });
             let (aws_region, role, domain) = (region.aws_region, region.role, region.domain);
+            let data_tags = variables.data_tags();
             let network::Variables {
                 vpc_cidr,
                 hosted_zone_name: hosted_zone,
                 cluster_endpoint_public_access_cidrs: admitted,
+                ..
             } = variables;
             if let Some(zone) = hosted_zone.as_deref().filter(|zone| !domain.ends_with(&format!(".{zone}"))) {
                 self.problem(
@@ -52,7 +54,17 @@ impl Check<'_> {
             }
             checked.insert(
                 name.clone(),
-                Region { name, aws_region, role, var_file, domain, vpc_cidr, hosted_zone, admitted },
+                Region {
+                    name,
+                    aws_region,
+                    role,
+                    var_file,
+                    domain,
+                    vpc_cidr,
+                    hosted_zone,
+                    admitted,
+                    data_tags,
+                },
             );
         }
         self.one_hub(&checked);

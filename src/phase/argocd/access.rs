@@ -102,7 +102,7 @@ impl Grant {
         if !self.is_hub {
             return json!([{ "apiGroup": api, "kind": "Group", "name": GROUP }]);
         }
-        let account = |component| json!({ "kind": "ServiceAccount", "name": format!("{RELEASE}-{component}"), "namespace": NAMESPACE });
+        let account = |component: &str| json!({ "kind": "ServiceAccount", "name": format!("{RELEASE}-{component}"), "namespace": NAMESPACE });
         COMPONENTS.map(account).into()
     }
 
@@ -188,7 +188,8 @@ impl Step for Grant {
             kubernetes::apply(&change.client, MANAGER, object).await?;
         }
         if let (Some(drift), Some(role)) = (change.entry, self.principal(hub_access)?) {
-            entry::apply(&cx.world.aws, &access.aws_region, &self.cluster, role, drift).await?;
+            let tags = cx.world.config.tags(&self.region);
+            entry::apply(&cx.world.aws, &access.aws_region, &self.cluster, role, drift, &tags).await?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The access entry of Argo CD's role in a spoke's cluster.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use aws_sdk_eks::{Client, operation::create_access_entry::CreateAccessEntryError, types::AccessEntry};
 use aws_smithy_types::DateTime;
@@ -70,7 +70,14 @@ async fn role_created(aws: &Aws, region: &str, role: &str) -> Result<Option<Date
 }
 
 /// Creates or updates the entry. An entry that another run created in the meantime is adopted.
-pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, drift: Drift) -> Result<()> {
+pub(super) async fn apply(
+    aws: &Aws,
+    region: &str,
+    cluster: &str,
+    role: &str,
+    drift: Drift,
+    tags: &BTreeMap<&str, &str>,
+) -> Result<()> {
     let eks = Client::new(&aws.in_region(region));
     let doing = || format!("set the access entry of Argo CD's role in cluster `{cluster}`");
     if drift == Drift::Stale {
@@ -78,7 +85,8 @@ pub(super) async fn apply(aws: &Aws, region: &str, cluster: &str, role: &str, dr
     }
     if drift != Drift::Groups {
         let create = eks.create_access_entry().cluster_name(cluster).principal_arn(role);
-        match create.kubernetes_groups(GROUP).send().await {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        match create.kubernetes_groups(GROUP).set_tags(Some(tags)).send().await {
             Ok(_) => return Ok(()),
             Err(error)
                 if error

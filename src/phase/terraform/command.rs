@@ -51,6 +51,22 @@ pub struct Backend {
     pub aws_region: String,
 }
 
+impl Backend {
+    /// The backend's settings, over those in the stack's own block.
+    fn settings(&self) -> [String; 5] {
+        let Self { bucket, key, aws_region } = self;
+        [
+            format!("bucket={bucket}"),
+            format!("key={key}"),
+            format!("region={aws_region}"),
+            // Terraform would ask for AES256, which the bucket's policy denies. Without a request S3 encrypts with the
+            // bucket's default, the state's own key. Naming that key here would break `down` on a bucket without one.
+            "encrypt=false".to_owned(),
+            "use_lockfile=true".to_owned(),
+        ]
+    }
+}
+
 /// Terraform on one stack.
 pub struct Terraform<'a> {
     pub cx: &'a Context,
@@ -82,15 +98,8 @@ impl Terraform<'_> {
             turn = turn(&lock_file) => turn,
             () = self.cx.cancel.soft.cancelled() => return Err(Error::cancelled()),
         };
-        let Backend { bucket, key, aws_region } = self.backend;
         let init = ["init", "-json", "-input=false", "-lockfile=readonly", "-reconfigure"];
-        let config = [
-            format!("-backend-config=bucket={bucket}"),
-            format!("-backend-config=key={key}"),
-            format!("-backend-config=region={aws_region}"),
-            "-backend-config=encrypt=true".to_owned(),
-            "-backend-config=use_lockfile=true".to_owned(),
-        ];
+        let config = self.backend.settings().map(|setting| format!("-backend-config={setting}"));
         self.attempt(&self.command(init)?.args(config), &mut |_| {}).await?.check(self).await?;
         cached(lock_file);
         self.check_backend()?;
@@ -113,9 +122,9 @@ impl Terraform<'_> {
 
     /// What an `init` depends on, apart from the modules: terraform itself notices those.
     fn stamp(&self) -> String {
-        let Backend { bucket, key, aws_region } = self.backend;
+        let settings = self.backend.settings().map(String::into_bytes);
         let mut hash = Sha256::new();
-        for part in [bucket.as_bytes(), key.as_bytes(), aws_region.as_bytes(), &self.folder.lock_file()] {
+        for part in settings.into_iter().chain([self.folder.lock_file()]) {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -93,14 +93,23 @@ pub fn helm_releases(world: &World) -> Vec<String> {
 
 pub fn only_state_buckets_and_pending_keys_remain(world: &World) {
     let inventory = world.inventory();
+    let resources = inventory.as_array().expect("the inventory is a list");
+    let is_state_alias = |alias: &Value| {
+        alias["id"].as_str().is_some_and(|id| id.starts_with("alias/") && id.ends_with("-state"))
+    };
+    let of_state: Vec<&Value> =
+        resources.iter().filter(|resource| is_state_alias(resource)).map(|alias| &alias["of"]).collect();
     let may_remain = |resource: &Value| match resource["service"].as_str() {
         Some("s3") => {
             resource["id"].as_str().is_some_and(|name| name.starts_with("payment-latency-api-tfstate-"))
         }
-        Some("kms") => resource["state"] == "PendingDeletion",
+        Some("kms") => {
+            resource["state"] == "PendingDeletion"
+                || is_state_alias(resource)
+                || of_state.contains(&&resource["id"])
+        }
         _ => false,
     };
-    let resources = inventory.as_array().expect("the inventory is a list");
     let leaked: Vec<&Value> = resources.iter().filter(|resource| !may_remain(resource)).collect();
     assert!(leaked.is_empty(), "leftovers: {leaked:#?}");
     assert!(!resources.is_empty(), "the state buckets remain");
