@@ -12,6 +12,9 @@ use crate::task::{Error, ErrorExt, Result};
 /// The supported version of the state format, which Terraform has used since 0.12.
 const VERSION: u64 = 4;
 
+/// The types that a kept key consists of.
+const KEY_TYPES: [&str; 2] = ["aws_kms_alias", "aws_kms_key"];
+
 /// A state without its resources' attributes, which may hold secrets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateFile {
@@ -19,6 +22,8 @@ pub struct StateFile {
     pub resources: usize,
     /// How many of those are tainted: their creation failed half-way.
     pub tainted: usize,
+    /// The addresses of KMS keys and their aliases.
+    pub keys: Vec<String>,
     outputs: BTreeMap<String, Value>,
 }
 
@@ -48,11 +53,13 @@ impl StateFile {
                 format!("the Terraform state has format {}, but only {VERSION} is supported", raw.version);
             return Err(Error::permanent(message).with_hint("use a newer paydeploy"));
         }
-        let managed = raw.resources.iter().filter(|resource| resource.mode == "managed");
-        let instances: Vec<&RawInstance> = managed.flat_map(|resource| &resource.instances).collect();
+        let managed = || raw.resources.iter().filter(|resource| resource.mode == "managed");
+        let instances: Vec<&RawInstance> = managed().flat_map(|resource| &resource.instances).collect();
+        let keys = managed().filter(|one| KEY_TYPES.contains(&one.kind.as_str()));
+        let keys = keys.map(RawResource::address).collect();
         let tainted = instances.iter().filter(|one| one.status.as_deref() == Some("tainted")).count();
         let outputs = raw.outputs.into_iter().map(|(name, output)| (name, output.value)).collect();
-        Ok(Self { resources: instances.len(), tainted, outputs })
+        Ok(Self { resources: instances.len(), tainted, keys, outputs })
     }
 
     /// The outputs as a fact.
@@ -81,9 +88,22 @@ struct RawOutput {
 
 #[derive(Deserialize)]
 struct RawResource {
+    module: Option<String>,
     mode: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     instances: Vec<RawInstance>,
+}
+
+impl RawResource {
+    /// The address of all its instances.
+    fn address(&self) -> String {
+        let module = self.module.as_deref().map(|module| format!("{module}.")).unwrap_or_default();
+        format!("{module}{}.{}", self.kind, self.name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -130,6 +150,8 @@ mod tests {
         "resources": [
             {"mode": "data", "type": "aws_partition", "name": "current", "instances": [{}]},
             {"mode": "managed", "type": "aws_vpc", "name": "this", "instances": [{"schema_version": 1}]},
+            {"mode": "data", "type": "aws_kms_key", "name": "of_others", "instances": [{}]},
+            {"module": "module.key", "mode": "managed", "type": "aws_kms_key", "name": "this", "instances": [{}]},
             {"mode": "managed", "type": "aws_eip", "name": "nat",
              "instances": [{"index_key": 0}, {"index_key": 1, "status": "tainted"}]}
         ]
@@ -150,7 +172,8 @@ mod tests {
     #[test]
     fn a_state_has_outputs_and_a_count_of_managed_resources() {
         let state = StateFile::parse(STATE.as_bytes()).unwrap();
-        assert_eq!((state.resources, state.tainted), (3, 1));
+        assert_eq!((state.resources, state.tainted), (4, 1));
+        assert_eq!(state.keys, ["module.key.aws_kms_key.this"]);
         let outputs: Outputs = state.outputs().unwrap();
         assert_eq!((outputs.vpc_id.as_str(), outputs.nat_public_ips.len()), ("vpc-1", 1));
         assert!(state.outputs::<More>().unwrap_err().to_string().contains("cluster_name"));

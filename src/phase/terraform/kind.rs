@@ -13,6 +13,8 @@ pub trait Kind: Send + Sync + 'static {
     const NAME: &'static str;
     /// The duration of creating all of it on AWS.
     const ESTIMATE: Duration;
+    /// Whether the stack creates the region's data key, which may have to outlive it (`data_key.rs`).
+    const HAS_DATA_KEY: bool = false;
     type Input: Clone + Send + Sync + 'static;
     /// Read from the outputs in its state.
     type Fact: DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
@@ -30,6 +32,7 @@ pub struct Audit;
 impl Kind for Foundation {
     const NAME: &'static str = stack::FOUNDATION;
     const ESTIMATE: Duration = Duration::from_mins(3);
+    const HAS_DATA_KEY: bool = true;
     type Input = (fact::StateBucket, fact::Preflight);
     type Fact = fact::Foundation;
 

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod command;
+mod data_key;
 mod diagnosis;
 mod folder;
 mod judge;

@@ -7,6 +7,7 @@ use tempfile::TempPath;
 
 use super::{
     command::{Backend, Terraform},
+    data_key,
     folder::Folder,
     judge::{judge, judge_messages},
     kind::Kind,
@@ -57,7 +58,13 @@ impl<K: Kind> Stack<K> {
     }
 
     /// `-var-file` for the region's own file, then for paydeploy's variables: the later file takes precedence.
-    fn variables(&self, cx: &Context, folder: &Folder, input: Option<&K::Input>) -> Result<[String; 2]> {
+    fn variables(
+        &self,
+        cx: &Context,
+        folder: &Folder,
+        input: Option<&K::Input>,
+        kept: Option<String>,
+    ) -> Result<[String; 2]> {
         let config = &cx.world.config;
         let region = &self.region;
         let common = [
@@ -75,6 +82,7 @@ impl<K: Kind> Stack<K> {
             variables.insert("git_server".to_owned(), json!({ "address": address, "port": port }));
         }
         variables.extend(K::variables(input, &config.account));
+        variables.extend(kept.map(|key| (data_key::VARIABLE.to_owned(), key.into())));
         let generated = folder.write_variables(variables)?;
         let own = std::path::absolute(&region.var_file)?;
         Ok([format!("-var-file={}", own.display()), format!("-var-file={}", generated.display())])
@@ -129,10 +137,18 @@ impl<K: Kind> Stack<K> {
         }
         let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
         terraform.prepare().await?;
-        let variables = self.variables(cx, folder, input)?;
+        let kept = if K::HAS_DATA_KEY {
+            data_key::keep_if_needed(terraform, &self.region, &state).await?
+        } else {
+            None
+        };
+        let variables = self.variables(cx, folder, input, None)?;
         let args = ["destroy", "-json", "-input=false", "-auto-approve"];
         run(terraform, terraform.command(args)?.args(variables), Progress::destroy()).await?;
-        Ok(Some(format!("{} resources deleted", state.resources)))
+        Ok(Some(match kept {
+            None => format!("{} resources deleted", state.resources),
+            Some(kept) => format!("{} resources deleted; {kept}", state.resources - state.keys.len()),
+        }))
     }
 
     fn named(&self) -> String {
@@ -186,7 +202,8 @@ impl<K: Kind> Step for Stack<K> {
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        let variables = self.variables(cx, &folder, Some(input))?;
+        let kept = if K::HAS_DATA_KEY { data_key::kept(cx, &self.region).await? } else { None };
+        let variables = self.variables(cx, &folder, Some(input), kept)?;
         self.plan(&terraform, &variables).await.doing(format!("plan {}", self.named()))
     }
 

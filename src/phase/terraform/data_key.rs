@@ -1,0 +1,129 @@
+//! The region's data key, which outlives its stack for as long as anything encrypted with it does.
+//!
+//! A final snapshot, a retained backup or a secret in its recovery window is read with the key that encrypted it, and a
+//! key that is scheduled for deletion decrypts nothing. So
+//!
+//! 1. before the stack's deletion, Terraform forgets the key and its alias where they are needed (`keep_if_needed`);
+//! 2. the next `up` finds the key by its alias, and the stack imports it (`kept`). Without that, the new key's alias
+//!    would conflict with the old one's.
+//!
+//! Both may be interrupted and repeated: a key that is in no state is found by its alias, and one that is in the state
+//! already is not imported again.
+
+use std::collections::BTreeMap;
+
+use super::command::Terraform;
+use crate::{
+    aws::{
+        classify,
+        key::{Key, Setting},
+        state_file::StateFile,
+    },
+    config::{Profile, Region},
+    step::{Context, ErrorExt, Result},
+};
+
+/// The stack's variable with the id of the key to import.
+pub(super) const VARIABLE: &str = "kept_key_id";
+
+/// Without the key, these are lost.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Uses {
+    snapshots: usize,
+    backups: usize,
+}
+
+fn key(cx: &Context, region: &Region) -> (String, Key) {
+    let alias = cx.world.config.data_key_alias(&region.name);
+    let aws = cx.world.aws.in_region(&region.aws_region);
+    let key = Key::new(&aws, &region.aws_region, &alias, "");
+    (alias, key)
+}
+
+/// The id of the region's key, for the stack to import; `None` where there is none. A key of another owner under our
+/// alias is not taken over: creating the alias then fails, and names it.
+pub(super) async fn kept(cx: &Context, region: &Region) -> Result<Option<String>> {
+    let (_, key) = key(cx, region);
+    let Some(arn) = key.find().await? else { return Ok(None) };
+    let ours =
+        BTreeMap::from([("Project", cx.world.config.project.as_str()), ("Region", region.name.as_str())]);
+    let is_foreign = key.missing(&arn, &ours).await?.contains(&Setting::Tags);
+    Ok((!is_foreign).then(|| id(&arn).to_owned()))
+}
+
+fn id(arn: &str) -> &str {
+    arn.rsplit_once('/').map_or(arn, |(_, id)| id)
+}
+
+/// Removes the key and its alias from the state if they must outlive the stack, and reports why.
+pub(super) async fn keep_if_needed(
+    terraform: &Terraform<'_>,
+    region: &Region,
+    state: &StateFile,
+) -> Result<Option<String>> {
+    let cx = terraform.cx;
+    if state.keys.is_empty() {
+        return Ok(None);
+    }
+    let (alias, key) = key(cx, region);
+    let Some(arn) = key.find_in_any_state().await? else { return Ok(None) };
+    let uses = uses(cx, region, &arn).await?;
+    let Some(reason) = reason(cx.world.config.profile, &uses) else { return Ok(None) };
+    cx.progress(format!("keeping key {alias}"));
+    let forget = terraform.command(["state", "rm"])?.args(&state.keys);
+    forget.run(cx).await.doing(format!("keep key `{alias}` while its stack is deleted"))?;
+    Ok(Some(format!("key {alias} remains: {reason}")))
+}
+
+fn reason(profile: Profile, uses: &Uses) -> Option<String> {
+    let counted = [(uses.snapshots, "snapshots"), (uses.backups, "retained backups")];
+    let counted: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    match (counted.as_slice(), profile) {
+        ([], Profile::Staging) => None,
+        // Secrets stay restorable for a month in production, and whoever restores one needs the key.
+        ([], Profile::Production) => Some("`production` deletes no key".to_owned()),
+        (counted, _) => Some(format!("{} can only be read with it", counted.join(" and "))),
+    }
+}
+
+/// What RDS keeps of databases that the key encrypted. The database itself is deleted before this stack.
+async fn uses(cx: &Context, region: &Region, arn: &str) -> Result<Uses> {
+    let rds = aws_sdk_rds::Client::new(&cx.world.aws.in_region(&region.aws_region));
+    let doing = || format!("list the snapshots and backups that key `{arn}` encrypts");
+    let snapshots = rds.describe_db_snapshots().into_paginator().items().send();
+    let snapshots: Vec<_> = snapshots.collect::<Result<_, _>>().await.map_err(classify).doing(doing())?;
+    let backups = rds.describe_db_instance_automated_backups().into_paginator().items().send();
+    let backups: Vec<_> = backups.collect::<Result<_, _>>().await.map_err(classify).doing(doing())?;
+    Ok(Uses {
+        snapshots: snapshots.iter().filter(|one| one.kms_key_id() == Some(arn)).count(),
+        backups: backups.iter().filter(|one| one.kms_key_id() == Some(arn)).count(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_staging_a_key_is_deleted_unless_a_snapshot_or_a_backup_needs_it() {
+        assert_eq!(reason(Profile::Staging, &Uses::default()), None);
+        let reason = reason(Profile::Staging, &Uses { snapshots: 2, backups: 0 }).unwrap();
+        assert_eq!(reason, "2 snapshots can only be read with it");
+    }
+
+    #[test]
+    fn in_production_a_key_outlives_its_stack() {
+        assert_eq!(reason(Profile::Production, &Uses::default()).unwrap(), "`production` deletes no key");
+        let reason = reason(Profile::Production, &Uses { snapshots: 1, backups: 1 }).unwrap();
+        assert_eq!(reason, "1 snapshots and 1 retained backups can only be read with it");
+    }
+
+    #[test]
+    fn terraform_imports_a_key_by_its_id() {
+        assert_eq!(id("arn:aws:kms:eu-south-2:123456789012:key/1234-5678"), "1234-5678");
+    }
+}
