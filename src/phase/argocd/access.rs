@@ -1,4 +1,4 @@
-//! Argo CD's permissions in a region: everything in the application's namespace, and nothing elsewhere.
+//! Argo CD's permissions in a region: the kinds of the application (`kinds.rs`) in its namespace, and nothing elsewhere.
 //!
 //! - A Role in the namespace grants them, in every region alike. Argo CD's chart is installed without cluster roles
 //!   (`createClusterRoles: false` in its values), so it has no other access to the hub's cluster either.
@@ -9,7 +9,7 @@
 //! entry to the role's unique id, so a role that was recreated under the same name does not match an older entry.
 //! Whether Argo CD can assume the role and list objects is checked by `argocd/REGION/register`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     GROUP, NAMESPACE, RELEASE,
     entry::{self, Drift},
+    kinds::Kinds,
 };
 use crate::{
     config::{Config, Region},
@@ -45,6 +46,7 @@ pub struct Grant {
     cluster: String,
     is_hub: bool,
     namespace: String,
+    manifests: PathBuf,
 }
 
 /// The step that grants Argo CD access to the application's namespace in a region.
@@ -54,6 +56,7 @@ pub fn access(config: &Config, region: &Region) -> Grant {
         cluster: config.name_in(&region.name),
         is_hub: config.hub().name == region.name,
         namespace: config.gitops.namespace.clone(),
+        manifests: config.gitops.manifests.clone(),
     }
 }
 
@@ -73,7 +76,7 @@ pub struct GrantChange {
 }
 
 impl Grant {
-    fn objects(&self) -> Vec<Value> {
+    fn objects(&self, kinds: &Kinds) -> Vec<Value> {
         let name = &self.namespace;
         let level = |mode: &str| (format!("pod-security.kubernetes.io/{mode}"), Value::from("restricted"));
         let mut labels: serde_json::Map<_, _> = ["enforce", "audit", "warn"].map(level).into_iter().collect();
@@ -85,7 +88,7 @@ impl Grant {
             "apiVersion": format!("{api}/v1"),
             "kind": "Role",
             "metadata": metadata,
-            "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }],
+            "rules": kinds.rules(),
         });
         let binding = json!({
             "apiVersion": format!("{api}/v1"),
@@ -126,7 +129,7 @@ impl Grant {
         hub_access: &fact::Access,
     ) -> Result<(GrantChange, Vec<String>)> {
         let client = kubernetes::connect(&cx.world.aws, access).await?;
-        let objects = self.objects();
+        let objects = self.objects(&Kinds::read(&self.manifests)?);
         let mut lines = Vec::new();
         for object in &objects {
             lines.extend(kubernetes::difference(&client, MANAGER, object).await?);
@@ -249,6 +252,11 @@ mod tests {
     use super::*;
     use crate::step::testing;
 
+    fn objects(is_hub: bool) -> Vec<Value> {
+        let grant = grant(is_hub);
+        grant.objects(&Kinds::read(&grant.manifests).unwrap())
+    }
+
     fn grant(is_hub: bool) -> Grant {
         let region = Region {
             name: "mexico".parse().unwrap(),
@@ -256,12 +264,18 @@ mod tests {
             role: crate::config::Role::Spoke,
             ..testing::region()
         };
-        Grant { region, cluster: "payments-mexico".to_owned(), is_hub, namespace: "payment-api".to_owned() }
+        Grant {
+            region,
+            cluster: "payments-mexico".to_owned(),
+            is_hub,
+            namespace: "payment-api".to_owned(),
+            manifests: concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd").into(),
+        }
     }
 
     #[test]
-    fn on_a_spoke_the_group_has_all_rights_in_one_namespace_only() {
-        let objects = grant(false).objects();
+    fn on_a_spoke_the_group_has_rights_in_one_namespace_only() {
+        let objects = objects(false);
         let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["Namespace", "Role", "RoleBinding"]);
         assert_eq!(objects[2]["subjects"][0]["name"], "paydeploy:argocd");
@@ -270,7 +284,7 @@ mod tests {
 
     #[test]
     fn on_the_hub_argo_cds_service_accounts_have_the_same_rights_as_on_a_spoke() {
-        let (hub, spoke) = (grant(true).objects(), grant(false).objects());
+        let (hub, spoke) = (objects(true), objects(false));
         assert_eq!(hub[..2], spoke[..2]);
         let subjects = hub[2]["subjects"].as_array().unwrap();
         let names: Vec<_> = subjects.iter().map(|subject| subject["name"].as_str().unwrap()).collect();
@@ -280,13 +294,13 @@ mod tests {
 
     #[test]
     fn the_namespace_admits_restricted_pods_only() {
-        let labels = grant(true).objects()[0]["metadata"]["labels"].clone();
+        let labels = objects(true)[0]["metadata"]["labels"].clone();
         assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
     }
 
     #[test]
     fn pods_wait_for_their_load_balancer_in_every_region() {
-        for objects in [grant(true).objects(), grant(false).objects()] {
+        for objects in [objects(true), objects(false)] {
             let labels = &objects[0]["metadata"]["labels"];
             assert_eq!(labels["elbv2.k8s.aws/pod-readiness-gate-inject"], "enabled");
         }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, RELEASE, git, projects};
+use super::{NAMESPACE, RELEASE, git, kinds::Kinds, projects};
 use crate::{
     config::{self, Config, Region},
     fact,
@@ -65,7 +65,8 @@ impl Install {
     }
 
     async fn compare(&self, cx: &Context, access: &fact::Access) -> Result<InstallChange> {
-        let wanted = Wanted::new(RELEASE, self.addon()?, values(access))?;
+        let inclusions = Kinds::read(&self.gitops.manifests)?.inclusions()?;
+        let wanted = Wanted::new(RELEASE, self.addon()?, values(access, inclusions))?;
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let compared = helm::compare(&client, &wanted).await?;
         Ok(InstallChange { client, wanted, compared })
@@ -165,13 +166,17 @@ impl Step for Install {
 /// accounts of three of its components share.
 ///
 /// The chart's cluster roles would make Argo CD an administrator of the hub. It needs no more there than on a spoke,
-/// which `argocd/REGION/access` grants, so they are left out whatever the values file says.
-fn values(access: &fact::Access) -> Value {
+/// which `argocd/REGION/access` grants, so they are left out whatever the values file says. It watches the kinds that
+/// these grants name (`inclusions`), and gives up on a cluster where it may not list a kind that it watches.
+fn values(access: &fact::Access, inclusions: Option<String>) -> Value {
+    let settings: serde_json::Map<String, Value> =
+        inclusions.map(|kinds| ("resource.inclusions".to_owned(), kinds.into())).into_iter().collect();
     let account = json!({ "serviceAccount": { "annotations": {
         "eks.amazonaws.com/role-arn": access.cluster.argocd_role_arn,
     } } });
     json!({
         "createClusterRoles": false,
+        "configs": { "cm": settings },
         "global": { "env": [{ "name": "AWS_REGION", "value": access.aws_region }] },
         "controller": account,
         "server": account,
@@ -194,7 +199,9 @@ mod tests {
             lb_controller_role_arn: String::new(),
             argocd_role_arn: "arn:aws:iam::123456789012:role/payments-spain-argocd".to_owned(),
         };
-        let values = values(&fact::Access { cluster, aws_region: "eu-south-2".to_owned() });
+        let access = fact::Access { cluster, aws_region: "eu-south-2".to_owned() };
+        let values = values(&access, Some("- kinds: [Pod]".to_owned()));
         assert_eq!(values["createClusterRoles"], false);
+        assert_eq!(values["configs"]["cm"]["resource.inclusions"], "- kinds: [Pod]");
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod entry;
 mod git;
 mod install;
+mod kinds;
 mod probe;
 mod projects;
 mod register;
