@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 mod account;
+mod addons;
 mod bad_input;
 mod chart;
 mod checkout;
