@@ -113,10 +113,26 @@ impl Checkout {
         text(git.args(args).current_dir(self.work()))
     }
 
+    /// Gives the clone a project of its own, because what a test creates remains in the account that all tests share.
+    pub fn rename_project(&self, name: &str) {
+        for key in ["project", "repository"] {
+            let line = |value: &str| format!("{key} = \"{value}\"");
+            self.edit("paydeploy.toml", &line("payment-latency-api"), &line(name));
+        }
+        self.commit("another project");
+        self.push();
+    }
+
     /// Puts a tool first on PATH that prints this version and logs any other command that it is run for.
     pub fn tool(&self, name: &str, version: &str) {
+        self.stand_in(name, version, &format!("echo \"{name} $*\" >>\"$RAN\"; exit 1"));
+    }
+
+    /// Puts a tool first on PATH that prints this version, and runs this shell script for any other command. What the
+    /// script appends to `$RAN` is returned by `ran`.
+    pub fn stand_in(&self, name: &str, version: &str, script: &str) {
         let script = format!(
-            "#!/bin/sh\n[ \"$1\" = version ] || {{ echo \"{name} $*\" >>'{}'; exit 1; }}\necho '{version}'\n",
+            "#!/bin/sh\n[ \"$1\" = version ] && {{ echo '{version}'; exit; }}\nRAN='{}'\n{script}\n",
             self.folder.path().join("ran").display()
         );
         // Written by another process: a child that another test forks meanwhile could inherit this process's open

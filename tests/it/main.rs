@@ -15,4 +15,5 @@ mod journey;
 mod recipes;
 mod reference;
 mod support;
+mod terraform;
 mod world;

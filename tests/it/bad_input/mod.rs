@@ -23,11 +23,7 @@ fn assert_contains(output: &str, pieces: &[&str]) {
 #[test]
 fn changes_of_a_run_that_starts_are_recorded() {
     let checkout = Checkout::new();
-    // A separate project, because what it creates remains in the account that all tests share.
-    checkout.edit("paydeploy.toml", "project = \"payment-latency-api\"", "project = \"started\"");
-    checkout.edit("paydeploy.toml", "repository = \"payment-latency-api\"", "repository = \"started\"");
-    checkout.commit("another project");
-    checkout.push();
+    checkout.rename_project("started");
     let up = checkout.command(env!("CARGO_BIN_EXE_paydeploy")).arg("up").output().unwrap();
     assert_eq!(up.status.code(), Some(1), "the terraform of these tests only prints its version");
     assert!(
