@@ -84,6 +84,18 @@ impl Account {
         Keys { id, secret, session: field("SessionToken") }
     }
 
+    /// The AWS SDK's configuration for a user of the account.
+    pub async fn sdk(&self, keys: &Keys, aws_region: &'static str) -> aws_config::SdkConfig {
+        let Keys { id, secret, session } = keys.clone();
+        let credentials = aws_credential_types::Credentials::new(id, secret, session, None, "tests");
+        aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .endpoint_url(&self.endpoint)
+            .region(aws_config::Region::from_static(aws_region))
+            .credentials_provider(credentials)
+            .load()
+            .await
+    }
+
     /// The changing calls with an access key, including refused ones.
     pub fn changes_by(&self, key: &str) -> Vec<String> {
         let calls = self.request(&[], "calls?since=0");

@@ -14,6 +14,7 @@ mod docs;
 mod journey;
 mod recipes;
 mod reference;
+mod secrets;
 mod support;
 mod terraform;
 mod world;
