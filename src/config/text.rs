@@ -48,6 +48,14 @@ pub fn is_exact(version: &str) -> bool {
     pieces.len() == 3 && pieces.iter().all(|piece| piece.parse::<u32>().is_ok())
 }
 
+/// Whether a version is at least a major and minor one. True for a text that is not a version, which has its own
+/// message.
+pub fn is_at_least(version: &str, least: (u32, u32)) -> bool {
+    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return true };
+    (major, minor) >= least
+}
+
 /// Whether a text is a host name in lower case that ACM accepts as a certificate's domain: 64 characters at
 /// most.
 pub fn good_domain(name: &str) -> bool {
@@ -62,7 +70,7 @@ pub fn good_domain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{good_domain, has_login, is_exact, private_git_server};
+    use super::{good_domain, has_login, is_at_least, is_exact, private_git_server};
 
     #[test]
     fn a_private_git_server_is_named_by_address_and_port() {
@@ -79,6 +87,14 @@ mod tests {
     fn only_a_full_version_is_exact() {
         assert!(["1.2.3", "v1.2.3", "1.2.3-rc.1", "1.2.3+build.7"].into_iter().all(is_exact));
         assert!(!["1.2", "1.x.3", "latest", "", "1.2.3.4", "^1.2.3"].into_iter().any(is_exact));
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for new in ["0.16.0", "v0.20.4", "1.2.0", "0.16.0-rc1", "latest"] {
+            assert!(is_at_least(new, (0, 16)), "{new}");
+        }
+        assert!(!["0.15.9", "v0.9.12"].into_iter().any(|old| is_at_least(old, (0, 16))));
     }
 
     #[test]

@@ -248,6 +248,16 @@ fn an_add_on_without_an_exact_version_is_refused() {
 }
 
 #[test]
+fn external_secrets_before_the_api_version_that_paydeploy_uses_is_refused() {
+    let message = changed("version = \"0.20.4\"", "version = \"0.15.1\"");
+    assert!(
+        message.contains("`addons.external-secrets.version`: External Secrets 0.15.1 does not serve")
+            && message.contains("fix: use version 0.16.0 or later"),
+        "{message}"
+    );
+}
+
+#[test]
 fn what_preflight_connects_to_must_be_an_address() {
     let repeated =
         "[preflight]\negress = \"checkip\"\nname_servers = [\"1.1.1.1\", \"[::1]:5353\", \"dns.example\"]\n";

@@ -10,6 +10,10 @@ use crate::config::{Addon, raw, text};
 /// The add-ons whose IAM role trusts a service account in one namespace.
 const BOUND: [&str; 4] = ["aws-load-balancer-controller", "external-secrets", "external-dns", "argo-cd"];
 
+/// External Secrets, and the first version that serves the API version that paydeploy and the chart use: `v1`. With an
+/// older one, the first object would be waited for until a timeout.
+const EXTERNAL_SECRETS: (&str, (u32, u32)) = ("external-secrets", (0, 16));
+
 /// The add-ons that the application cannot run without.
 const REQUIRED: [&str; 3] = ["aws-load-balancer-controller", "external-secrets", "argo-cd"];
 
@@ -23,6 +27,14 @@ impl Check<'_> {
                     &format!("{key}.version"),
                     format!("`{}` is not an exact version", addon.version),
                     "use a version such as `1.2.3`",
+                );
+            }
+            let (external_secrets, least) = EXTERNAL_SECRETS;
+            if name == external_secrets && !text::is_at_least(&addon.version, least) {
+                self.problem(
+                    &format!("{key}.version"),
+                    format!("External Secrets {} does not serve `external-secrets.io/v1`", addon.version),
+                    "use version 0.16.0 or later",
                 );
             }
             let values = addon.values.map(|values| self.path(&format!("{key}.values"), &values, false));
