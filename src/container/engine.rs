@@ -100,8 +100,33 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use super::Engine;
-    use crate::task::Class;
+    use std::sync::{Arc, Mutex};
+
+    use super::{Engine, LocalImage};
+    use crate::{
+        container::testing::{Request, Response, serve},
+        task::Class,
+    };
+
+    /// An engine that serves these versions of its API only, as Docker 29 does. Like Docker, it serves a request
+    /// without a version in its newest one.
+    fn engine_of(versions: &[&str], request: &Request) -> Response {
+        let version = request.path.strip_prefix("/v").and_then(|rest| rest.split('/').next());
+        // `/version` itself is not a version.
+        let version = version.filter(|version| version.starts_with(|first: char| first.is_ascii_digit()));
+        let response = match version {
+            Some(version) if !versions.contains(&version) => {
+                let body = format!(r#"{{"message": "client version {version} is not supported"}}"#);
+                Response::new(400, body)
+            }
+            _ if request.path.ends_with("/version") => {
+                let (oldest, newest) = (versions[0], versions[versions.len() - 1]);
+                Response::new(200, format!(r#"{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}"#))
+            }
+            _ => Response::new(200, r#"{"Id": "sha256:1d"}"#),
+        };
+        response.with("content-type", "application/json")
+    }
 
     #[tokio::test]
     async fn a_missing_engine_is_reported_with_a_fix() {
@@ -120,5 +145,24 @@ mod tests {
     async fn an_unsupported_address_is_named() {
         let error = Engine::at("ssh://builder.example").await.unwrap_err();
         assert!(error.to_string().contains("ssh://builder.example"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_is_used_with_a_version_of_its_api_that_it_serves() {
+        // One that is older than our client's own version, one that refuses the versions before 1.44, and one that
+        // is newer than our client.
+        for versions in [&["1.24", "1.41"][..], &["1.44", "1.52"], &["1.44", "1.53", "1.99"]] {
+            let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+            let seen = Arc::clone(&asked);
+            let address = serve(move |request| {
+                seen.lock().unwrap().push(request.path.clone());
+                engine_of(versions, request)
+            })
+            .await;
+            let engine = Engine::at(&format!("tcp://{address}")).await.unwrap();
+            let image = engine.image("api:v1").await.unwrap();
+            let asked = asked.lock().unwrap();
+            assert_eq!(image, Some(LocalImage { id: "sha256:1d".to_owned(), revision: None }), "{asked:?}");
+        }
     }
 }

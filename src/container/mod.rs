@@ -11,6 +11,8 @@ mod pieces;
 mod push;
 mod reference;
 mod smoke;
+#[cfg(test)]
+mod testing;
 mod transcript;
 
 use bound::bounded;

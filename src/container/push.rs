@@ -157,13 +157,24 @@ fn digest_in(status: &str, tag: &str) -> Option<ImageDigest> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE};
     use bollard::{errors::Error as EngineError, models::PushImageInfo};
     use tokio::time::Instant;
 
-    use super::{PushProgress, digest_in, failed};
-    use crate::{container::Failure, task::Class};
+    use super::{PushProgress, digest_in, failed, push};
+    use crate::{
+        container::{
+            Engine, Failure, Login,
+            testing::{Request, Response, serve},
+            with_login,
+        },
+        task::{Class, testing},
+    };
 
     fn status(text: &str) -> PushImageInfo {
         PushImageInfo { status: Some(text.to_owned()), ..PushImageInfo::default() }
@@ -227,5 +238,52 @@ mod tests {
         let taken = "tag invalid: The image tag 'a' already exists in the 'x' repository and cannot be overwritten \
                      because the tag is immutable.";
         assert_eq!(class(refused(taken)), Class::Transient);
+    }
+
+    /// An engine whose registry refuses the first password after the first layer.
+    fn refusing_engine(request: &Request, digest: &str, passwords: &Mutex<Vec<String>>) -> Response {
+        if request.path.ends_with("/version") {
+            return Response::new(200, r#"{"ApiVersion": "1.44"}"#).with("content-type", "application/json");
+        }
+        if request.path.contains("/tag?") {
+            return Response::new(201, "");
+        }
+        let credentials = BASE64_URL_SAFE.decode(&request.headers["x-registry-auth"]).unwrap();
+        let credentials: serde_json::Value = serde_json::from_slice(&credentials).unwrap();
+        let password = credentials["password"].as_str().unwrap().to_owned();
+        let mut lines = vec![r#"{"status": "Preparing"}"#.to_owned(), r#"{"status": "Pushed"}"#.to_owned()];
+        lines.push(if password == "first" {
+            let message = "unauthorized: authentication required";
+            format!(r#"{{"errorDetail": {{"message": "{message}"}}, "error": "{message}"}}"#)
+        } else {
+            format!(r#"{{"status": "v1: digest: {digest} size: 528"}}"#)
+        });
+        passwords.lock().unwrap().push(password);
+        // The engine has answered 200 by the time the registry refuses a layer.
+        Response::new(200, lines.join("\n") + "\n").with("content-type", "application/json")
+    }
+
+    #[tokio::test]
+    async fn a_login_that_expires_during_a_push_is_renewed_and_the_push_is_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(folder.path());
+        let digest = format!("sha256:{}", "4f".repeat(32));
+        let passwords: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (seen, wanted) = (Arc::clone(&passwords), digest.clone());
+        let address = serve(move |request| refusing_engine(request, &wanted, &seen)).await;
+        let engine = Engine::at(&format!("tcp://{address}")).await.unwrap();
+
+        let mut unused = ["first", "second"].into_iter();
+        let login = || {
+            std::future::ready(Ok(Login {
+                endpoint: "https://r.example".parse().unwrap(),
+                user: "AWS".to_owned(),
+                password: unused.next().unwrap().into(),
+            }))
+        };
+        let repository = "r.example/api".parse().unwrap();
+        let pushed = with_login(login, |login| push(&task, &engine, "sha256:1d", &repository, "v1", login));
+        assert_eq!(pushed.await.unwrap().0, digest);
+        assert_eq!(*passwords.lock().unwrap(), ["first", "second"]);
     }
 }
