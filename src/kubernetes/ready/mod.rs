@@ -165,7 +165,159 @@ pub async fn answered(client: &Client, namespace: &str, service: &str) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::BTreeMap,
+        future::{Ready, ready},
+        task::{Context, Poll},
+    };
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::{BoxError, Service};
+
     use super::*;
+
+    /// An API server that has these objects, by the path of their URL.
+    #[derive(Clone)]
+    struct ApiServer(BTreeMap<&'static str, Value>);
+
+    impl Service<Request<Body>> for ApiServer {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = Ready<Result<Response<Body>, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let missing = json!({
+                "apiVersion": "v1", "kind": "Status", "metadata": {},
+                "status": "Failure", "reason": "NotFound", "message": "not found", "code": 404,
+            });
+            let (code, body) = match self.0.get(request.uri().path()) {
+                Some(found) => (200, found),
+                None => (404, &missing),
+            };
+            let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+            ready(response.map_err(Into::into))
+        }
+    }
+
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/external-secrets/deployments/webhook";
+    const VALIDATION: &str =
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/secretstore-validate";
+    const ENDPOINTS: &str = "/apis/discovery.k8s.io/v1/namespaces/external-secrets/endpointslices";
+
+    /// External Secrets, as it is once it is ready.
+    fn external_secrets() -> ApiServer {
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "webhook", "namespace": "external-secrets", "generation": 1 },
+            "spec": { "replicas": 1, "selector": { "matchLabels": { "app": "webhook" } } },
+            "status": { "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1 },
+        });
+        let validation = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": "secretstore-validate" },
+            "webhooks": [{
+                "name": "validate.clustersecretstore",
+                "clientConfig": {
+                    "service": { "name": "webhook", "namespace": "external-secrets" },
+                    "caBundle": "Q0E=",
+                },
+            }],
+        });
+        let endpoints = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSliceList", "metadata": {},
+            "items": [{
+                "metadata": { "name": "webhook-x" },
+                "addressType": "IPv4",
+                "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": { "ready": true } }],
+            }],
+        });
+        let kinds = json!({
+            "apiVersion": "apidiscovery.k8s.io/v2", "kind": "APIGroupDiscoveryList", "metadata": {},
+            "items": [{
+                "metadata": { "name": "external-secrets.io" },
+                "versions": [{ "version": "v1", "resources": [{ "resource": "clustersecretstores" }] }],
+            }],
+        });
+        let paths =
+            [(DEPLOYMENT, deployment), (VALIDATION, validation), (ENDPOINTS, endpoints), ("/apis", kinds)];
+        ApiServer(paths.into())
+    }
+
+    const MANIFEST: &str = "---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: webhook
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata:
+  name: secretstore-validate
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: clustersecretstores.external-secrets.io
+";
+
+    async fn missing_in(server: ApiServer) -> String {
+        let client = Client::new(server, "default");
+        summary(&unready(&client, MANIFEST, "external-secrets").await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_release_whose_webhook_can_answer_is_ready() {
+        assert_eq!(missing_in(external_secrets()).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_release_whose_webhook_cannot_answer_is_not_ready_and_says_why() {
+        let without = |path: &str, pointer: &str, value: Value| {
+            let mut server = external_secrets();
+            *server.0.get_mut(path).unwrap().pointer_mut(pointer).unwrap() = value;
+            server
+        };
+        for (server, why) in [
+            (
+                without(DEPLOYMENT, "/status/availableReplicas", json!(0)),
+                "deployment/webhook: 0 of 1 replicas available",
+            ),
+            (
+                without(VALIDATION, "/webhooks/0/clientConfig/caBundle", json!("")),
+                "validatingwebhookconfiguration/secretstore-validate: webhook validate.clustersecretstore has no caBundle",
+            ),
+            (
+                without(ENDPOINTS, "/items/0/endpoints/0/conditions/ready", json!(false)),
+                "validatingwebhookconfiguration/secretstore-validate: service webhook has no ready endpoint",
+            ),
+            (
+                without(ENDPOINTS, "/items", json!([])),
+                "validatingwebhookconfiguration/secretstore-validate: service webhook has no ready endpoint",
+            ),
+            (
+                without("/apis", "/items/0/versions/0/resources", json!([])),
+                "clustersecretstores.external-secrets.io is not served",
+            ),
+        ] {
+            assert_eq!(missing_in(server).await, why);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_of_a_release_that_does_not_exist_is_named() {
+        let mut server = external_secrets();
+        server.0.remove(VALIDATION);
+        assert_eq!(
+            missing_in(server).await,
+            "validatingwebhookconfiguration/secretstore-validate is missing"
+        );
+    }
 
     #[test]
     fn only_the_judged_kinds_of_a_manifest_are_parsed() {
