@@ -97,6 +97,9 @@ pub fn of_read<'a>(verdicts: impl Iterator<Item = (&'a StepId, &'a Verdict)> + C
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
