@@ -144,4 +144,51 @@ mod tests {
         let printed = String::from_utf8(lines.out).unwrap();
         assert_eq!(printed, "00:00:01 docker/build  layer 1\n00:00:40 running: docker/build 40s (layer 5)\n");
     }
+
+    #[test]
+    fn lines_of_steps_that_run_side_by_side_each_name_their_step() {
+        let mut lines = Lines::new(Vec::new());
+        lines.printed = Timestamp::UNIX_EPOCH;
+        let now = Timestamp::UNIX_EPOCH;
+        let steps = ["spain", "mexico"].map(|region| StepId::of(Phase::Docker, &region.parse().unwrap()));
+        for step in &steps {
+            lines.event(now, &Event::StepStarted { step: step.clone() });
+        }
+        let delay = Duration::from_secs(1);
+        let failed = Verdict::Failed {
+            class: crate::task::Class::Permanent,
+            chain: vec!["broken".to_owned()],
+            fix: None,
+            attempts: 2,
+        };
+        let of_each: [fn(StepId, &Verdict, Duration) -> Event; 4] = [
+            |step, _, _| Event::StepProgress {
+                step,
+                text: "pushing".to_owned(),
+                done: Some(1),
+                total: Some(3),
+            },
+            |step, _, delay| Event::StepRetry {
+                step,
+                attempt: 2,
+                of: 6,
+                delay,
+                error: "throttled".to_owned(),
+            },
+            |step, _, _| Event::StepWarned { step, warning: "slow".to_owned(), fix: "wait".to_owned() },
+            |step, failed, elapsed| Event::StepFinished { step, verdict: failed.clone(), elapsed },
+        ];
+        for event in of_each {
+            for step in &steps {
+                lines.event(now, &event(step.clone(), &failed, delay));
+            }
+        }
+        let printed = String::from_utf8(lines.out).unwrap();
+        let named: Vec<&str> = printed
+            .lines()
+            .map(|line| if line.contains("docker/spain") { "spain" } else { "mexico" })
+            .collect();
+        assert_eq!(named, ["spain", "mexico"].repeat(4), "{printed}");
+        assert!(printed.lines().all(|line| line.contains("docker/")), "{printed}");
+    }
 }
