@@ -1,5 +1,5 @@
 //! The documentation is correct where a program can check it: links, paths, exit codes, commands, and the tests that
-//! `docs/acceptance.md` names.
+//! `docs/acceptance.md`, `docs/security.md` and `docs/failure-modes.md` name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -293,7 +293,7 @@ fn every_test_that_the_acceptance_table_names_exists() {
         None => tests.contains(name),
     };
     let (mut checked, mut missing) = (0, Vec::new());
-    for page in ["docs/acceptance.md", "docs/security.md"] {
+    for page in ["docs/acceptance.md", "docs/security.md", "docs/failure-modes.md"] {
         let text = read(page);
         for line in text.lines().filter(|line| line.starts_with('|')) {
             // What follows "not:" is what no test covers.
@@ -311,6 +311,27 @@ fn every_test_that_the_acceptance_table_names_exists() {
     }
     assert!(checked > 100, "only {checked} names were found");
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_failure_mode_has_one_row_whose_state_agrees_with_its_text() {
+    let text = read("docs/failure-modes.md");
+    let rows = text.lines().filter(|line| line.starts_with('|')).map(cells);
+    let rows: Vec<_> = rows.filter(|row| row[0].parse::<u32>().is_ok()).collect();
+    let numbers: Vec<u32> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
+    // 39 is below the tables.
+    assert_eq!(numbers, (1..=38).chain(40..=43).collect::<Vec<u32>>());
+    for row in rows {
+        let [number, _, handled, state, by] = row[..] else { panic!("{row:?}") };
+        let tests = code(by.split("not: ").next().unwrap()).count();
+        let agrees = match state {
+            "`proved`" | "`proved (journey)`" => tests > 0 && !handled.contains("Open:"),
+            "`built`" => !handled.contains("Open:"),
+            "`open`" => handled.contains("Open:"),
+            _ => false,
+        };
+        assert!(agrees, "row {number} has the state {state}");
+    }
 }
 
 #[test]
