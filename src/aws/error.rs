@@ -1,30 +1,33 @@
 //! What an AWS error means for a run.
 
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
 use crate::task::{Class, Error};
 
-/// Error codes that a retry may fix, beyond those that the SDK retries itself. `DependencyViolation` is one
-/// because a deletion elsewhere becomes visible only after a while.
-const TRANSIENT: [&str; 16] = [
+/// Error codes that a retry may fix, beyond those of the SDK's own classifiers.
+const TRANSIENT: [&str; 10] = [
+    // A deletion elsewhere becomes visible only after a while.
     "DependencyViolation",
+    // Another change of the same resource is under way.
+    "OperationAborted",
+    // The server's own failures. They come with a status that says the same, except from S3, which may have sent
+    // `200 OK` before it failed.
     "InternalError",
     "InternalFailure",
     "InternalServerError",
-    "LimitExceededException",
-    "OperationAborted",
-    "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestTimeout",
+    "InternalServerException",
+    "InternalServiceError",
     "ServerException",
     "ServiceUnavailable",
     "ServiceUnavailableException",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
 ];
+
+/// The SDK counts this code as throttling, because it is in DynamoDB and Kinesis. In the services that paydeploy
+/// calls (ACM, ECR, Secrets Manager) it means that a quota is used up.
+const QUOTA: &str = "LimitExceededException";
 
 /// Error codes of a resource that already exists or that another process is changing.
 const CONFLICT: [&str; 6] = [
@@ -37,25 +40,21 @@ const CONFLICT: [&str; 6] = [
 ];
 
 /// An SDK error as a step's error, with AWS's own code and message.
-pub fn classify<E, R>(error: SdkError<E, R>) -> Error
+pub fn classify<E>(error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let class = match &error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            Class::Transient
-        }
-        _ => match error.code() {
-            Some(code) if TRANSIENT.contains(&code) => Class::Transient,
-            Some(code) if CONFLICT.contains(&code) => Class::Conflict,
-            _ => Class::Permanent,
-        },
-    };
+    let class = class(&error);
     let message = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
-        _ => DisplayErrorContext(&error).to_string(),
+        _ => match error.raw_response().map(|raw| raw.status().as_u16()) {
+            // Neither AWS's own answer nor readable as one: a proxy's page, or no body at all.
+            Some(status) if Class::is_transient_status(status) => {
+                format!("AWS answered with status {status}")
+            }
+            _ => DisplayErrorContext(&error).to_string(),
+        },
     };
     let rejected = matches!(
         error.code(),
@@ -71,6 +70,45 @@ where
     }
 }
 
+/// The class of an error. The SDK has already retried the transient ones, three attempts within seconds.
+fn class<E>(error: &SdkError<E, HttpResponse>) -> Class
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let service = match error {
+        SdkError::DispatchFailure(_) if lacks_credentials(error) => return Class::Permanent,
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+            return Class::Transient;
+        }
+        SdkError::ServiceError(service) => service,
+        _ => return Class::Permanent,
+    };
+    let code = error.code().unwrap_or_default();
+    let is_transient = Class::is_transient_status(service.raw().status().as_u16())
+        || (THROTTLING_ERRORS.contains(&code) && code != QUOTA)
+        || TRANSIENT_ERRORS.contains(&code)
+        || TRANSIENT.contains(&code);
+    if is_transient {
+        Class::Transient
+    } else if CONFLICT.contains(&code) {
+        Class::Conflict
+    } else {
+        Class::Permanent
+    }
+}
+
+/// Whether a request was not sent because there are no credentials: a retry does not find any. A source of
+/// credentials that fails or times out (IMDS, SSO, a role's STS call) may work later.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_))
+        )
+    })
+}
+
 /// Whether an error means that the resource does not exist. Every service has its own code for it.
 pub fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     error.code().is_some_and(|code| {
@@ -79,4 +117,64 @@ pub fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
             || code == "404"
             || code == "ResourceNotFoundFault"
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_eks::operation::describe_cluster::DescribeClusterError;
+    use aws_smithy_runtime_api::{client::result::ConnectorError, http::StatusCode};
+    use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+
+    use super::*;
+
+    fn answered(status: u16, code: Option<&str>) -> Error {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code).message("said so");
+        }
+        let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+        classify(SdkError::service_error(DescribeClusterError::generic(metadata.build()), raw))
+    }
+
+    #[test]
+    fn a_status_of_a_broken_or_busy_server_is_transient_whatever_the_code() {
+        for status in [429, 500, 502, 503, 504] {
+            for code in [None, Some("InternalServiceError"), Some("ServiceFailure"), Some("NeverSeenBefore")]
+            {
+                assert_eq!(answered(status, code).class, Class::Transient, "{status} {code:?}");
+            }
+        }
+        assert_eq!(answered(503, None).to_string(), "AWS answered with status 503");
+    }
+
+    #[test]
+    fn throttling_is_transient_although_its_status_is_400() {
+        for code in ["ThrottlingException", "RequestLimitExceeded", "EC2ThrottledException", "RequestTimeout"]
+        {
+            assert_eq!(answered(400, Some(code)).class, Class::Transient, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_a_used_up_quota_and_a_wrong_request_are_permanent() {
+        for code in
+            [Some("AccessDeniedException"), Some("LimitExceededException"), Some("InvalidParameter"), None]
+        {
+            assert_eq!(answered(400, code).class, Class::Permanent, "{code:?}");
+        }
+        assert_eq!(answered(501, None).class, Class::Permanent);
+        assert_eq!(answered(409, Some("ResourceInUseException")).class, Class::Conflict);
+    }
+
+    #[test]
+    fn a_request_that_was_not_sent_is_retried_unless_there_are_no_credentials() {
+        let unsent = |error: ConnectorError| {
+            classify(SdkError::<DescribeClusterError, HttpResponse>::dispatch_failure(error)).class
+        };
+        let missing = CredentialsError::not_loaded("no providers in chain");
+        assert_eq!(unsent(ConnectorError::other(missing.into(), None)), Class::Permanent);
+        let failed = CredentialsError::provider_error("IMDS answered 503");
+        assert_eq!(unsent(ConnectorError::other(failed.into(), None)), Class::Transient);
+        assert_eq!(unsent(ConnectorError::io("reset".into())), Class::Transient);
+    }
 }

@@ -12,8 +12,14 @@ pub(super) fn classify(error: EngineError) -> Error {
         | EngineError::HyperResponseError { .. }
         | EngineError::HyperLegacyError { .. }
         | EngineError::DockerResponseServerError { status_code: 429 | 502..=504, .. } => Class::Transient,
-        EngineError::DockerResponseServerError { message, .. }
+        // Not the engine's own answer, which always has a message: a proxy's page, or no body at all.
+        EngineError::DockerResponseServerError { status_code: 500, message }
+            if message.trim().is_empty() || message.trim_start().starts_with('<') =>
+        {
+            Class::Transient
+        }
         // An engine returns 500 for almost every failure and passes on the network's own message.
+        EngineError::DockerResponseServerError { message, .. }
         | EngineError::DockerStreamError { error: message } => Class::classify_message(message),
         _ => Class::Permanent,
     };
@@ -47,6 +53,20 @@ mod tests {
             Class::classify_message("executor failed running [/bin/sh -c cargo build]: exit code: 101"),
             Class::Permanent
         );
+    }
+
+    #[test]
+    fn a_broken_or_busy_engine_is_transient_and_its_own_500_is_judged_by_its_message() {
+        let class = |status_code: u16, message: &str| {
+            let message = message.to_owned();
+            classify(EngineError::DockerResponseServerError { status_code, message }).class
+        };
+        for status in [429, 500, 502, 503, 504] {
+            assert_eq!(class(status, ""), Class::Transient, "{status}");
+            assert_eq!(class(status, "<html>try again later</html>"), Class::Transient, "{status}");
+        }
+        assert_eq!(class(500, "received unexpected HTTP status: 503"), Class::Transient);
+        assert_eq!(class(500, "no space left on device"), Class::Permanent);
     }
 
     #[test]

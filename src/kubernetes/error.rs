@@ -41,9 +41,10 @@ fn from_status(status: &Status) -> Error {
 
 fn class(status: &Status) -> Class {
     match status.code {
-        // A new access entry takes a while to reach every API server, which refuses it with 401 until then. A
-        // 500 is often a webhook that does not answer yet.
-        401 | 408 | 429 | 500.. => Class::Transient,
+        // A new access entry takes a while to reach every API server, which refuses it with 401 until then.
+        401 | 408 => Class::Transient,
+        // A 500 is often a webhook that does not answer yet.
+        code if Class::is_transient_status(code) => Class::Transient,
         409 => Class::Conflict,
         // A terminating namespace can be created again once it is deleted.
         403 if status.message.contains("is being terminated") => Class::Transient,
@@ -74,7 +75,7 @@ mod tests {
         let error = classified(403, "secrets is forbidden");
         assert_eq!(error.class, Class::Permanent);
         assert!(error.hint.is_some());
-        for code in [400, 404, 422] {
+        for code in [400, 404, 422, 501] {
             assert_eq!(classified(code, "no").class, Class::Permanent, "{code}");
         }
     }

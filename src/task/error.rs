@@ -23,6 +23,12 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether a server that answers with this HTTP status may answer differently later, whatever its message: it
+    /// throttles, or it or a proxy before it is broken. 501 and 505 describe the request instead.
+    pub fn is_transient_status(status: u16) -> bool {
+        matches!(status, 429 | 500 | 502..=504)
+    }
+
     /// The class of an error that is known only by its message: a container engine's, Helm's, Argo CD's or
     /// terraform's report of what a network or a server answered. Everything unknown is permanent.
     pub fn classify_message(message: &str) -> Self {
@@ -48,8 +54,23 @@ impl Class {
             "unexpected eof",
         ];
         let message = message.to_ascii_lowercase();
-        if TRANSIENT.iter().any(|sign| message.contains(sign)) { Self::Transient } else { Self::Permanent }
+        let is_transient = TRANSIENT.iter().any(|sign| message.contains(sign))
+            || reported_statuses(&message).any(Self::is_transient_status);
+        if is_transient { Self::Transient } else { Self::Permanent }
     }
+}
+
+/// The HTTP statuses that a message in lower case names: `StatusCode: 503` (the AWS SDK for Go), `status code 503`
+/// (Helm's registry client), `HTTP status: 503` (Docker).
+fn reported_statuses(message: &str) -> impl Iterator<Item = u16> {
+    let after = ["statuscode", "status code", "http status"]
+        .into_iter()
+        .flat_map(|label| message.match_indices(label).map(|(at, label)| &message[at + label.len()..]));
+    after.filter_map(|rest| {
+        let rest = rest.trim_start_matches([':', ' ']);
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    })
 }
 
 /// The error of every step function. Any other error becomes a permanent one by `?`.
@@ -151,5 +172,30 @@ impl<T, E: Into<Error>> ErrorExt<T> for std::result::Result<T, E> {
             let Error { class, source, hint } = error.into();
             Error { class, source: source.context(format!("failed to {what}")), hint }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Class;
+
+    #[test]
+    fn a_status_in_a_message_decides_whatever_else_the_message_says() {
+        for message in [
+            "https response error StatusCode: 503, RequestID: 1, api error UnknownError: UnknownError",
+            "https response error StatusCode: 429, RequestID: , deserialization failed",
+            "InternalFailure: try again, status code: 500, request id: 1",
+            "GET \"https://charts.example/v2/x/manifests/1\": response status code 502: Bad Gateway",
+            "received unexpected HTTP status: 504",
+        ] {
+            assert_eq!(Class::classify_message(message), Class::Transient, "{message}");
+        }
+        for message in [
+            "https response error StatusCode: 400, RequestID: 503",
+            "response status code 501: x",
+            "status code",
+        ] {
+            assert_eq!(Class::classify_message(message), Class::Permanent, "{message}");
+        }
     }
 }

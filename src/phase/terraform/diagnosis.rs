@@ -4,12 +4,13 @@ use super::message::Diagnostic;
 use crate::step::{Class, Error};
 
 /// Messages of AWS and of its provider after which a retry may succeed, in lower case. Those that any network
-/// client prints are in [`Class::classify_message`].
-const RETRYABLE: [&str; 41] = [
+/// client prints, and statuses such as `StatusCode: 503`, are in [`Class::classify_message`].
+const RETRYABLE: [&str; 42] = [
     ": eof",
     "api error internalerror",
     "api error internalfailure",
     "api error internalserver",
+    "api error internalservice",
     "bad gateway",
     "broken pipe",
     "cannot be assumed by",
@@ -41,9 +42,9 @@ const RETRYABLE: [&str; 41] = [
     "requesttimeout",
     "saved plan is stale",
     "service unavailable",
+    "servicefailure",
     "serviceunavailable",
     "slowdown",
-    "statuscode: 50",
     "throttl",
     "timeout while waiting for",
     "toomanyrequests",
@@ -157,6 +158,10 @@ mod tests {
             "creating EKS Cluster (x): api error InvalidParameterException: Role with arn: r, could not be assumed because it does not exist or the trusted entity is not correct",
             "Post \"https://eks.eu-south-2.amazonaws.com/\": dial tcp: lookup eks: no such host",
             "https response error StatusCode: 503, RequestID: 1, api error ServiceUnavailable",
+            "https response error StatusCode: 502, RequestID: , deserialization failed, invalid character '<'",
+            "https response error StatusCode: 429, RequestID: 1, api error UnknownError: UnknownError",
+            "reading IAM Role (x): ServiceFailure: try again, status code: 500, request id: 1",
+            "putting Secrets Manager Secret value: api error InternalServiceError: An error occurred",
             "Saved plan is stale",
         ] {
             assert_eq!(judge(&[error(summary, "")]).unwrap().class, Class::Transient, "{summary}");
