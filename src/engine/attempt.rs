@@ -29,7 +29,7 @@ use crate::{
     task::{Class, retry},
 };
 
-/// How often and how long a step is attempted.
+/// How long a step is attempted.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     pub retries: retry::Policy,
@@ -40,15 +40,18 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            // Up to 31 s of pauses: IAM and Route 53 become consistent within that time, and the AWS SDK has
-            // already retried each call on its own.
+            // An outage of an API that outlasts the SDK's own retries ends within minutes: EKS replaces a failed API
+            // server, RDS fails over in one or two minutes. Ten minutes are also less than what giving up costs, which
+            // is to run again for the 25 minutes of a first `up`. The pauses are short enough to notice the end of an
+            // outage soon, and long enough not to prolong it.
             retries: retry::Policy {
-                attempts: 6,
+                patience: Duration::from_mins(10),
                 first_delay: Duration::from_secs(1),
                 longest_delay: Duration::from_secs(30),
             },
-            // Creating a cluster or a database takes 10 to 15 minutes, and upgrading one can take an hour.
-            deadline: Duration::from_secs(90 * 60),
+            // Creating a cluster or a database takes 10 to 15 minutes, and upgrading one, or deleting an RDS Proxy, can
+            // take an hour. What remains is for two outages.
+            deadline: Duration::from_mins(90),
         }
     }
 }
@@ -93,7 +96,7 @@ pub(super) async fn run(
             return Verdict::Cancelled.into();
         }
         let failed_attempt = attempts.number();
-        let Some(delay) = attempts.delay_after(&error) else {
+        let Some(retry::Pause { delay, remaining }) = attempts.pause_after(&error) else {
             let chain = error.chain();
             let Error { class, hint, .. } = error;
             return Verdict::Failed { class, chain, fix: hint, attempts: failed_attempt }.into();
@@ -101,8 +104,8 @@ pub(super) async fn run(
         cx.emit(Event::StepRetry {
             step: cx.step.clone(),
             attempt: attempts.number(),
-            of: budget.retries.attempts,
             delay,
+            remaining,
             error: error.to_string(),
         });
         let pause = async {

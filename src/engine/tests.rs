@@ -223,12 +223,15 @@ async fn only_transient_failures_are_retried_up_to_the_limit() {
     let log = Arc::default();
     let mut graph = Graph::default();
     graph.add(Simulated::new("twice", Act::Flaky(2), &log), ());
-    graph.add(Simulated::new("always", Act::Flaky(99), &log), ());
+    graph.add(Simulated::new("always", Act::Flaky(u32::MAX), &log), ());
     graph.add(Simulated::new("broken", Act::Fails, &log), ());
     let outcome = go(&graph, Action::Up, |_| {}).await;
     assert!(matches!(verdict(&outcome, "twice"), Verdict::Changed { .. }));
-    assert!(matches!(verdict(&outcome, "always"), Verdict::Failed { attempts: 6, .. }));
+    assert!(matches!(verdict(&outcome, "always"), Verdict::Failed { class: Class::Transient, .. }));
     assert!(matches!(verdict(&outcome, "broken"), Verdict::Failed { attempts: 1, .. }));
+    // Ten minutes from the first failure, and attempts of a minute at both ends.
+    let elapsed = outcome.elapsed[&StepId::global(Phase::Apps, "always")];
+    assert!((Duration::from_mins(11)..=Duration::from_mins(12)).contains(&elapsed), "{elapsed:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,8 @@ struct Running {
     /// Its latest progress, printed or not.
     text: String,
     printed: Option<Timestamp>,
+    /// The error of its last retry.
+    error: Option<String>,
 }
 
 pub struct Lines<W> {
@@ -46,7 +48,8 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.print(at, &format!("{headline} · run {run} · {}", text::steps(steps.len())));
             }
             Event::StepStarted { step } => {
-                self.running.insert(step.clone(), Running { since: at, text: String::new(), printed: None });
+                let running = Running { since: at, text: String::new(), printed: None, error: None };
+                self.running.insert(step.clone(), running);
             }
             Event::StepProgress { step, text, done, total } => {
                 let Some(running) = self.running.get_mut(step) else { return };
@@ -63,9 +66,15 @@ impl<W: Write + Send> Report for Lines<W> {
                     self.print(at, &format!("{step}  {text}"));
                 }
             }
-            Event::StepRetry { step, attempt, of, delay, error } => {
-                let delay = text::duration(*delay);
-                self.print(at, &format!("{step}  {error}; retrying in {delay} (attempt {attempt} of {of})"));
+            Event::StepRetry { step, attempt, delay, remaining, error } => {
+                let retry = text::retry(*attempt, *delay, *remaining);
+                let Some(running) = self.running.get_mut(step) else { return };
+                running.text.clone_from(&retry);
+                // An outage is one line; the heartbeat has the further attempts.
+                if running.error.as_ref() != Some(error) {
+                    running.error = Some(error.clone());
+                    self.print(at, &format!("{step}  {error}; {retry}"));
+                }
             }
             Event::StepWarned { step, warning, fix } => {
                 self.print(at, &format!("! {step}  warning: {warning}; fix: {fix}"));
@@ -127,6 +136,30 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_is_one_line_and_the_heartbeat_has_the_further_attempts() {
+        let mut lines = Lines::new(Vec::new());
+        lines.printed = Timestamp::UNIX_EPOCH;
+        let step = StepId::global(Phase::Docker, "build");
+        let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
+        lines.event(at(0), &Event::StepStarted { step: step.clone() });
+        for (attempt, second) in [(2, 1), (3, 2), (4, 20)] {
+            let (delay, remaining) = (Duration::from_secs(9), Duration::from_secs(600 - second));
+            let error = "AWS answered with status 503".to_owned();
+            let second = i64::try_from(second).unwrap();
+            lines.event(
+                at(second),
+                &Event::StepRetry { step: step.clone(), attempt, delay, remaining, error },
+            );
+        }
+        lines.tick(at(40));
+        assert_eq!(
+            String::from_utf8(lines.out).unwrap(),
+            "00:00:01 docker/build  AWS answered with status 503; attempt 2 in 9s, giving up in 9m 59s\n\
+             00:00:40 running: docker/build 40s (attempt 4 in 9s, giving up in 9m 40s)\n"
+        );
+    }
+
+    #[test]
     fn a_busy_step_does_not_flood_the_log_and_the_heartbeat_has_its_latest_progress() {
         let mut lines = Lines::new(Vec::new());
         lines.printed = Timestamp::UNIX_EPOCH;
@@ -171,8 +204,8 @@ mod tests {
             |step, _, delay| Event::StepRetry {
                 step,
                 attempt: 2,
-                of: 6,
                 delay,
+                remaining: delay,
                 error: "throttled".to_owned(),
             },
             |step, _, _| Event::StepWarned { step, warning: "slow".to_owned(), fix: "wait".to_owned() },

@@ -17,13 +17,15 @@ pub struct Live {
     running: BTreeMap<StepId, ProgressBar>,
     /// Steps that are only read: they leave no line if they are unchanged.
     quiet: BTreeSet<StepId>,
+    /// The error of each step's last retry: an outage is one line, not one per attempt.
+    retried: BTreeMap<StepId, String>,
 }
 
 impl Live {
     pub fn new() -> Self {
         let screen = MultiProgress::new();
         let total = screen.add(ProgressBar::no_length());
-        Self { screen, total, running: BTreeMap::new(), quiet: BTreeSet::new() }
+        Self { screen, total, running: BTreeMap::new(), quiet: BTreeSet::new(), retried: BTreeMap::new() }
     }
 
     fn print(&self, line: &str) {
@@ -60,12 +62,13 @@ impl Report for Live {
                     done.zip(*total).map_or_else(String::new, |(done, total)| format!("{done}/{total}  "));
                 bar.set_message(format!("{of}{text}"));
             }
-            Event::StepRetry { step, attempt, of, delay, error } => {
-                let delay = text::duration(*delay);
-                self.print(&format!(
-                    "  ! {} {error}; retrying in {delay} (attempt {attempt} of {of})",
-                    text::columns(step)
-                ));
+            Event::StepRetry { step, attempt, delay, remaining, error } => {
+                let retry = text::retry(*attempt, *delay, *remaining);
+                if self.retried.insert(step.clone(), error.clone()).as_ref() != Some(error) {
+                    self.print(&format!("  ! {} {error}; {retry}", text::columns(step)));
+                } else if let Some(bar) = self.running.get(step) {
+                    bar.set_message(retry);
+                }
             }
             Event::StepWarned { step, warning, fix } => {
                 self.print(&format!("  ! {} warning: {warning}", text::columns(step)));

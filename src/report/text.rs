@@ -20,6 +20,12 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// When the next attempt starts, and how long attempts continue.
+pub fn retry(attempt: u32, delay: Duration, remaining: Duration) -> String {
+    let (delay, remaining) = (duration(delay), duration(remaining));
+    format!("attempt {attempt} in {delay}, giving up in {remaining}")
+}
+
 /// `1 step`, `38 steps`.
 pub fn steps(count: usize) -> String {
     if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }

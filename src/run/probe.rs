@@ -12,10 +12,11 @@ use crate::{
     task::retry,
 };
 
-/// A person waits for a probe, so it returns within a minute, with an error if it must.
+/// A person waits for a probe, so it does not wait for the end of an outage and returns within a minute, with an error
+/// if it must.
 const PROBE: Budget = Budget {
     retries: retry::Policy {
-        attempts: 3,
+        patience: Duration::from_secs(1),
         first_delay: Duration::from_millis(200),
         longest_delay: Duration::from_secs(1),
     },

@@ -138,8 +138,10 @@ pub enum Event {
         step: StepId,
         /// The next attempt.
         attempt: u32,
-        of: u32,
         delay: Duration,
+        /// How long retries continue if every attempt fails, this delay included.
+        #[serde(default)]
+        remaining: Duration,
         error: String,
     },
     /// Something that does not stop this run but may stop a later one; sent once.

@@ -17,6 +17,9 @@ pub use error::{Class, Error, ErrorExt, Result, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Verdict};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
+/// By how much an outage prolongs a wait: as long as a step that fails is retried.
+const OUTAGE: Duration = Duration::from_mins(10);
+
 /// Two stages of stopping: `soft` ends at the next safe point (a child gets one SIGINT), `hard` ends now.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
@@ -107,7 +110,9 @@ impl Task {
 
     /// Calls `check` at an interval until it is ready.
     ///
-    /// Transient errors count as "not yet"; all others end the wait. What is missing is reported when it changes.
+    /// Transient errors count as "not yet"; all others end the wait. What is missing is reported when it changes. The
+    /// time in which `check` fails does not count, up to [`OUTAGE`]: an API server that is down for some minutes says
+    /// nothing about the pods that it would report.
     ///
     /// # Errors
     /// When `deadline` has passed, with what was missing last; when cancelled.
@@ -122,9 +127,11 @@ impl Task {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<Poll<T>>>,
     {
-        let end = Instant::now() + deadline;
+        let started = Instant::now();
+        let (mut end, latest) = (started + deadline, started + deadline + OUTAGE);
         let (mut missing, mut fix, mut reported) = (String::new(), None, None);
         loop {
+            let asked = Instant::now();
             let result = tokio::select! {
                 result = tokio::time::timeout_at(end, check()) => result,
                 () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
@@ -134,13 +141,14 @@ impl Task {
                 Ok(Ok(Poll::Pending(why))) => (missing, fix) = (why, None),
                 Ok(Err(error)) if error.class == Class::Transient => {
                     (missing, fix) = (error.to_string(), error.hint);
+                    end = (end + asked.elapsed() + every).min(latest);
                 }
                 Ok(Err(error)) => return Err(error),
                 // The deadline passed during the check: what was missing before is still the best description.
                 Err(_) => {}
             }
             if Instant::now() + every >= end {
-                let waited = jiff::SignedDuration::try_from(deadline).unwrap_or_default();
+                let waited = jiff::SignedDuration::from_secs((end - started).as_secs().cast_signed());
                 let missing = if missing.is_empty() { String::new() } else { format!(": {missing}") };
                 let timeout = format!("timed out waiting for {what} after {waited:#}{missing}");
                 return Err(Error { hint: fix, ..Error::permanent(timeout) });
@@ -195,13 +203,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_outage_of_some_minutes_does_not_end_a_shorter_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let started = tokio::time::Instant::now();
+        let check = || async move {
+            match started.elapsed().as_secs() {
+                10..250 => Err(Error::transient("connection refused")),
+                300.. => Ok(Poll::Ready(())),
+                _ => Ok(Poll::Pending("no pods".to_owned())),
+            }
+        };
+        task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), check).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_wait_that_times_out_keeps_the_fix_of_the_last_error() {
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         let refused = || async { Err::<Poll<()>, _>(Error::transient("refused").with_hint("be let in")) };
         let error =
             task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), refused).await.unwrap_err();
-        assert_eq!(error.to_string(), "timed out waiting for pods after 1m 30s: refused");
+        assert_eq!(error.to_string(), "timed out waiting for pods after 11m 30s: refused");
         assert_eq!((error.class, error.hint.as_deref()), (Class::Permanent, Some("be let in")));
     }
 }

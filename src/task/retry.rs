@@ -1,19 +1,29 @@
 //! The retry policy of all layers: only transient errors are retried, with exponential backoff and full jitter.
 //!
-//! Before attempt n + 1 the caller pauses for a random time between zero and a bound. The bound starts at
-//! `first_delay` and doubles until `longest_delay`. The pause is drawn from the whole range (full jitter) because
-//! callers that failed together, such as all regions during a throttled minute, would otherwise return together
-//! and be throttled again. AWS compares the variants in "Exponential Backoff And Jitter" (Architecture Blog, 2015).
+//! 1. Before each retry the caller pauses for a random time between zero and a bound. The bound starts at `first_delay`
+//!    and doubles until `longest_delay`. The pause is drawn from the whole range (full jitter) because callers that
+//!    failed together, such as all regions during a throttled minute, would otherwise return together and be throttled
+//!    again. AWS compares the variants in "Exponential Backoff And Jitter" (Architecture Blog, 2015).
+//! 2. Retries end when `patience` has passed since the first failure. Time is counted, not attempts, because an outage
+//!    lasts minutes whether an attempt fails at once or after a minute.
+//! 3. An attempt that worked for [`LONG`] failed for a new reason: patience and backoff start over. Otherwise a step
+//!    that creates a database for a quarter of an hour would not survive a second outage, or even a first one at its
+//!    end.
 
 use std::{future::Future, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Class, Error, Result};
 
-/// How often something is attempted, and how long the pauses between attempts may be.
+/// No client that paydeploy or its children use keeps trying to reach a server for this long.
+const LONG: Duration = Duration::from_mins(10);
+
+/// How long something is retried, and how long the pauses between attempts may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// All attempts, the first included.
-    pub attempts: u32,
+    /// From the first failure to the last retry.
+    pub patience: Duration,
     /// The bound of the first pause.
     pub first_delay: Duration,
     /// No pause is longer.
@@ -21,12 +31,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Counts the attempts of one operation.
+    /// Counts the attempts of one operation, the first of which starts now.
     pub fn start(self) -> Attempts {
-        Attempts { policy: self, number: 1 }
+        Attempts { policy: self, number: 1, started: Instant::now(), failing: None }
     }
 
-    /// Calls `work` until it succeeds, fails in a way that a retry does not help, or no attempt remains.
+    /// Calls `work` until it succeeds, fails in a way that a retry does not help, or patience has ended.
     ///
     /// # Errors
     /// The error of the last attempt.
@@ -39,8 +49,8 @@ impl Policy {
         loop {
             match work().await {
                 Ok(done) => return Ok(done),
-                Err(error) => match attempts.delay_after(&error) {
-                    Some(delay) => tokio::time::sleep(delay).await,
+                Err(error) => match attempts.pause_after(&error) {
+                    Some(pause) => tokio::time::sleep(pause.delay).await,
                     None => return Err(error),
                 },
             }
@@ -48,11 +58,23 @@ impl Policy {
     }
 }
 
+/// The time before the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    pub delay: Duration,
+    /// How long retries continue if every attempt fails: from now, this pause included.
+    pub remaining: Duration,
+}
+
 /// The attempts of one operation so far.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     policy: Policy,
     number: u32,
+    /// When the current attempt started.
+    started: Instant,
+    /// Since when attempts fail, and how many pauses there were since.
+    failing: Option<(Instant, u32)>,
 }
 
 impl Attempts {
@@ -61,19 +83,29 @@ impl Attempts {
         self.number
     }
 
-    /// The pause before the next attempt; `None` if there is no next attempt. Counts the next attempt as started.
-    pub fn delay_after(&mut self, error: &Error) -> Option<Duration> {
-        if error.class != Class::Transient || self.number >= self.policy.attempts {
+    /// The pause before the next attempt; `None` if there is no next attempt. Counts the next attempt as started
+    /// after the pause.
+    pub fn pause_after(&mut self, error: &Error) -> Option<Pause> {
+        if error.class != Class::Transient {
             return None;
         }
-        let bound = self.bound();
+        let now = Instant::now();
+        let failing = self.failing.filter(|_| now - self.started < LONG);
+        let (since, pauses) = failing.unwrap_or((now, 0));
+        let remaining = self.policy.patience.saturating_sub(now - since);
+        if remaining.is_zero() {
+            return None;
+        }
+        // The last attempt is at the end of patience and not before it.
+        let delay = self.bound(pauses).mul_f64(rand::random()).min(remaining);
+        self.failing = Some((since, pauses + 1));
+        self.started = now + delay;
         self.number += 1;
-        Some(bound.mul_f64(rand::random()))
+        Some(Pause { delay, remaining })
     }
 
-    fn bound(&self) -> Duration {
-        let doubled = 2_u32.saturating_pow(self.number - 1);
-        self.policy.first_delay.saturating_mul(doubled).min(self.policy.longest_delay)
+    fn bound(&self, pauses: u32) -> Duration {
+        self.policy.first_delay.saturating_mul(2_u32.saturating_pow(pauses)).min(self.policy.longest_delay)
     }
 }
 
@@ -81,42 +113,73 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    const POLICY: Policy =
-        Policy { attempts: 6, first_delay: Duration::from_secs(1), longest_delay: Duration::from_secs(5) };
+    const POLICY: Policy = Policy {
+        patience: Duration::from_mins(2),
+        first_delay: Duration::from_secs(1),
+        longest_delay: Duration::from_secs(5),
+    };
 
     fn throttled() -> Error {
         Error::transient("throttled")
     }
 
-    #[test]
-    fn the_bound_of_a_pause_doubles_up_to_the_longest() {
+    #[tokio::test(start_paused = true)]
+    async fn the_bound_of_a_pause_doubles_up_to_the_longest() {
         let mut attempts = POLICY.start();
-        let mut bounds = Vec::new();
-        loop {
-            let bound = attempts.bound();
-            let Some(delay) = attempts.delay_after(&throttled()) else { break };
-            assert!(delay <= bound, "{delay:?} is longer than {bound:?}");
-            bounds.push(bound.as_secs());
+        let bounds = [0, 1, 2, 3, 4, u32::MAX].map(|pauses| attempts.bound(pauses).as_secs());
+        assert_eq!(bounds, [1, 2, 4, 5, 5, 5]);
+        for pauses in 0..5 {
+            let delay = attempts.pause_after(&throttled()).unwrap().delay;
+            assert!(delay <= attempts.bound(pauses), "{delay:?} is longer than the bound of pause {pauses}");
         }
-        assert_eq!(bounds, [1, 2, 4, 5, 5]);
         assert_eq!(attempts.number(), 6);
     }
 
-    #[test]
-    fn callers_that_failed_together_do_not_return_together() {
-        let delays = [(); 50].map(|()| POLICY.start().delay_after(&throttled()).unwrap());
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_failed_together_do_not_return_together() {
+        let delays = [(); 50].map(|()| POLICY.start().pause_after(&throttled()).unwrap().delay);
         assert!(delays.iter().any(|delay| *delay != delays[0]), "{delays:?}");
     }
 
-    #[test]
-    fn a_policy_of_many_attempts_does_not_overflow() {
-        let mut attempts = Attempts { policy: Policy { attempts: u32::MAX, ..POLICY }, number: 1_000_000 };
-        assert!(attempts.delay_after(&throttled()).unwrap() <= POLICY.longest_delay);
+    /// Runs attempts that take this long and fail until a time; returns what the last one returned, and when.
+    async fn outage(takes: Duration, ends: Duration) -> (Result<()>, Duration) {
+        let started = Instant::now();
+        let result = POLICY.run(|| async {
+            tokio::time::sleep(takes).await;
+            if started.elapsed() < ends { Err(throttled()) } else { Ok(()) }
+        });
+        (result.await, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_is_shorter_than_the_patience_fails_nothing() {
+        for takes in [0, 1, 50] {
+            let (result, _) = outage(Duration::from_secs(takes), Duration::from_secs(119)).await;
+            result.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_longer_outage_ends_the_retries_when_the_patience_has_passed() {
+        let second = Duration::from_secs(1);
+        let (result, after) = outage(second, Duration::MAX).await;
+        result.unwrap_err();
+        assert!((POLICY.patience..POLICY.patience + 3 * second).contains(&after), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_worked_for_long_before_it_failed_has_all_patience_again() {
+        let mut attempts = POLICY.start();
+        attempts.pause_after(&throttled()).unwrap();
+        tokio::time::advance(LONG + Duration::from_secs(5)).await;
+        let pause = attempts.pause_after(&throttled()).unwrap();
+        assert_eq!(pause.remaining, POLICY.patience);
+        assert!(pause.delay <= POLICY.first_delay);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_transient_errors_are_retried() {
-        for (class, expected) in [(Class::Transient, 6), (Class::Permanent, 1), (Class::Conflict, 1)] {
+        for class in [Class::Permanent, Class::Conflict, Class::Refused] {
             let mut calls = 0;
             let failed: Result<()> = POLICY
                 .run(|| {
@@ -124,7 +187,7 @@ mod tests {
                     async move { Err(Error::msg(class, "no")) }
                 })
                 .await;
-            assert_eq!((failed.unwrap_err().class, calls), (class, expected));
+            assert_eq!((failed.unwrap_err().class, calls), (class, 1));
         }
     }
 }

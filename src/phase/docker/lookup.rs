@@ -14,7 +14,7 @@ use crate::{
 
 /// Each attempt includes the AWS SDK's own retries, so a region that fails all of them counts as unreachable.
 const LOOKUP: retry::Policy = retry::Policy {
-    attempts: 4,
+    patience: Duration::from_secs(10),
     first_delay: Duration::from_millis(500),
     longest_delay: Duration::from_secs(4),
 };

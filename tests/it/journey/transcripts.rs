@@ -105,7 +105,7 @@ fn a_transcript_holds_nothing_that_differs_between_two_runs() {
 12:00:00 paydeploy up · payments · spain (hub) · run 01a20f98e17177129bbf00e533863b8a · 2 steps
 12:00:03 terraform/spain/cluster  2/9 aws_eks_cluster.this: creating
 12:00:09 ✓ terraform/spain/cluster  31 resources  6s
-12:00:09 docker/build  connection refused; attempt 2 of 6 in 1s
+12:00:09 docker/build  connection refused; attempt 2 in 1s, giving up in 10m 00s
 12:00:20 ✗ docker/build  failed: no engine answers  1m 20s
 ✗ docker/build   1m 20s
   failed to build the image
