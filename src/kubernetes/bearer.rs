@@ -24,16 +24,16 @@ pub(super) struct Signer {
     pub cluster: String,
 }
 
-/// Why a request was not sent: signing a token failed.
+/// A step's error on its way through tower and kube, which only take boxed errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(super) struct Unsigned {
+pub(super) struct Carried {
     pub class: Class,
     pub message: String,
     pub hint: Option<String>,
 }
 
-impl From<Error> for Unsigned {
+impl From<Error> for Carried {
     fn from(error: Error) -> Self {
         Self { class: error.class, message: error.to_string(), hint: error.hint }
     }
@@ -54,7 +54,7 @@ enum TokenState {
     Empty,
     Signing(BoxFuture<'static, Result<Token>>),
     Signed(Token),
-    Failed(Unsigned),
+    Failed(Carried),
 }
 
 /// Signs a token in `poll_ready`, where a service may wait, so that `call` does not have to.
@@ -173,7 +173,7 @@ mod tests {
         let mut service = service(None);
         for _ in 0..2 {
             let error = ask(&mut service).await.unwrap_err();
-            let unsigned = error.downcast::<Unsigned>().unwrap();
+            let unsigned = error.downcast::<Carried>().unwrap();
             assert_eq!(unsigned.class, Class::Permanent);
             assert!(unsigned.hint.is_some());
         }

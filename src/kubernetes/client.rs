@@ -9,7 +9,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::bearer::{BearerLayer, Signer};
+use super::{
+    admission::AdmissionLayer,
+    bearer::{BearerLayer, Signer},
+};
 use crate::{
     aws::{self, Aws},
     fact,
@@ -47,9 +50,10 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     config.reset_reader_on_write = true;
     // kube is built without proxy support and would fail where the environment sets HTTPS_PROXY.
     config.proxy_url = None;
-    let signer = Signer { aws: aws.in_region(&access.aws_region), cluster: cluster.cluster_name.clone() };
-    let layer = BearerLayer(Arc::new(signer));
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+    let signer =
+        Arc::new(Signer { aws: aws.in_region(&access.aws_region), cluster: cluster.cluster_name.clone() });
+    let (bearer, admission) = (BearerLayer(signer.clone()), AdmissionLayer(signer));
+    Ok(ClientBuilder::try_from(config)?.with_layer(&bearer).with_layer(&admission).build())
 }
 
 /// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or

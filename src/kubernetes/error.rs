@@ -2,16 +2,16 @@
 
 use kube::core::Status;
 
-use super::bearer::Unsigned;
+use super::bearer::Carried;
 use crate::task::{Class, Error};
 
 /// A client's error as a step's error, with the API server's own message.
 pub fn classify(error: kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => from_status(&status),
-        kube::Error::Service(source) => match source.downcast::<Unsigned>() {
-            Ok(unsigned) => {
-                let Unsigned { class, message, hint } = *unsigned;
+        kube::Error::Service(source) => match source.downcast::<Carried>() {
+            Ok(carried) => {
+                let Carried { class, message, hint } = *carried;
                 Error { hint, ..Error::msg(class, message) }
             }
             Err(source) => Error::new(Class::Transient, anyhow::Error::from_boxed(source)),
@@ -41,13 +41,13 @@ fn from_status(status: &Status) -> Error {
 
 fn class(status: &Status) -> Class {
     match status.code {
-        // A new access entry takes a while to reach every API server, which refuses it with 401 until then.
-        401 | 408 => Class::Transient,
+        408 => Class::Transient,
         // A 500 is often a webhook that does not answer yet.
         code if Class::is_transient_status(code) => Class::Transient,
         409 => Class::Conflict,
         // A terminating namespace can be created again once it is deleted.
         403 if status.message.contains("is being terminated") => Class::Transient,
+        // 401 and other 403 are permanent here: `admission` has made those of a new access entry transient.
         _ => Class::Permanent,
     }
 }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn errors_that_pass_by_themselves_are_transient() {
-        for code in [401, 429, 500, 502, 503, 504] {
+        for code in [429, 500, 502, 503, 504] {
             assert_eq!(classified(code, "no").class, Class::Transient, "{code}");
         }
         assert_eq!(classify(kube::Error::Service("connection refused".into())).class, Class::Transient);
@@ -72,9 +72,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_permanent_and_has_a_fix() {
-        let error = classified(403, "secrets is forbidden");
-        assert_eq!(error.class, Class::Permanent);
-        assert!(error.hint.is_some());
+        for code in [401, 403] {
+            let error = classified(code, "secrets is forbidden");
+            assert_eq!(error.class, Class::Permanent);
+            assert!(error.hint.is_some());
+        }
         for code in [400, 404, 422, 501] {
             assert_eq!(classified(code, "no").class, Class::Permanent, "{code}");
         }
@@ -93,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_failure_to_sign_keeps_its_class_and_fix() {
-        let unsigned = Unsigned::from(Error::permanent("no credentials").with_hint("log in"));
+        let unsigned = Carried::from(Error::permanent("no credentials").with_hint("log in"));
         let error = classify(kube::Error::Service(unsigned.into()));
         assert_eq!((error.class, error.to_string()), (Class::Permanent, "no credentials".to_owned()));
         assert_eq!(error.hint.as_deref(), Some("log in"));

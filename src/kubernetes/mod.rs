@@ -1,5 +1,6 @@
 //! Kubernetes: a client for each region's API server, objects that are applied and checked, Helm releases.
 
+mod admission;
 pub mod argo_cd;
 mod bearer;
 mod client;
@@ -10,6 +11,8 @@ pub mod kubeconfig;
 mod object;
 mod proxy;
 pub mod ready;
+#[cfg(test)]
+pub mod testing;
 
 pub use client::{connect, find};
 pub use error::classify;

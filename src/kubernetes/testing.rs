@@ -1,0 +1,141 @@
+//! An HTTP server for unit tests, in the place of an API server or of AWS: it answers from a function, and records what
+//! it was asked.
+
+use std::sync::{Arc, Mutex};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{aws::Aws, fact};
+
+/// An API server's answer for an object that does not exist.
+fn missing() -> Value {
+    json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound" })
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub body: String,
+}
+
+/// A running server; it ends with the test's runtime.
+pub struct Server {
+    pub endpoint: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Server {
+    /// Starts a server whose answers are a status and a body.
+    pub async fn start(answer: impl Fn(&Call) -> (u16, Value) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (calls, answer) = (Arc::<Mutex<Vec<Call>>>::default(), Arc::new(answer));
+        let record = calls.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (record, answer) = (record.clone(), answer.clone());
+                tokio::spawn(async move {
+                    let mut stream = stream;
+                    let call = read(&mut stream).await;
+                    let (status, body) = answer(&call);
+                    record.lock().unwrap().push(call);
+                    // A string is sent as it is, for the services that answer in XML.
+                    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+                    let head = format!(
+                        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                         content-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                });
+            }
+        });
+        Self { endpoint, calls }
+    }
+
+    /// A server that has these objects, by their paths without a query, and no other. It accepts every change.
+    pub async fn with(objects: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        let objects: Vec<_> = objects.into_iter().collect();
+        Self::start(move |call| {
+            let found = objects.iter().find(|(path, _)| call.path.split('?').next() == Some(path));
+            match (call.method.as_str(), found) {
+                ("GET", None) => (404, missing()),
+                ("GET", Some((_, object))) => (200, object.clone()),
+                ("DELETE", _) => (200, json!({ "kind": "Status", "status": "Success" })),
+                _ => (200, serde_json::from_str(&call.body).unwrap_or_default()),
+            }
+        })
+        .await
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// The methods and paths of the calls so far, without queries.
+    pub fn asked(&self) -> Vec<String> {
+        let named =
+            |call: &Call| format!("{} {}", call.method, call.path.split('?').next().unwrap_or_default());
+        self.calls().iter().map(named).collect()
+    }
+
+    /// A client of it as an API server.
+    pub fn client(&self) -> Client {
+        Client::try_from(kube::Config::new(self.endpoint.parse().unwrap())).unwrap()
+    }
+
+    /// How to reach it as a region's cluster.
+    pub fn access(&self) -> fact::Access {
+        let cluster = fact::Cluster {
+            cluster_name: "payments-spain".to_owned(),
+            cluster_endpoint: self.endpoint.clone(),
+            cluster_ca: String::new(),
+            external_secrets_role_arn: String::new(),
+            external_dns_role_arn: String::new(),
+            lb_controller_role_arn: String::new(),
+            argocd_role_arn: "arn:aws:iam::123456789012:role/argocd".to_owned(),
+        };
+        fact::Access { cluster, aws_region: "eu-south-2".to_owned() }
+    }
+
+    /// AWS at this server, with credentials.
+    pub fn aws(&self) -> Aws {
+        let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-south-2"))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(credentials));
+        Aws::new(config.build())
+    }
+}
+
+async fn read(stream: &mut TcpStream) -> Call {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            if body.len() >= length.unwrap_or(0) {
+                let mut words = head.split(' ').map(str::to_owned);
+                let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+                return Call { method, path, body: body.to_owned() };
+            }
+        }
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return Call { method: String::new(), path: String::new(), body: String::new() };
+        }
+    }
+}
