@@ -32,7 +32,8 @@ fi
 "#;
 
 /// One resource to create, as `plan -json` prints it.
-const PLANNED: &str = r#"{"type":"planned_change","change":{"resource":{"addr":"aws_vpc.this","resource":"aws_vpc.this"},"action":"create"}}"#;
+const PLANNED: &str = r#"{"type":"planned_change","change":{"resource":{"addr":"aws_vpc.this","resource":"aws_vpc.this"},"action":"create"}}
+{"type":"change_summary","changes":{"add":1,"change":0,"import":0,"remove":0,"operation":"plan"}}"#;
 
 /// A clone whose `terraform` runs this script after [`COMMON`].
 fn checkout(project: &str, script: &str) -> Checkout {

@@ -1,6 +1,8 @@
 //! Judges a plan: what it would do, and which deletions the user must allow first.
 //!
-//! 1. A plan that only creates and updates is judged by its messages, without a second terraform process.
+//! 1. A plan that only creates and updates is judged by its messages, without a second terraform process. They count
+//!    only if terraform's own summary has as many changes: a message that cannot be read is skipped, and could be a
+//!    deletion.
 //! 2. Any other plan is read as JSON. Deleting or replacing a resource of a protected type is refused, unless its
 //!    address is allowed, or it is tainted in a stack that was never complete.
 
@@ -127,9 +129,11 @@ enum Action {
     Unknown,
 }
 
-/// Judges a plan by its messages if it only creates and updates; `None` if it does more and must be read as JSON.
+/// Judges a plan that has changes by its messages if it only creates and updates; `None` if it does more, or if
+/// messages are missing, and it must be read as JSON.
 pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
     let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
+    let mut announced = None;
     for message in messages {
         match message {
             Message::PlannedChange { change } => {
@@ -153,16 +157,20 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
                     judged.lines.push(format!("{sign} output {name}"));
                 }
             }
+            Message::ChangeSummary { changes } => announced = Some(changes.operations()),
             _ => {}
         }
     }
-    Some(judged)
+    (announced == Some(judged.operations) && !judged.lines.is_empty()).then_some(judged)
 }
 
 /// Judges the output of `terraform show -json PLAN`. `allowed` are the addresses whose deletion the user allows.
 ///
 /// While a stack was never `complete` (its outputs are missing), no other stack depends on it, so a resource that an
 /// interrupted run left tainted is recreated without the user's permission.
+///
+/// # Errors
+/// When it cannot be read, or when it lists nothing at all: terraform has said that there are changes.
 pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
     if !plan.format_version.starts_with(FORMAT) {
@@ -185,6 +193,13 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
         if change.actions != [Action::NoOp] {
             judged.lines.push(format!("{} output {name}", change.sign()));
         }
+    }
+    let reads = plan.resource_changes.iter().any(|one| one.change.actions.contains(&Action::Read));
+    if judged.lines.is_empty() && !reads {
+        return Err(Error::permanent(
+            "terraform reports changes, but its plan lists none that paydeploy can read",
+        )
+        .with_hint("use a newer `paydeploy`, or an older terraform"));
     }
     Ok(judged)
 }
@@ -392,11 +407,16 @@ mod tests {
         Message::parse(&change.to_string()).unwrap()
     }
 
+    fn summary(changes: u32) -> Message {
+        let changes = json!({ "add": changes, "change": 0, "import": 0, "remove": 0, "operation": "plan" });
+        Message::parse(&json!({ "type": "change_summary", "changes": changes }).to_string()).unwrap()
+    }
+
     #[test]
     fn a_plan_that_only_creates_and_updates_is_judged_by_its_messages() {
         let outputs = r#"{"type":"outputs","outputs":{"a":{"sensitive":false,"action":"update"},"b":{"action":"noop"}}}"#;
-        let messages =
-            [planned("create"), planned("update"), planned("read"), Message::parse(outputs).unwrap()];
+        let outputs = Message::parse(outputs).unwrap();
+        let messages = [planned("create"), planned("update"), planned("read"), summary(2), outputs];
         let judged = judge_messages(&messages).unwrap();
         assert_eq!(judged.lines, ["+ aws_eip.nat[0]", "~ aws_eip.nat[0]", "~ output a"]);
         assert_eq!(judged.operations, 2);
@@ -405,8 +425,26 @@ mod tests {
     #[test]
     fn a_plan_that_does_anything_else_must_be_read_as_json() {
         for action in ["delete", "replace", "move", "import", "unknown"] {
-            assert_eq!(judge_messages(&[planned("create"), planned(action)]), None, "{action}");
+            assert_eq!(judge_messages(&[planned("create"), planned(action), summary(1)]), None, "{action}");
         }
+    }
+
+    #[test]
+    fn a_plan_is_read_as_json_if_a_message_is_missing() {
+        assert_eq!(judge_messages(&[]), None);
+        assert_eq!(judge_messages(&[summary(0)]), None);
+        assert_eq!(judge_messages(&[planned("create")]), None, "without terraform's own number of changes");
+        assert_eq!(judge_messages(&[planned("create"), summary(2)]), None, "one of two could not be read");
+    }
+
+    #[test]
+    fn a_plan_with_changes_that_lists_none_is_an_error_and_not_clean() {
+        let plan =
+            |changes: &[Value]| json!({ "format_version": "1.2", "resource_changes": changes }).to_string();
+        let error = judge(&plan(&[]), &[], true).unwrap_err();
+        assert!(error.to_string().contains("lists none"), "{error}");
+        let read = change("data.aws_caller_identity.this", &["read"], &json!({ "mode": "data" }));
+        assert_eq!(judge(&plan(&[read]), &[], true).unwrap().lines, Vec::<String>::new());
     }
 
     #[test]
