@@ -1,6 +1,10 @@
 //! A step's context for unit tests, with nothing real behind it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{Context, World};
 use crate::{
@@ -37,6 +41,17 @@ pub fn region() -> Region {
         admitted: Vec::new(),
         data_tags: BTreeMap::new(),
     }
+}
+
+/// Writes a shell script that takes the place of a program.
+///
+/// Another process writes it: a child that another test forks meanwhile could inherit this process's open file, and a
+/// file that is open for writing cannot be executed (ETXTBSY).
+pub fn program(path: &Path, script: &str) -> PathBuf {
+    let write = "printf '#!/bin/sh\n%s\n' \"$1\" >\"$0\" && chmod +x \"$0\"";
+    let written = std::process::Command::new("sh").args(["-c", write]).arg(path).arg(script).status();
+    assert!(written.unwrap().success());
+    path.to_owned()
 }
 
 fn config(root: &Path) -> Config {

@@ -81,12 +81,12 @@ pub struct Said {
 }
 
 impl Terraform<'_> {
-    /// Prepares the folder: initialises it if needed, and pushes a state that an earlier run could not save.
+    /// Initialises the folder if needed.
     pub async fn prepare(&self) -> Result<()> {
-        if std::fs::read_to_string(self.folder.path.join(STAMP)).ok() != Some(self.stamp()) {
-            self.init().await?;
+        if std::fs::read_to_string(self.folder.path.join(STAMP)).ok() == Some(self.stamp()) {
+            return Ok(());
         }
-        self.save_state().await
+        self.init().await
     }
 
     pub async fn init(&self) -> Result<()> {
@@ -133,8 +133,9 @@ impl Terraform<'_> {
 
     /// Pushes the state that an earlier run could not save. Before anything else: a plan without it would create the
     /// same resources again.
-    async fn save_state(&self) -> Result<()> {
+    pub async fn save_state(&self) -> Result<()> {
         let Some(unsaved) = self.folder.unsaved_state() else { return Ok(()) };
+        self.prepare().await?;
         self.cx.progress("pushing the state that an earlier run could not save");
         let push = self.command(["state", "push"])?.arg(&unsaved);
         push.run(self.cx).await.doing(format!("push `{}`", unsaved.display())).hint(format!(

@@ -24,11 +24,14 @@ pub struct Stack<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// A judged plan. Exactly this plan is applied.
+/// What `apply` does.
 #[derive(Debug)]
-pub struct Planned {
-    file: TempPath,
-    operations: u32,
+pub enum Planned {
+    /// A judged plan. Exactly this plan is applied.
+    Plan { file: TempPath, operations: u32 },
+    /// An earlier run changed resources and could not save the state. It has to be pushed before anything can be
+    /// planned: a plan without it would create the same resources again.
+    UnsavedState,
 }
 
 impl<K: Kind> Stack<K> {
@@ -113,11 +116,25 @@ impl<K: Kind> Stack<K> {
             judge(&shown, &cx.world.allow_replace, complete)?
         };
         judged.check()?;
+        // Terraform also ends with 2 when all that an apply would do is to read data.
         if judged.lines.is_empty() {
             return self.clean(terraform).await;
         }
-        let change = Planned { file, operations: judged.operations };
+        let change = Planned::Plan { file, operations: judged.operations };
         Ok(Check::Change { lines: judged.lines, change })
+    }
+
+    /// Plans with the variables that come from these facts.
+    async fn plan_for(&self, terraform: &Terraform<'_>, input: &K::Input) -> Result<Check<Planned>> {
+        let Terraform { cx, folder, .. } = terraform;
+        let kept = if K::HAS_DATA_KEY { data_key::kept(cx, &self.region).await? } else { None };
+        let variables = self.variables(cx, folder, Some(input), kept)?;
+        self.plan(terraform, &variables).await.doing(format!("plan {}", self.named()))
+    }
+
+    async fn apply_plan(&self, terraform: &Terraform<'_>, file: TempPath, operations: u32) -> Result<()> {
+        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
+        run(terraform, command, Progress::apply(operations)).await.doing(format!("apply {}", self.named()))
     }
 
     async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
@@ -132,9 +149,7 @@ impl<K: Kind> Stack<K> {
         input: Option<&K::Input>,
     ) -> Result<Option<String>> {
         let Terraform { cx, folder, backend } = terraform;
-        if folder.unsaved_state().is_some() {
-            terraform.prepare().await?;
-        }
+        terraform.save_state().await?;
         let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
         terraform.prepare().await?;
         let kept = if K::HAS_DATA_KEY {
@@ -202,17 +217,29 @@ impl<K: Kind> Step for Stack<K> {
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        let kept = if K::HAS_DATA_KEY { data_key::kept(cx, &self.region).await? } else { None };
-        let variables = self.variables(cx, &folder, Some(input), kept)?;
-        self.plan(&terraform, &variables).await.doing(format!("plan {}", self.named()))
+        // Only reported, because a check changes nothing.
+        if let Some(unsaved) = folder.unsaved_state() {
+            let line = format!("push the state that an earlier run could not save (`{}`)", unsaved.display());
+            return Ok(Check::Change { lines: vec![line], change: Planned::UnsavedState });
+        }
+        self.plan_for(&terraform, input).await
     }
 
-    async fn apply(&self, cx: &Context, _input: &Self::Input, change: Self::Change) -> Result<()> {
+    async fn apply(&self, cx: &Context, input: &Self::Input, change: Self::Change) -> Result<()> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*change.file);
-        let progress = Progress::apply(change.operations);
-        run(&terraform, command, progress).await.doing(format!("apply {}", self.named()))
+        match change {
+            Planned::Plan { file, operations } => self.apply_plan(&terraform, file, operations).await,
+            Planned::UnsavedState => {
+                terraform.save_state().await?;
+                match self.plan_for(&terraform, input).await? {
+                    Check::Change { change: Planned::Plan { file, operations }, .. } => {
+                        self.apply_plan(&terraform, file, operations).await
+                    }
+                    Check::Change { .. } | Check::Clean(_) => Ok(()),
+                }
+            }
+        }
     }
 
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
@@ -236,4 +263,105 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
         }
     });
     result.await?.check(terraform).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        fact,
+        kubernetes::testing::Server,
+        phase::terraform::kind::Audit,
+        step::{Error, testing},
+    };
+
+    /// A terraform that logs its commands, succeeds, and on request plans something.
+    const TERRAFORM: &str = r#"
+folder=${1#-chdir=}; shift
+echo "$1" >>"$0.ran"
+mkdir -p "$folder/.terraform"
+echo '{"backend": {"type": "s3"}}' >"$folder/.terraform/terraform.tfstate"
+if [ "$1" = plan ] && [ -f "$0.plans" ]; then exit 2; fi
+if [ "$1" = show ]; then cat "$0.plans"; fi
+"#;
+
+    struct World {
+        dir: tempfile::TempDir,
+        cx: Context,
+        stack: Stack<Audit>,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            // No state is stored yet.
+            let aws = Server::start(|_| (404, json!("<Error><Code>NoSuchKey</Code></Error>"))).await.aws();
+            let (mut cx, _events) = testing::context(dir.path());
+            let world = Arc::get_mut(&mut cx.world).unwrap();
+            world.aws = aws;
+            world.tools.terraform = testing::program(&dir.path().join("terraform.sh"), TERRAFORM);
+            fs::create_dir_all(dir.path().join("terraform/stacks/audit")).unwrap();
+            Self { dir, cx, stack: Stack::new(&testing::region()) }
+        }
+
+        fn ran(&self) -> Vec<String> {
+            let ran = fs::read_to_string(self.dir.path().join("terraform.sh.ran")).unwrap_or_default();
+            ran.lines().map(str::to_owned).collect()
+        }
+
+        fn plans(&self, plan: &Value) {
+            fs::write(self.dir.path().join("terraform.sh.plans"), plan.to_string()).unwrap();
+        }
+
+        async fn check(&self) -> Result<Check<Planned>> {
+            self.stack.check(&self.cx, &input()).await
+        }
+    }
+
+    fn input() -> fact::Foundation {
+        fact::Foundation {
+            vpc_id: String::new(),
+            nat_public_ips: Vec::new(),
+            ecr_repository_name: String::new(),
+            ecr_repository_url: String::new(),
+            api_secret_arn: String::new(),
+            db_app_secret_arn: String::new(),
+            db_migrator_secret_arn: String::new(),
+            certificate_arn: String::new(),
+            hosted_zone_id: String::new(),
+            hosted_zone_name: String::new(),
+            app_domain: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unsaved_state_is_reported_by_a_check_and_pushed_by_an_apply_before_anything_else() {
+        let world = World::new().await;
+        let unsaved = world.stack.folder(&world.cx).unwrap().path.join("errored.tfstate");
+        fs::write(&unsaved, "{}").unwrap();
+        let Check::Change { lines, change } = world.check().await.unwrap() else { panic!("taken for clean") };
+        assert!(lines[0].starts_with("push the state") && lines[0].contains("errored.tfstate"), "{lines:?}");
+        assert!(world.ran().is_empty() && unsaved.exists(), "a check changes nothing");
+
+        world.stack.apply(&world.cx, &input(), change).await.unwrap();
+        assert_eq!(world.ran(), ["init", "state", "plan"]);
+        assert!(!unsaved.exists());
+    }
+
+    #[tokio::test]
+    async fn a_plan_with_changes_but_without_a_readable_message_is_never_clean() {
+        let world = World::new().await;
+        let output = json!({ "actions": ["create"] });
+        world.plans(&json!({ "format_version": "1.2", "output_changes": { "trail_arn": output } }));
+        let Check::Change { lines, .. } = world.check().await.unwrap() else { panic!("taken for clean") };
+        assert_eq!(lines, ["+ output trail_arn"]);
+
+        world.plans(&json!({ "format_version": "1.2" }));
+        let error: Error = world.check().await.unwrap_err();
+        assert!(error.to_string().contains("lists none"), "{error}");
+    }
 }
