@@ -63,8 +63,8 @@ where
             if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 return Ok(answer);
             }
-            match signer.entry_changed().await {
-                Ok(Some(changed)) if is_new(changed, SystemTime::now()) => {
+            match signer.is_settling().await {
+                Ok(true) => {
                     let cluster = &signer.cluster;
                     let error =
                         format!("cluster `{cluster}` does not apply its new access entry yet ({status})");
@@ -84,8 +84,13 @@ fn is_new(changed: SystemTime, now: SystemTime) -> bool {
 }
 
 impl Signer {
+    /// Whether a refusal may pass by itself: this principal's access entry is new.
+    pub(super) async fn is_settling(&self) -> Result<bool> {
+        Ok(self.entry_changed().await?.is_some_and(|changed| is_new(changed, SystemTime::now())))
+    }
+
     /// When this principal's access entry was created or last changed; `None` if there is no entry.
-    pub(super) async fn entry_changed(&self) -> Result<Option<SystemTime>> {
+    async fn entry_changed(&self) -> Result<Option<SystemTime>> {
         let principal = match aws::identity::identity(&self.aws).await?.principal {
             Principal::Role(arn) | Principal::User(arn) => arn,
             Principal::Other(_) => return Ok(None),

@@ -14,7 +14,11 @@ use secrecy::ExposeSecret;
 use tower::{BoxError, Layer, Service};
 
 use crate::{
-    aws::token::{Token, token},
+    aws::{
+        Aws,
+        token::{Token, token},
+    },
+    fact,
     task::{Class, Error, Result},
 };
 
@@ -22,6 +26,16 @@ use crate::{
 pub(super) struct Signer {
     pub aws: aws_config::SdkConfig,
     pub cluster: String,
+}
+
+impl Signer {
+    pub(super) fn new(aws: &Aws, access: &fact::Access) -> Self {
+        Self { aws: aws.in_region(&access.aws_region), cluster: access.cluster.cluster_name.clone() }
+    }
+
+    pub(super) async fn token(&self) -> Result<Token> {
+        token(&self.aws, &self.cluster, SystemTime::now()).await
+    }
 }
 
 /// A step's error on its way through tower and kube, which only take boxed errors.
@@ -70,7 +84,7 @@ pub(super) struct Bearer<S> {
 impl<S> Bearer<S> {
     fn sign(&self) -> BoxFuture<'static, Result<Token>> {
         let signer = self.signer.clone();
-        Box::pin(async move { token(&signer.aws, &signer.cluster, SystemTime::now()).await })
+        Box::pin(async move { signer.token().await })
     }
 }
 

@@ -27,19 +27,7 @@ const IO_TIMEOUT: Duration = Duration::from_mins(1);
 /// A client that signs its own tokens with the run's credentials. It connects on its first request.
 pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     let cluster = &access.cluster;
-    let named = serde_json::json!({
-        "clusters": [{
-            "name": "it",
-            "cluster": {
-                "server": cluster.cluster_endpoint,
-                "certificate-authority-data": cluster.cluster_ca,
-            },
-        }],
-        "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "it" } }],
-        "users": [{ "name": "it", "user": {} }],
-        "current-context": "it",
-    });
-    let kubeconfig: Kubeconfig = serde_json::from_value(named)?;
+    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig_without_user(access))?;
     let doing = format!("use the endpoint and the certificate of cluster `{}`", cluster.cluster_name);
     let mut config =
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.doing(doing)?;
@@ -50,10 +38,29 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     config.reset_reader_on_write = true;
     // kube is built without proxy support and would fail where the environment sets HTTPS_PROXY.
     config.proxy_url = None;
-    let signer =
-        Arc::new(Signer { aws: aws.in_region(&access.aws_region), cluster: cluster.cluster_name.clone() });
+    let signer = Arc::new(Signer::new(aws, access));
     let (bearer, admission) = (BearerLayer(signer.clone()), AdmissionLayer(signer));
     Ok(ClientBuilder::try_from(config)?.with_layer(&bearer).with_layer(&admission).build())
+}
+
+/// Where the cluster is, in a kubeconfig whose context has the cluster's name and whose user has no credentials.
+pub(super) fn kubeconfig_without_user(access: &fact::Access) -> serde_json::Value {
+    let cluster = &access.cluster;
+    let name = &cluster.cluster_name;
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": name,
+            "cluster": {
+                "server": cluster.cluster_endpoint,
+                "certificate-authority-data": cluster.cluster_ca,
+            },
+        }],
+        "contexts": [{ "name": name, "context": { "cluster": name, "user": name } }],
+        "users": [{ "name": name, "user": {} }],
+        "current-context": name,
+    })
 }
 
 /// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or

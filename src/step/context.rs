@@ -24,9 +24,10 @@ pub struct World {
 }
 
 impl World {
-    /// The helm program, and the folders that it works in.
+    /// The helm program, the folders that it works in, and the account that signs its tokens.
     pub fn helm(&self) -> helm::Runner<'_> {
-        helm::Runner { program: &self.tools.helm, state: &self.state, root: &self.config.root }
+        let Self { aws, tools, state, config, .. } = self;
+        helm::Runner { aws, program: &tools.helm, state, root: &config.root }
     }
 }
 

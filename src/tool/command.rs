@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use super::environment;
+
 /// A program to run for a step. `Display` is its command line, quoted for a shell.
 ///
 /// It runs in its own process group, without standard input and with a chosen environment; its output goes to
@@ -61,6 +63,13 @@ impl Command {
             Some(value) => self.env(name, value),
             None => self,
         }
+    }
+
+    /// Passes on the AWS credentials, profile, region and endpoints, which are withheld by default.
+    pub fn with_aws(mut self) -> Self {
+        let variables = environment::aws(std::env::vars_os());
+        self.env.extend(variables.map(|(name, value)| (name, Some(value))));
+        self
     }
 
     /// The folder to run in; by default paydeploy's own.

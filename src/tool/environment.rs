@@ -1,4 +1,7 @@
 //! Which of our own environment variables a child inherits.
+//!
+//! Credentials are not among them: a child gets those of AWS only with [`super::Command::with_aws`]. Git runs hooks and
+//! helpers of the repository and of the user, and needs no AWS; Helm gets a token for one cluster instead.
 
 use std::ffi::{OsStr, OsString};
 
@@ -28,13 +31,22 @@ const NAMES: [&str; 20] = [
     "no_proxy",
 ];
 
-/// Credentials and regions, locale, and the base directories that tools keep their configuration in.
-const PREFIXES: [&str; 3] = ["AWS_", "LC_", "XDG_"];
+/// Locale, and the base directories that tools keep their configuration in.
+const PREFIXES: [&str; 2] = ["LC_", "XDG_"];
+/// Credentials, profile, region and endpoints of AWS.
+const AWS: &str = "AWS_";
 
 pub(super) fn chosen(
     all: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
     all.into_iter().filter(|(name, _)| is_chosen(name))
+}
+
+/// The variables from which a child gets its AWS credentials.
+pub(super) fn aws(
+    all: impl IntoIterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    all.into_iter().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(AWS)))
 }
 
 fn is_chosen(name: &OsStr) -> bool {
@@ -44,15 +56,36 @@ fn is_chosen(name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::chosen;
+    use std::ffi::OsString;
+
+    use super::{aws, chosen};
+
+    fn all() -> impl Iterator<Item = (OsString, OsString)> {
+        [
+            "AWS_PROFILE",
+            "AWS_SECRET_ACCESS_KEY",
+            "https_proxy",
+            "PATH",
+            "TF_VAR_role",
+            "TF_CLI_ARGS",
+            "KUBECONFIG",
+            "HELM_DEBUG",
+        ]
+        .into_iter()
+        .map(|name| (name.into(), "x".into()))
+    }
+
+    fn names(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+        variables.map(|(name, _)| name.into_string().expect("these are plain names")).collect()
+    }
 
     #[test]
-    fn a_child_inherits_credentials_and_proxies_but_no_variables_that_steer_tools() {
-        let all =
-            ["AWS_PROFILE", "https_proxy", "PATH", "TF_VAR_role", "TF_CLI_ARGS", "KUBECONFIG", "HELM_DEBUG"];
-        let seen: Vec<_> = chosen(all.map(|name| (name.into(), "x".into())))
-            .map(|(name, _)| name.into_string().expect("these are plain names"))
-            .collect();
-        assert_eq!(seen, ["AWS_PROFILE", "https_proxy", "PATH"]);
+    fn a_child_inherits_proxies_but_no_credentials_and_no_variables_that_steer_tools() {
+        assert_eq!(names(chosen(all())), ["https_proxy", "PATH"]);
+    }
+
+    #[test]
+    fn only_a_child_that_calls_aws_gets_its_variables() {
+        assert_eq!(names(aws(all())), ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"]);
     }
 }

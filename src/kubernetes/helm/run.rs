@@ -2,13 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    super::kubeconfig::{self, Kubeconfig},
+    super::{bearer::Signer, client::kubeconfig_without_user, kubeconfig},
     wanted::Wanted,
 };
 use crate::{
+    aws::Aws,
     fact,
     task::{Class, Error, ErrorExt, Result, Task},
     tool::Command,
@@ -22,6 +24,8 @@ const CHILD: Duration = Duration::from_mins(6);
 /// The Helm to run, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Runner<'a> {
+    /// Signs Helm's tokens.
+    pub aws: &'a Aws,
     pub program: &'a Path,
     /// The folder for temporary files.
     pub state: &'a Path,
@@ -29,37 +33,41 @@ pub struct Runner<'a> {
     pub root: &'a Path,
 }
 
+/// The variable from which Helm reads a bearer token.
+const TOKEN: &str = "HELM_KUBETOKEN";
+
 /// Helm with its own kubeconfig, which is deleted when this is dropped.
 ///
-/// Helm gets its tokens from `paydeploy token`, not from a file. The region's context in `.paydeploy/` is not
-/// used, because it is missing where another machine set up the cluster.
+/// Helm gets a token for this cluster alone, in its environment and not in a file, and no AWS credentials. The token
+/// lasts for 14 minutes, longer than [`CHILD`]. The region's context in `.paydeploy/` is not used, because it is missing
+/// where another machine set up the cluster.
 struct Helm {
     files: tempfile::TempDir,
     command: Command,
+    signer: Signer,
 }
 
 impl Helm {
-    fn new(runner: Runner, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
-        let Runner { program, state, root } = runner;
-        std::fs::create_dir_all(state).doing(format!("create the folder `{}`", state.display()))?;
-        let files = tempfile::Builder::new().prefix("helm-").tempdir_in(state)?;
-        let mut kubeconfig = Kubeconfig::default();
-        let name = &access.cluster.cluster_name;
-        kubeconfig.set(name, access, namespace, &kubeconfig::program()?);
+    async fn new(
+        runner: Runner<'_>,
+        access: &fact::Access,
+        namespace: &str,
+        verb: &[&str],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(runner.state)
+            .doing(format!("create the folder `{}`", runner.state.display()))?;
+        let files = tempfile::Builder::new().prefix("helm-").tempdir_in(runner.state)?;
         let path = files.path().join("kubeconfig");
-        kubeconfig::write_private(&path, &kubeconfig.render())?;
-        let command = Command::new(program)
+        kubeconfig::write_private(&path, &kubeconfig_without_user(access).to_string())?;
+        let signer = Signer::new(runner.aws, access);
+        let name = &access.cluster.cluster_name;
+        let command = helm(runner)
             .args(verb)
             .args(["--namespace", namespace, "--timeout", HELM, "--kube-context", name])
             .arg("--kubeconfig")
             .arg(&path)
-            .pass_env("HELM_CACHE_HOME")
-            .pass_env("HELM_CONFIG_HOME")
-            .pass_env("HELM_DATA_HOME")
-            .pass_env("HELM_REGISTRY_CONFIG")
-            .dir(root)
-            .deadline(CHILD);
-        Ok(Self { files, command })
+            .env(TOKEN, signer.token().await?.secret.expose_secret());
+        Ok(Self { files, command, signer })
     }
 
     fn values(self, values: &Value) -> Result<Self> {
@@ -74,8 +82,30 @@ impl Helm {
     }
 
     async fn run(&self, task: &Task) -> Result<()> {
-        self.command.run(task).await.map_err(classified)
+        let Err(error) = self.command.run(task).await else { return Ok(()) };
+        let error = classified(error);
+        let message = error.to_string().to_lowercase();
+        let is_refusal = error.class == Class::Permanent && REFUSED.iter().any(|text| message.contains(text));
+        // If it cannot be determined whether the access entry is new, Helm's own error says the most.
+        if is_refusal && self.signer.is_settling().await.unwrap_or(false) {
+            return Err(Error { class: Class::Transient, ..error });
+        }
+        Err(error)
     }
+}
+
+/// What Helm prints, in lower case, when the API server refuses it: 401, 401 to kubectl's words, and 403.
+const REFUSED: [&str; 3] = ["unauthorized", "must be logged in", "is forbidden"];
+
+/// The environment and the folder of every Helm command.
+fn helm(runner: Runner) -> Command {
+    Command::new(runner.program)
+        .pass_env("HELM_CACHE_HOME")
+        .pass_env("HELM_CONFIG_HOME")
+        .pass_env("HELM_DATA_HOME")
+        .pass_env("HELM_REGISTRY_CONFIG")
+        .dir(runner.root)
+        .deadline(CHILD)
 }
 
 /// What Helm and its registry client print when a chart, or that version of it, does not exist.
@@ -111,7 +141,8 @@ pub(super) async fn upgrade(
     wanted: &Wanted,
 ) -> Result<()> {
     task.progress(format!("helm upgrade --install {} {}", wanted.release, wanted.version));
-    Helm::new(runner, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])?
+    Helm::new(runner, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])
+        .await?
         .args(wanted.chart_args())
         .args(["--version", &wanted.version, "--create-namespace", "--reset-values"])
         .values(&wanted.values)?
@@ -129,7 +160,8 @@ pub async fn uninstall(
     release: &str,
 ) -> Result<()> {
     task.progress(format!("helm uninstall {release}"));
-    Helm::new(runner, access, namespace, &["uninstall", release, "--wait"])?
+    Helm::new(runner, access, namespace, &["uninstall", release, "--wait"])
+        .await?
         .run(task)
         .await
         .doing(format!("uninstall release `{release}`"))
@@ -144,7 +176,8 @@ pub(super) async fn rollback(
     revision: u32,
 ) -> Result<()> {
     let revision = revision.to_string();
-    Helm::new(runner, access, &wanted.namespace, &["rollback", &wanted.release, &revision])?
+    Helm::new(runner, access, &wanted.namespace, &["rollback", &wanted.release, &revision])
+        .await?
         .run(task)
         .await
         .doing(format!("roll release `{}` back to revision {revision}", wanted.release))
@@ -152,8 +185,30 @@ pub(super) async fn rollback(
 
 #[cfg(test)]
 mod tests {
-    use super::classified;
-    use crate::task::{Class, Error};
+    use std::fs;
+
+    use super::{Runner, classified, uninstall};
+    use crate::{
+        kubernetes::testing::Server,
+        step::testing::program,
+        task::{Class, Error, testing},
+    };
+
+    #[tokio::test]
+    async fn helm_gets_a_token_for_the_cluster_and_no_aws_credentials() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let server = Server::with([]).await;
+        let helm = program(&dir.path().join("helm"), "env >\"$0.env\"; cp \"${11}\" \"$0.kubeconfig\"");
+        let aws = server.aws();
+        let runner = Runner { aws: &aws, program: &helm, state: dir.path(), root: dir.path() };
+        uninstall(&task, runner, &server.access(), "argocd", "argocd").await.unwrap();
+        let seen = fs::read_to_string(dir.path().join("helm.env")).unwrap();
+        assert!(seen.contains("\nHELM_KUBETOKEN=k8s-aws-v1.") || seen.starts_with("HELM_KUBETOKEN=k8s-aws-v1."));
+        assert!(!seen.contains("AWS_"), "credentials reached Helm");
+        let files = ["runs/test.log", "helm.kubeconfig"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
+        assert!(files.iter().all(|text| !text.contains("k8s-aws-v1.") && !text.contains("exec")), "{files:?}");
+    }
 
     #[test]
     fn network_errors_are_transient_and_a_missing_chart_has_a_fix() {
