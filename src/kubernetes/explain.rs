@@ -1,29 +1,32 @@
 //! Why pods are not ready: what an operator would check first, for an error message.
+//!
+//! What the application itself wrote is left out, because it may contain secrets, and errors go to the terminal, to the
+//! journal and to CI's logs. The command that reads it is named instead.
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, LogParams},
-};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 /// How many pods are reported: pods of one workload usually fail alike.
 const PODS: usize = 3;
-/// How many of a container's last log lines are reported for each pod.
-const LOG_LINES: i64 = 8;
-/// The limit for those lines, because a single one can be megabytes long.
-const LOG_BYTES: i64 = 16 * 1024;
 
-/// A few lines about the unready pods of a selector: their state, the newest warning event, the last log
-/// lines.
+/// Reasons of events whose messages end with what a program in the container wrote: a hook's output, or an `exec`
+/// probe's.
+const WITH_OUTPUT: [&str; 3] = ["FailedPostStartHook", "FailedPreStopHook", "Unhealthy"];
+
+/// A few lines about the unready pods of a selector: their state, the newest warning event, and the command that reads
+/// their log.
 ///
 /// All errors are swallowed, because this explains another error.
 pub async fn pods(client: &Client, namespace: &str, selector: &str) -> Vec<String> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let Ok(list) = api.list(&ListParams::default().labels(selector)).await else { return Vec::new() };
-    let unready = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?)));
-    let lines = unready.take(PODS).map(|(pod, trouble)| one(client, namespace, pod, trouble));
-    without_repetition(join_all(lines).await)
+    let unready = list.items.iter().filter_map(|pod| Some((pod, pod_trouble(pod)?))).take(PODS);
+    let unready: Vec<_> = unready.collect();
+    let lines = unready.iter().map(|(pod, trouble)| one(client, namespace, pod, trouble));
+    let mut lines = without_repetition(join_all(lines).await);
+    lines.extend(unready.iter().find_map(|(pod, _)| log_command(namespace, pod)));
+    lines
 }
 
 /// Leaves out the details of a pod that are the same as those of the pod before it.
@@ -41,13 +44,11 @@ fn without_repetition(pods: Vec<Vec<String>>) -> Vec<String> {
     lines
 }
 
-async fn one(client: &Client, namespace: &str, pod: &Pod, trouble: String) -> Vec<String> {
+async fn one(client: &Client, namespace: &str, pod: &Pod, trouble: &str) -> Vec<String> {
     let name = pod.name_any();
-    let (warning, output) =
-        futures::join!(newest_warning(client, namespace, &name), last_lines(client, namespace, pod));
+    let warning = newest_warning(client, namespace, &name).await;
     let mut lines = vec![format!("pod `{name}`: {trouble}")];
     lines.extend(warning.filter(|warning| !lines[0].contains(warning)).map(|warning| format!("  {warning}")));
-    lines.extend(output.into_iter().map(|line| format!("  | {line}")));
     lines
 }
 
@@ -61,27 +62,35 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
         let seen = event.last_timestamp.as_ref().map(|time| time.0);
         seen.or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
     })?;
-    Some(format!("{}: {}", newest.reason?, newest.message?.trim()))
+    let (reason, message) = (newest.reason?, newest.message?);
+    Some(format!("{reason}: {}", without_output(&reason, message.trim())))
 }
 
-/// The last log lines of the first unready container; those of the previous instance if it is waiting to be
-/// restarted.
-async fn last_lines(client: &Client, namespace: &str, pod: &Pod) -> Vec<String> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let Some(container) = statuses.into_iter().flatten().find(|status| !status.ready) else {
-        return Vec::new();
+/// An event's message without what a program in the container wrote.
+fn without_output<'a>(reason: &str, message: &'a str) -> &'a str {
+    // The kubelet's own words about an HTTP or TCP probe: a status, or an error of the connection.
+    let is_kubelets = ["HTTP probe failed with statuscode", "Get \"http", "dial tcp"];
+    if !WITH_OUTPUT.contains(&reason) || is_kubelets.iter().any(|text| message.contains(text)) {
+        return message;
+    }
+    message.split(':').next().unwrap_or_default()
+}
+
+/// The command that reads the log of a pod's first unready container: of the previous instance if it waits to be
+/// restarted. `None` if none has run yet.
+fn log_command(namespace: &str, pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let mut containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let has_run = |state: Option<&ContainerState>| {
+        state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
     };
+    let container = containers.find(|container| {
+        !container.ready && (container.restart_count > 0 || has_run(container.state.as_ref()))
+    })?;
     let is_waiting = container.state.as_ref().is_some_and(|state| state.waiting.is_some());
-    let params = LogParams {
-        container: Some(container.name.clone()),
-        previous: is_waiting && container.restart_count > 0,
-        tail_lines: Some(LOG_LINES),
-        limit_bytes: Some(LOG_BYTES),
-        ..LogParams::default()
-    };
-    let text = api.logs(&pod.name_any(), &params).await.unwrap_or_default();
-    text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    let previous = if is_waiting { " --previous" } else { "" };
+    let (pod, container) = (pod.name_any(), &container.name);
+    Some(format!("read its log: `kubectl -n {namespace} logs {pod} -c {container}{previous}`"))
 }
 
 /// Why a pod is not ready, in a few words; `None` when it is ready, finished or being deleted.
@@ -139,6 +148,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::kubernetes::testing::Server;
 
     fn trouble(status: Value) -> Option<String> {
         pod_trouble(
@@ -173,6 +183,46 @@ mod tests {
         let pod = |name: &str, words: &str| vec![name.to_owned(), words.to_owned()];
         let lines = without_repetition(vec![pod("a", "no"), pod("b", "no"), pod("c", "never"), Vec::new()]);
         assert_eq!(lines, ["a", "no", "b", "c", "never"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_crashed_pod_wrote_is_not_reported_but_the_command_that_reads_it() {
+        let pod = json!({
+            "metadata": { "name": "api-1" },
+            "status": { "phase": "Running", "containerStatuses": [{
+                "name": "api", "ready": false, "restartCount": 3, "image": "", "imageID": "",
+                "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+                "lastState": { "terminated": { "reason": "Error", "exitCode": 2, "message": "s3cr3t" } },
+            }] },
+        });
+        let event = json!({
+            "metadata": {}, "involvedObject": {}, "reason": "Unhealthy",
+            "message": "Readiness probe failed: password s3cr3t rejected",
+        });
+        let server = Server::with([
+            ("/api/v1/namespaces/pay/pods", json!({ "metadata": {}, "items": [pod] })),
+            ("/api/v1/namespaces/pay/pods/api-1/log", json!("password s3cr3t rejected")),
+            ("/api/v1/namespaces/pay/events", json!({ "metadata": {}, "items": [event] })),
+        ]);
+        let server = server.await;
+        let lines = pods(&server.client(), "pay", "app=api").await;
+        assert_eq!(
+            lines,
+            [
+                "pod `api-1`: CrashLoopBackOff (previously: Error, exit code 2)",
+                "  Unhealthy: Readiness probe failed",
+                "read its log: `kubectl -n pay logs api-1 -c api --previous`",
+            ]
+        );
+        assert!(!server.asked().iter().any(|call| call.ends_with("/log")), "{:?}", server.asked());
+    }
+
+    #[test]
+    fn what_the_kubelet_says_about_a_probe_is_reported() {
+        let message = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+        assert_eq!(without_output("Unhealthy", message), message);
+        let pull = "Failed to pull image \"x\": not found";
+        assert_eq!(without_output("Failed", pull), pull);
     }
 
     #[test]

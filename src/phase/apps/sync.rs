@@ -7,7 +7,7 @@
 //! 3. `is_reached`: the load balancer is active, its targets are healthy, and the host's record points at it.
 //!
 //! Argo CD runs the sync by itself, so each wait only reads; the exceptions are the retry and the end of an
-//! earlier release's sync. When a wait fails permanently, the error carries the last lines of the pods' logs.
+//! earlier release's sync. When a wait fails permanently, the error says why the pods are not ready.
 
 use std::{
     sync::Mutex,
@@ -175,7 +175,7 @@ impl Sync<'_> {
             .with_hint("fix the cause above, then run the same command again: it retries the sync")
     }
 
-    /// The error, with the state and the last log lines of the pods behind it.
+    /// The error, with the state of the pods behind it.
     async fn explained(&self, error: Error, application: Option<Value>) -> Error {
         let Some(application) = application else { return error };
         let mut lines = Vec::new();
