@@ -2,14 +2,15 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read, Write},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::Path,
     process::ExitStatus,
 };
 
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
 use tokio_util::sync::CancellationToken;
 
 use super::{child::supervise, command::Command, exit::ChildExit, follow::follow};
@@ -57,25 +58,48 @@ impl Command {
 
     /// Runs the command, expects one of its exit codes and returns its standard output, which stays out of
     /// the log.
+    ///
+    /// The output goes through a pipe into memory and never to a disk, because it may contain secrets. So this is for
+    /// commands that only read: a command that changes something must survive the end of paydeploy, see
+    /// [`Command::follow`].
     pub async fn output(&self, task: &Task) -> Result<String> {
         let (log, from) = open_log(self, &task.log)?;
-        // The file has no name, so that only this process can open it: the output may hold secrets, which
-        // must not stay on disk.
-        let mut capture = tempfile::tempfile().doing("create a temporary file")?;
-        let out = capture.try_clone().doing("reopen a temporary file")?;
-        let status = supervise(self, task, out, log).await?;
-        let exit = finished(self, task, status, from)?;
-        let mut output = String::new();
-        capture.seek(SeekFrom::Start(0))?;
-        capture.read_to_string(&mut output).doing(format!("read the output of `{self}`"))?;
-        exit.check()?;
-        Ok(output)
+        let (reader, writer) = io::pipe().doing("create a pipe")?;
+        let reader = Receiver::from_owned_fd(reader.into()).doing("read from a pipe")?;
+        let child = supervise(self, task, OwnedFd::from(writer).into(), log);
+        let (status, output) = collect(reader, child).await.doing(format!("read the output of `{self}`"))?;
+        finished(self, task, status, from)?.check()?;
+        String::from_utf8(output).doing(format!("read the output of `{self}`"))
     }
 
     /// Like [`Command::output`], parsed as JSON.
     pub async fn json<T: DeserializeOwned>(&self, task: &Task) -> Result<T> {
         let output = self.output(task).await?;
         serde_json::from_str(&output).doing(format!("parse the JSON that `{self}` printed"))
+    }
+}
+
+/// What a child writes to a pipe until it ends, and its status.
+///
+/// The end of the child decides, not the end of the pipe: a process that the child leaves behind, such as an SSH
+/// connection that Git shares, may keep the pipe open.
+async fn collect(
+    mut pipe: Receiver,
+    child: impl Future<Output = Result<ExitStatus>>,
+) -> Result<(ExitStatus, Vec<u8>)> {
+    let (mut output, mut is_open) = (Vec::new(), true);
+    tokio::pin!(child);
+    let status = loop {
+        // The branches need no order: what is still in the pipe when the child ends is read below.
+        tokio::select! {
+            status = &mut child => break status?,
+            read = pipe.read_buf(&mut output), if is_open => is_open = read? > 0,
+        }
+    };
+    let mut rest = File::from(pipe.into_nonblocking_fd()?);
+    match rest.read_to_end(&mut output) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error.into()),
+        _ => Ok((status, output)),
     }
 }
 
@@ -146,6 +170,30 @@ mod tests {
         let value: serde_json::Value = printed.json(&task).await.unwrap();
         assert_eq!(value["a"], 7);
         assert!(std::fs::read_to_string(&task.log).unwrap().ends_with("\nnote\n"));
+    }
+
+    #[tokio::test]
+    async fn captured_output_goes_through_a_pipe_whatever_its_size_and_never_to_a_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let target = sh("readlink /proc/$$/fd/1").output(&task).await.unwrap();
+        assert!(target.starts_with("pipe:"), "{target}");
+        let large = sh("head -c 1000000 /dev/zero | tr '\\0' x; exec echo end").output(&task).await.unwrap();
+        assert_eq!((large.len(), &large[1_000_000..]), (1_000_004, "end\n"));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_the_child_leaves_behind_does_not_delay_its_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let command = sh("sleep 300 & echo $!");
+        let left = tokio::time::timeout(Duration::from_secs(60), command.output(&task));
+        let left: i32 = left.await.unwrap().unwrap().trim().parse().unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(left).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
     }
 
     #[tokio::test]
