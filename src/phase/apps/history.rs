@@ -15,6 +15,12 @@ use crate::{
     step::{ErrorExt, Result},
 };
 
+/// How many releases of a region are kept, as many as Helm keeps revisions and a Deployment ReplicaSets. Each push may be
+/// a release, and an unbounded list would slow down every read of it.
+const KEPT: usize = 10;
+/// How many healthy releases are kept whatever came after them: the one that runs, and the one before it.
+const HEALTHY_KEPT: usize = 2;
+
 const REGION: &str = "paydeploy.io/release-of";
 const NUMBER: &str = "paydeploy.io/number";
 const OUTCOME: &str = "paydeploy.io/outcome";
@@ -113,6 +119,22 @@ pub(super) async fn record_release(
     Ok(number)
 }
 
+/// Deletes the oldest records of a region, so that their number stays bounded.
+pub(super) async fn prune(hub: &Client, region: &str) -> Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(hub.clone(), NAMESPACE);
+    for number in expired(&list(hub, region).await?) {
+        kubernetes::delete(&api, &name(region, number)).await?;
+    }
+    Ok(())
+}
+
+/// The records to delete, of all records with the latest first.
+fn expired(all: &[PastRelease]) -> Vec<u32> {
+    let healthy = all.iter().filter(|past| past.outcome == Some(ReleaseOutcome::Healthy));
+    let kept: Vec<u32> = healthy.take(HEALTHY_KEPT).map(|past| past.number).collect();
+    all.iter().skip(KEPT).map(|past| past.number).filter(|number| !kept.contains(number)).collect()
+}
+
 /// Records how a release ended.
 pub(super) async fn record_outcome(
     hub: &Client,
@@ -130,6 +152,7 @@ pub(super) async fn record_outcome(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::testing::Server;
 
     #[test]
     fn a_recorded_release_is_read_back_unchanged() {
@@ -139,6 +162,40 @@ mod tests {
         let past = past(&serde_json::from_value(map).unwrap()).unwrap();
         assert_eq!((past.number, past.outcome), (12, Some(ReleaseOutcome::Healthy)));
         assert_eq!(past.release, release);
+    }
+
+    /// As many releases with these outcomes, the latest first.
+    fn releases(outcomes: impl IntoIterator<Item = ReleaseOutcome>) -> Vec<PastRelease> {
+        let outcomes: Vec<_> = outcomes.into_iter().collect();
+        let numbers = (1..=u32::try_from(outcomes.len()).unwrap()).rev();
+        let one =
+            |(number, outcome)| PastRelease { number, outcome: Some(outcome), release: BTreeMap::new() };
+        numbers.zip(outcomes).map(one).collect()
+    }
+
+    #[test]
+    fn only_the_newest_releases_are_kept() {
+        assert_eq!(expired(&releases([ReleaseOutcome::Healthy; 10])), Vec::<u32>::new());
+        assert_eq!(expired(&releases([ReleaseOutcome::Healthy; 12])), [2, 1]);
+    }
+
+    #[test]
+    fn the_running_release_and_the_one_before_it_are_kept_after_any_number_of_failures() {
+        let failures = std::iter::repeat_n(ReleaseOutcome::Failed, 20);
+        let all = releases(failures.chain([ReleaseOutcome::Healthy; 3]));
+        let expired = expired(&all);
+        assert_eq!((expired.first(), expired.last()), (Some(&13), Some(&1)));
+        assert!(!expired.contains(&3) && !expired.contains(&2), "{expired:?}");
+    }
+
+    #[tokio::test]
+    async fn a_region_that_releases_often_has_a_bounded_number_of_records() {
+        let map = |number: u32| record("spain", number, &BTreeMap::new());
+        let maps: Vec<Value> = (1..=11).map(map).collect();
+        let path = "/api/v1/namespaces/argocd/configmaps";
+        let hub = Server::with([(path, json!({ "metadata": {}, "items": maps }))]).await;
+        prune(&hub.client(), "spain").await.unwrap();
+        assert_eq!(hub.asked(), [format!("GET {path}"), format!("DELETE {path}/release-spain-1")]);
     }
 
     #[test]

@@ -233,6 +233,18 @@ impl Step for Release {
             }
             Err(_) => {}
         }
+        // Old records must not fail the release; the next one tries again.
+        if !cx.cancel.soft.is_cancelled()
+            && let Err(error) = history::prune(&hub, region).await
+            && error.class == Class::Permanent
+        {
+            cx.warn(
+                format!("records of old releases remain: {error}"),
+                format!(
+                    "allow this principal to delete ConfigMaps in the namespace `{NAMESPACE}` of the hub"
+                ),
+            );
+        }
         ended
     }
 
