@@ -9,7 +9,7 @@ use super::{
         explain,
         ready::{self, NotReady},
     },
-    Compared, compare,
+    Compared, compare, crds,
     repair::repair,
     run::{Runner, upgrade},
     stored::Stored,
@@ -42,9 +42,24 @@ pub async fn install(
         repair(task, runner, client, access, wanted).await?;
     }
     if !compared.changes.is_empty() {
-        upgrade(task, runner, access, wanted).await?;
+        bring(task, runner, client, access, wanted, compared.stored.is_some()).await?;
     }
     wait(task, client, wanted).await
+}
+
+/// Installs or upgrades, without waiting for readiness.
+async fn bring(
+    task: &Task,
+    runner: Runner<'_>,
+    client: &Client,
+    access: &fact::Access,
+    wanted: &Wanted,
+    is_installed: bool,
+) -> Result<()> {
+    if is_installed {
+        crds::upgrade(task, runner, client, wanted).await?;
+    }
+    upgrade(task, runner, access, wanted).await
 }
 
 async fn wait(task: &Task, client: &Client, wanted: &Wanted) -> Result<()> {
@@ -73,4 +88,81 @@ async fn explained(client: &Client, error: Error, unready: &[NotReady]) -> Error
     }
     let context = error.to_string();
     Error { source: anyhow::anyhow!(lines.join("\n")).context(context), ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{kubernetes::testing::Server, step::testing::program, task::testing};
+
+    const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+    fn crd(plural: &str) -> Value {
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": { "name": format!("{plural}.example.com") },
+            "spec": { "group": "example.com" },
+            "status": { "conditions": [{ "type": "Established", "status": "True" }] },
+        })
+    }
+
+    /// A chart with two CustomResourceDefinitions in its folder `crds`, and one among its templates.
+    fn chart(folder: &std::path::Path) -> Wanted {
+        for (file, text) in [
+            ("Chart.yaml", "apiVersion: v2\nname: things\nversion: 1.0.0\n".to_owned()),
+            ("crds/both.yaml", format!("{}\n---\n{}\n", crd("things"), crd("shared"))),
+            ("templates/crd.yaml", crd("templated").to_string()),
+        ] {
+            let path = folder.join("things").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Wanted {
+            release: "things".to_owned(),
+            namespace: "things".to_owned(),
+            chart: "./things".to_owned(),
+            version: "1.0.0".to_owned(),
+            values: json!({}),
+        }
+    }
+
+    /// Brings a release to its configuration; returns the changes that the API server was asked for, and the verbs for
+    /// which Helm ran. The definition `shared` belongs to another release.
+    async fn brought(is_installed: bool) -> (Vec<String>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let mut shared = crd("shared");
+        shared["metadata"]["annotations"] = json!({ "meta.helm.sh/release-name": "another" });
+        let server = Server::with([
+            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.example.com", crd("things")),
+            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/shared.example.com", shared),
+        ])
+        .await;
+        // The real Helm reads the chart; an upgrade would need a cluster.
+        let helm = "echo \"$1\" >>\"$0.ran\"; [ \"$1\" = upgrade ] || exec helm \"$@\"";
+        let helm = program(&dir.path().join("helm.sh"), helm);
+        let (aws, wanted) = (server.aws(), chart(dir.path()));
+        let runner = Runner { aws: &aws, program: &helm, state: dir.path(), root: dir.path() };
+        bring(&task, runner, &server.client(), &server.access(), &wanted, is_installed).await.unwrap();
+        let changes = server.asked().into_iter().filter(|call| !call.starts_with("GET")).collect();
+        (changes, fs::read_to_string(dir.path().join("helm.sh.ran")).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_first_applies_the_definitions_that_helm_only_installs() {
+        let (changes, ran) = brought(true).await;
+        assert_eq!(changes, [format!("PATCH {CRDS}/things.example.com")]);
+        assert_eq!(ran, "show\nupgrade\n");
+    }
+
+    #[tokio::test]
+    async fn an_installation_leaves_the_definitions_to_helm() {
+        let (changes, ran) = brought(false).await;
+        assert_eq!((changes, ran.as_str()), (Vec::new(), "upgrade\n"));
+    }
 }

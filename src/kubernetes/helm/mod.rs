@@ -1,5 +1,6 @@
 //! Helm releases: read from the Secrets in which Helm stores them, changed by Helm itself.
 
+mod crds;
 mod install;
 mod repair;
 mod run;

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::{
-    super::{bearer::Signer, client::kubeconfig_without_user, kubeconfig},
+    super::{bearer::Signer, client::kubeconfig_without_user, documents, kubeconfig},
     wanted::Wanted,
 };
 use crate::{
@@ -48,12 +48,7 @@ struct Helm {
 }
 
 impl Helm {
-    async fn new(
-        runner: Runner<'_>,
-        access: &fact::Access,
-        namespace: &str,
-        verb: &[&str],
-    ) -> Result<Self> {
+    async fn new(runner: Runner<'_>, access: &fact::Access, namespace: &str, verb: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(runner.state)
             .doing(format!("create the folder `{}`", runner.state.display()))?;
         let files = tempfile::Builder::new().prefix("helm-").tempdir_in(runner.state)?;
@@ -94,7 +89,7 @@ impl Helm {
     }
 }
 
-/// What Helm prints, in lower case, when the API server refuses it: 401, 401 to kubectl's words, and 403.
+/// What Helm prints, in lower case, when the API server refuses it with 401 or 403.
 const REFUSED: [&str; 3] = ["unauthorized", "must be logged in", "is forbidden"];
 
 /// The environment and the folder of every Helm command.
@@ -131,6 +126,15 @@ fn classified(error: Error) -> Error {
         return error.with_hint("correct `chart` or `version` of this add-on in paydeploy.toml");
     }
     error
+}
+
+/// The CustomResourceDefinitions in the folder `crds` of the chart and of the charts that it contains.
+pub(super) async fn crds(task: &Task, runner: Runner<'_>, wanted: &Wanted) -> Result<Vec<Value>> {
+    let show = helm(runner).args(["show", "crds"]).args(wanted.chart_args());
+    let shown = show.args(["--version", &wanted.version]).output(task).await.map_err(classified);
+    let doing = || format!("read the CustomResourceDefinitions of chart `{}`", wanted.chart);
+    let objects = documents(&shown.doing(doing())?).doing(doing())?;
+    Ok(objects.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect())
 }
 
 /// Installs a release, or upgrades it to its configuration.
@@ -204,10 +208,16 @@ mod tests {
         let runner = Runner { aws: &aws, program: &helm, state: dir.path(), root: dir.path() };
         uninstall(&task, runner, &server.access(), "argocd", "argocd").await.unwrap();
         let seen = fs::read_to_string(dir.path().join("helm.env")).unwrap();
-        assert!(seen.contains("\nHELM_KUBETOKEN=k8s-aws-v1.") || seen.starts_with("HELM_KUBETOKEN=k8s-aws-v1."));
+        assert!(
+            seen.contains("\nHELM_KUBETOKEN=k8s-aws-v1.") || seen.starts_with("HELM_KUBETOKEN=k8s-aws-v1.")
+        );
         assert!(!seen.contains("AWS_"), "credentials reached Helm");
-        let files = ["runs/test.log", "helm.kubeconfig"].map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
-        assert!(files.iter().all(|text| !text.contains("k8s-aws-v1.") && !text.contains("exec")), "{files:?}");
+        let files = ["runs/test.log", "helm.kubeconfig"]
+            .map(|file| fs::read_to_string(dir.path().join(file)).unwrap());
+        assert!(
+            files.iter().all(|text| !text.contains("k8s-aws-v1.") && !text.contains("exec")),
+            "{files:?}"
+        );
     }
 
     #[test]
