@@ -8,6 +8,7 @@ mod error;
 mod explain;
 pub mod helm;
 pub mod kubeconfig;
+pub mod namespace;
 mod object;
 mod proxy;
 pub mod ready;

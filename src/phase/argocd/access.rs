@@ -23,7 +23,10 @@ use super::{
 use crate::{
     config::{Config, Region},
     fact,
-    kubernetes::{self, MANAGER, classify},
+    kubernetes::{
+        self, MANAGER, classify,
+        namespace::{self, Deletion},
+    },
     step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
@@ -47,6 +50,7 @@ pub struct Grant {
     is_hub: bool,
     namespace: String,
     manifests: PathBuf,
+    project: String,
 }
 
 /// The step that grants Argo CD access to the application's namespace in a region.
@@ -57,6 +61,7 @@ pub fn access(config: &Config, region: &Region) -> Grant {
         is_hub: config.hub().name == region.name,
         namespace: config.gitops.namespace.clone(),
         manifests: config.gitops.manifests.clone(),
+        project: config.project.clone(),
     }
 }
 
@@ -129,7 +134,10 @@ impl Grant {
         hub_access: &fact::Access,
     ) -> Result<(GrantChange, Vec<String>)> {
         let client = kubernetes::connect(&cx.world.aws, access).await?;
-        let objects = self.objects(&Kinds::read(&self.manifests)?);
+        let mut objects = self.objects(&Kinds::read(&self.manifests)?);
+        for namespace in objects.iter_mut().filter(|object| object["kind"] == "Namespace") {
+            namespace::mark(&client, namespace, &self.project).await?;
+        }
         let mut lines = Vec::new();
         for object in &objects {
             lines.extend(kubernetes::difference(&client, MANAGER, object).await?);
@@ -205,11 +213,18 @@ impl Step for Grant {
         };
         let Some(access) = access else { return Ok(None) };
         let client = kubernetes::connect(aws, &access).await?;
-        let api: Api<Namespace> = Api::all(client);
         let mut deleted = Vec::new();
-        if kubernetes::delete(&api, &self.namespace).await? {
-            self.wait_until_deleted(cx, &api).await?;
-            deleted.push(format!("namespace {}", self.namespace));
+        let name = &self.namespace;
+        match namespace::delete_marked(&client, name, &self.project).await? {
+            Deletion::Missing => {}
+            Deletion::Deleted => {
+                self.wait_until_deleted(cx, &Api::all(client)).await?;
+                deleted.push(format!("namespace {name}"));
+            }
+            Deletion::Kept => cx.warn(
+                format!("namespace `{name}` remains: nothing shows that paydeploy created it"),
+                format!("if everything in it may be deleted, run `kubectl delete namespace {name}`"),
+            ),
         }
         if !self.is_hub {
             let removed = entry::remove(aws, &access.aws_region, &self.cluster).await?;
@@ -270,6 +285,7 @@ mod tests {
             is_hub,
             namespace: "payment-api".to_owned(),
             manifests: concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd").into(),
+            project: "payments".to_owned(),
         }
     }
 
