@@ -11,8 +11,9 @@ use crate::{
 
 /// Compare the deployment with the configuration
 ///
-/// Reads AWS and the clusters without changing anything, usually within seconds. `--drift` also runs
-/// `terraform plan` and compares every add-on, which takes minutes. Exits with 3 if anything is not in the
+/// Reads AWS and the clusters, usually within seconds. Changes nothing, starts no other program, and needs read
+/// access only. `--drift` also runs `terraform plan` and compares by dry runs, which takes minutes and needs the
+/// rights of `up`. Exits with 3 if anything is not in the
 /// configured state, and with 7 if AWS or a cluster does not answer.
 #[derive(Debug, Args)]
 pub struct Status {

@@ -18,5 +18,5 @@ pub mod testing;
 pub use client::{connect, find};
 pub use error::classify;
 pub use explain::{pod_trouble, pods};
-pub use object::{MANAGER, apply, delete, difference, documents, dry_run, kind, title};
+pub use object::{By, MANAGER, apply, delete, difference, documents, dry_run, kind, title};
 pub use proxy::get_from_pod;

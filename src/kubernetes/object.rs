@@ -74,17 +74,104 @@ pub async fn dry_run(client: &Client, manager: &str, object: &Value) -> Result<D
     patch(client, manager, object, true).await.doing(format!("apply `{}` as a dry run", title(object)))
 }
 
+/// How a live object is compared with the wanted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By reading it: for `status`, which must work for a principal that may only read.
+    Reading,
+    /// By a dry run of [`apply`], which includes defaults and admission, but needs the right to change the object.
+    DryRun,
+}
+
 /// What [`apply`] would change, in one line; `None` if nothing.
-pub async fn difference(client: &Client, manager: &str, object: &Value) -> Result<Option<String>> {
+pub async fn difference(client: &Client, manager: &str, object: &Value, by: By) -> Result<Option<String>> {
     let Target { api, name } = target(client, object);
     let doing = || format!("read `{}`", title(object));
     let Some(live) = api.get_opt(&name).await.map_err(classify).doing(doing())? else {
         return Ok(Some(format!("{} is missing", title(object))));
     };
-    let wanted = dry_run(client, manager, object).await?;
-    let (live, wanted) = (serde_json::to_value(live)?, serde_json::to_value(wanted)?);
-    let fields = differing(&live, &wanted);
+    let live = serde_json::to_value(live)?;
+    let fields = match by {
+        By::Reading => unapplied(&live, manager, object),
+        By::DryRun => {
+            let wanted = dry_run(client, manager, object).await?;
+            differing(&live, &serde_json::to_value(wanted)?)
+        }
+    };
     Ok((!fields.is_empty()).then(|| format!("{}: {} differ", title(object), fields.join(", "))))
+}
+
+/// The fields, down to the second level, that an apply would set or remove.
+///
+/// Fields that are not in `wanted` belong to others, except those that an earlier apply set: the API server lists them
+/// in `managedFields`.
+fn unapplied(live: &Value, manager: &str, wanted: &Value) -> Vec<String> {
+    let entries = live["metadata"]["managedFields"].as_array();
+    let ours = entries.into_iter().flatten().find(|entry| {
+        entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null()
+    });
+    let owned = ours.map_or(&Value::Null, |entry| &entry["fieldsV1"]);
+    let empty = serde_json::Map::new();
+    let mut names = Vec::new();
+    let top = wanted.as_object().unwrap_or(&empty).keys().map(String::as_str).chain(owned_keys(owned));
+    for name in sorted(top) {
+        let (live, wanted, owned) = (&live[name], &wanted[name], &owned[format!("f:{name}")]);
+        let Some(fields) = wanted.as_object() else {
+            if !covers(live, wanted) || is_removed(live, wanted, owned) {
+                names.push(name.to_owned());
+            }
+            continue;
+        };
+        for key in sorted(fields.keys().map(String::as_str).chain(owned_keys(owned))) {
+            let (live, wanted, owned) = (&live[key], &wanted[key], &owned[format!("f:{key}")]);
+            // A set that others add to: an operator may hold the object with a finalizer of its own.
+            let is_covered = if key == "finalizers" { has_all(live, wanted) } else { covers(live, wanted) };
+            if !is_covered || is_removed(live, wanted, owned) {
+                names.push(format!("{name}.{key}"));
+            }
+        }
+    }
+    names
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The names of the fields in a level of `fieldsV1`. Other entries stand for items of lists.
+fn owned_keys(owned: &Value) -> impl Iterator<Item = &str> {
+    owned.as_object().into_iter().flat_map(serde_json::Map::keys).filter_map(|key| key.strip_prefix("f:"))
+}
+
+/// Whether everything wanted is in the live state. The API server leaves out what is empty.
+fn covers(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| covers(live.get(key).unwrap_or(&Value::Null), wanted))
+        }
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+        }
+        (Value::Null, Value::Object(wanted)) => wanted.values().all(|wanted| covers(&Value::Null, wanted)),
+        (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
+        (live, wanted) => live == wanted,
+    }
+}
+
+fn has_all(live: &Value, wanted: &Value) -> bool {
+    let live = live.as_array().map(Vec::as_slice).unwrap_or_default();
+    wanted.as_array().into_iter().flatten().all(|wanted| live.contains(wanted))
+}
+
+/// Whether the live state has a field that an earlier apply set and this one would not.
+fn is_removed(live: &Value, wanted: &Value, owned: &Value) -> bool {
+    if !live.is_null() && wanted.is_null() && !owned.is_null() {
+        return true;
+    }
+    owned_keys(owned).any(|key| is_removed(&live[key], &wanted[key], &owned[format!("f:{key}")]))
 }
 
 /// The fields, down to the second level, in which two states of an object differ, without those that the API
@@ -151,6 +238,52 @@ mod tests {
         let wanted =
             json!({ "metadata": { "labels": { "a": "c" } }, "rules": [2], "data": { "x": "1", "y": "2" } });
         assert_eq!(differing(&live, &wanted), ["data.y", "metadata.labels", "rules"]);
+    }
+
+    fn live() -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Thing",
+            "metadata": {
+                "name": "x", "uid": "1", "labels": { "a": "b", "theirs": "1" }, "finalizers": ["ours", "theirs"],
+                "managedFields": [
+                    { "manager": "paydeploy", "operation": "Apply", "fieldsV1": {
+                        "f:metadata": { "f:labels": { "f:a": {} } },
+                        "f:spec": { "f:rules": {}, "f:depth": { "f:old": {} } },
+                    } },
+                    { "manager": "other", "operation": "Update", "fieldsV1": { "f:spec": { "f:size": {} } } },
+                ],
+            },
+            "spec": { "rules": [{ "verb": "get", "default": true }], "size": 1, "depth": { "old": 1 } },
+        })
+    }
+
+    fn wanted() -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Thing",
+            "metadata": { "name": "x", "labels": { "a": "b" }, "annotations": {}, "finalizers": ["ours"] },
+            "spec": { "rules": [{ "verb": "get" }], "depth": { "old": 1 } },
+        })
+    }
+
+    #[test]
+    fn an_object_is_as_applied_whatever_others_and_defaults_have_added() {
+        assert_eq!(unapplied(&live(), "paydeploy", &wanted()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_an_apply_would_set_add_or_remove_is_found_by_reading() {
+        let mut changed = wanted();
+        changed["metadata"]["labels"]["a"] = json!("c");
+        changed["spec"]["rules"] = json!([{ "verb": "get" }, { "verb": "list" }]);
+        changed["spec"]["depth"] = json!({});
+        changed["data"] = json!({ "new": 1 });
+        assert_eq!(
+            unapplied(&live(), "paydeploy", &changed),
+            ["data.new", "metadata.labels", "spec.depth", "spec.rules"]
+        );
+        let without_spec = json!({ "apiVersion": "v1", "kind": "Thing", "metadata": wanted()["metadata"] });
+        assert_eq!(unapplied(&live(), "paydeploy", &without_spec), ["spec"]);
+        assert_eq!(unapplied(&live(), "another", &without_spec), Vec::<String>::new());
     }
 
     #[test]

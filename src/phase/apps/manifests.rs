@@ -7,7 +7,7 @@ use super::NAMESPACE;
 use crate::{
     config::{Config, Gitops, Region},
     fact,
-    kubernetes::{self, MANAGER, argo_cd},
+    kubernetes::{self, By, MANAGER, argo_cd},
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
@@ -62,12 +62,17 @@ impl Manifests {
         prepared(objects, &self.project, &self.gitops).doing(doing())
     }
 
-    async fn compare(&self, cx: &Context, access: &fact::Access) -> Result<(ManifestsChange, Vec<String>)> {
+    async fn compare(
+        &self,
+        cx: &Context,
+        access: &fact::Access,
+        by: By,
+    ) -> Result<(ManifestsChange, Vec<String>)> {
         let hub = kubernetes::connect(&cx.world.aws, access).await?;
         let objects = self.objects()?;
         let mut lines = Vec::new();
         for object in &objects {
-            lines.extend(kubernetes::difference(&hub, MANAGER, object).await?);
+            lines.extend(kubernetes::difference(&hub, MANAGER, object, by).await?);
         }
         Ok((ManifestsChange { hub, objects }, lines))
     }
@@ -116,7 +121,7 @@ impl Step for Manifests {
     }
 
     async fn read(&self, cx: &Context, (access, _): &Self::Input) -> Result<Seen<Self::Fact>> {
-        let (change, lines) = self.compare(cx, access).await?;
+        let (change, lines) = self.compare(cx, access, By::Reading).await?;
         Ok(if lines.is_empty() {
             Seen::ok((), "AppProject and ApplicationSet")
         } else if lines.len() == change.objects.len() && lines.iter().all(|line| line.ends_with("is missing"))
@@ -128,7 +133,7 @@ impl Step for Manifests {
     }
 
     async fn check(&self, cx: &Context, (access, _): &Self::Input) -> Result<Check<ManifestsChange>> {
-        let (change, lines) = self.compare(cx, access).await?;
+        let (change, lines) = self.compare(cx, access, By::DryRun).await?;
         Ok(if lines.is_empty() {
             Check::Clean("AppProject and ApplicationSet".to_owned())
         } else {
@@ -178,6 +183,7 @@ impl Step for Manifests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::testing::Server;
 
     fn object(kind: &str, namespace: &str) -> Value {
         json!({ "kind": kind, "metadata": { "name": "x", "namespace": namespace }, "spec": { "sourceRepos": [] } })
@@ -216,6 +222,41 @@ mod tests {
         let files = std::fs::read_dir(folder).unwrap();
         let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
         texts.flat_map(|text| kubernetes::documents(&text).unwrap()).collect()
+    }
+
+    /// The hub as an apply of these manifests leaves it, with one change.
+    async fn status_of(change: impl FnOnce(&mut Value)) -> (Seen<()>, Vec<String>) {
+        let gitops =
+            Gitops { manifests: concat!(env!("CARGO_MANIFEST_DIR"), "/gitops/argocd").into(), ..gitops() };
+        let step = Manifests {
+            hub: crate::step::testing::region(),
+            cluster: "payments-spain".to_owned(),
+            project: "pay-api".to_owned(),
+            gitops,
+        };
+        let mut live = step.objects().unwrap();
+        change(&mut live[0]);
+        let paths = ["appprojects", "applicationsets"].map(|kind| {
+            let object =
+                live.iter().find(|one| kind.starts_with(&one["kind"].as_str().unwrap().to_lowercase()));
+            let name = object.unwrap()["metadata"]["name"].as_str().unwrap();
+            (format!("/apis/argoproj.io/v1alpha1/namespaces/argocd/{kind}/{name}"), object.unwrap().clone())
+        });
+        let hub = Server::with(paths.map(|(path, object)| (&*path.leak(), object))).await;
+        let dir = tempfile::tempdir().unwrap();
+        let (mut cx, _events) = crate::step::testing::context(dir.path());
+        std::sync::Arc::get_mut(&mut cx.world).unwrap().aws = hub.aws();
+        let argo_cd = fact::ArgoCd { version: String::new(), namespace: NAMESPACE.to_owned() };
+        (step.read(&cx, &(hub.access(), argo_cd)).await.unwrap(), hub.asked())
+    }
+
+    #[tokio::test]
+    async fn a_status_only_reads_and_still_sees_a_change_by_hand() {
+        let (seen, _) = status_of(|_| {}).await;
+        assert_eq!(seen.state, crate::step::State::Ok, "{}", seen.detail);
+        let (seen, asked) = status_of(|live| live["spec"]["sourceRepos"] = json!(["*"])).await;
+        assert!(seen.detail.contains("spec.sourceRepos differ"), "{}", seen.detail);
+        assert!(asked.iter().all(|call| call.starts_with("GET ")), "{asked:?}");
     }
 
     #[test]

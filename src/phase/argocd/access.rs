@@ -24,7 +24,7 @@ use crate::{
     config::{Config, Region},
     fact,
     kubernetes::{
-        self, MANAGER, classify,
+        self, By, MANAGER, classify,
         namespace::{self, Deletion},
     },
     step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
@@ -132,6 +132,7 @@ impl Grant {
         cx: &Context,
         access: &fact::Access,
         hub_access: &fact::Access,
+        by: By,
     ) -> Result<(GrantChange, Vec<String>)> {
         let client = kubernetes::connect(&cx.world.aws, access).await?;
         let mut objects = self.objects(&Kinds::read(&self.manifests)?);
@@ -140,7 +141,7 @@ impl Grant {
         }
         let mut lines = Vec::new();
         for object in &objects {
-            lines.extend(kubernetes::difference(&client, MANAGER, object).await?);
+            lines.extend(kubernetes::difference(&client, MANAGER, object, by).await?);
         }
         let drift = match self.principal(hub_access)? {
             None => None,
@@ -165,7 +166,7 @@ impl Step for Grant {
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
     ) -> Result<Seen<Self::Fact>> {
-        let (change, lines) = self.compare(cx, access, hub_access).await?;
+        let (change, lines) = self.compare(cx, access, hub_access, By::Reading).await?;
         let fact = fact::Granted { namespace: self.namespace.clone() };
         Ok(if lines.is_empty() {
             Seen::ok(fact, format!("namespace {}", self.namespace))
@@ -181,7 +182,7 @@ impl Step for Grant {
         cx: &Context,
         GrantInput { access, hub_access }: &Self::Input,
     ) -> Result<Check<GrantChange>> {
-        let (change, lines) = self.compare(cx, access, hub_access).await?;
+        let (change, lines) = self.compare(cx, access, hub_access, By::DryRun).await?;
         Ok(if lines.is_empty() {
             Check::Clean(format!("namespace {}", self.namespace))
         } else {
@@ -265,7 +266,7 @@ fn blockers(namespace: &Namespace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::testing;
+    use crate::{kubernetes::testing::Server, step::testing};
 
     fn objects(is_hub: bool) -> Vec<Value> {
         let grant = grant(is_hub);
@@ -320,6 +321,19 @@ mod tests {
             let labels = &objects[0]["metadata"]["labels"];
             assert_eq!(labels["elbv2.k8s.aws/pod-readiness-gate-inject"], "enabled");
         }
+    }
+
+    #[tokio::test]
+    async fn a_status_only_reads() {
+        let live = json!({ "metadata": { "name": "payment-api" } });
+        let server = Server::with([("/api/v1/namespaces/payment-api", live)]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let (mut cx, _events) = testing::context(dir.path());
+        std::sync::Arc::get_mut(&mut cx.world).unwrap().aws = server.aws();
+        let input = GrantInput { access: server.access(), hub_access: server.access() };
+        grant(true).read(&cx, &input).await.unwrap();
+        let asked = server.asked();
+        assert!(!asked.is_empty() && asked.iter().all(|call| call.starts_with("GET ")), "{asked:?}");
     }
 
     #[test]

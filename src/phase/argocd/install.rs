@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Region},
     fact,
     kubernetes::{
-        self, MANAGER, argo_cd,
+        self, By, MANAGER, argo_cd,
         helm::{self, Compared, Wanted},
     },
     step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
@@ -109,7 +109,7 @@ impl Step for Install {
         let fact = fact::ArgoCd { version: version.clone(), namespace: wanted.namespace.clone() };
         let mut lines = compared.lines();
         for project in self.projects() {
-            lines.extend(kubernetes::difference(&client, MANAGER, &project).await?);
+            lines.extend(kubernetes::difference(&client, MANAGER, &project, By::Reading).await?);
         }
         Ok(if lines.is_empty() {
             Seen::ok(fact, version)
@@ -126,7 +126,7 @@ impl Step for Install {
         // Before it, neither the namespace nor Argo CD's kinds exist, and the release's own line is enough.
         if found.compared.stored.is_some() {
             for object in &objects {
-                lines.extend(kubernetes::difference(&found.client, MANAGER, object).await?);
+                lines.extend(kubernetes::difference(&found.client, MANAGER, object, By::DryRun).await?);
             }
         }
         Ok(if lines.is_empty() {

@@ -13,7 +13,7 @@ use super::{NAMESPACE, probe::Probe};
 use crate::{
     config::{Config, Region},
     fact,
-    kubernetes::{self, MANAGER, classify},
+    kubernetes::{self, By, MANAGER, classify},
     step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
@@ -138,7 +138,7 @@ impl Step for Register {
             return Ok(Seen::missing("not registered"));
         }
         let fact = fact::Registered { secret: name };
-        Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(access)).await? {
+        Ok(match kubernetes::difference(&hub, MANAGER, &self.secret(access), By::Reading).await? {
             None => Seen::ok(fact, "registered"),
             Some(line) => Seen::differs(fact, line),
         })
@@ -151,7 +151,7 @@ impl Step for Register {
     ) -> Result<Check<RegisterChange>> {
         let hub = kubernetes::connect(&cx.world.aws, hub_access).await?;
         let secret = self.secret(access);
-        Ok(match kubernetes::difference(&hub, MANAGER, &secret).await? {
+        Ok(match kubernetes::difference(&hub, MANAGER, &secret, By::DryRun).await? {
             None => Check::Clean("registered".to_owned()),
             Some(line) => Check::Change { lines: vec![line], change: RegisterChange { hub, secret } },
         })
@@ -195,21 +195,24 @@ impl Step for Register {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::testing;
+    use crate::{kubernetes::testing::Server, step::testing};
 
     fn region(name: &str, role: crate::config::Role) -> Region {
         Region { name: name.parse().unwrap(), aws_region: "us-east-1".to_owned(), role, ..testing::region() }
     }
 
-    fn secret(name: &str, endpoint: &str) -> Value {
+    fn registration(name: &str) -> Register {
         use crate::config::Role::{Hub, Spoke};
-        let register = Register {
+        Register {
             region: region(name, if name == "spain" { Hub } else { Spoke }),
             hub: region("spain", Hub),
             hub_cluster: "payments-spain".to_owned(),
             namespace: "payment-api".to_owned(),
             repository: String::new(),
-        };
+        }
+    }
+
+    fn secret(name: &str, endpoint: &str) -> Value {
         let cluster = fact::Cluster {
             cluster_name: format!("payments-{name}"),
             cluster_endpoint: endpoint.to_owned(),
@@ -219,7 +222,25 @@ mod tests {
             lb_controller_role_arn: String::new(),
             argocd_role_arn: String::new(),
         };
-        register.secret(&fact::Access { cluster, aws_region: "us-east-1".to_owned() })
+        registration(name).secret(&fact::Access { cluster, aws_region: "us-east-1".to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_status_only_reads() {
+        let live = json!({ "metadata": { "name": "cluster-mexico" }, "data": { "name": "b3RoZXI=" } });
+        let server = Server::with([("/api/v1/namespaces/argocd/secrets/cluster-mexico", live)]).await;
+        let dir = tempfile::tempdir().unwrap();
+        let (mut cx, _events) = testing::context(dir.path());
+        std::sync::Arc::get_mut(&mut cx.world).unwrap().aws = server.aws();
+        let input = RegisterInput {
+            access: server.access(),
+            hub_access: server.access(),
+            granted: fact::Granted { namespace: "payment-api".to_owned() },
+            argo_cd: fact::ArgoCd { version: String::new(), namespace: "argocd".to_owned() },
+        };
+        let found = registration("mexico").read(&cx, &input).await.unwrap();
+        assert_eq!(found.state, crate::step::State::Differs, "{}", found.detail);
+        assert!(server.asked().iter().all(|call| call.starts_with("GET ")), "{:?}", server.asked());
     }
 
     fn data(secret: &Value, key: &str) -> String {

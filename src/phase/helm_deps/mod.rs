@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, Region},
     fact,
     kubernetes::{
-        self,
+        self, By,
         helm::{self, Compared, Wanted},
     },
     step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
@@ -72,9 +72,9 @@ impl Addon {
     }
 
     /// The differences of the objects that belong to the add-on but not to its chart.
-    async fn extras(&self, found: &AddonChange) -> Result<Vec<String>> {
+    async fn extras(&self, found: &AddonChange, by: By) -> Result<Vec<String>> {
         if self.name == store::ADDON && found.compared.is_clean() {
-            return store::drift(&found.client, &self.region.aws_region).await;
+            return store::drift(&found.client, &self.region.aws_region, by).await;
         }
         Ok(Vec::new())
     }
@@ -98,7 +98,7 @@ impl Step for Addon {
         let found = self.compare(cx, access, network).await?;
         let Some(stored) = &found.compared.stored else { return Ok(Seen::missing("not installed")) };
         let fact = fact::Addon { release: self.name.clone(), version: stored.version.clone() };
-        let lines = [found.compared.lines(), self.extras(&found).await?].concat();
+        let lines = [found.compared.lines(), self.extras(&found, By::Reading).await?].concat();
         let version = &stored.version;
         Ok(if lines.is_empty() {
             Seen::ok(fact, version)
@@ -112,7 +112,7 @@ impl Step for Addon {
         if self.name == store::ADDON {
             store::refuse_direct_upgrade(found.compared.stored.as_ref(), &found.wanted.version)?;
         }
-        let lines = [found.compared.lines(), self.extras(&found).await?].concat();
+        let lines = [found.compared.lines(), self.extras(&found, By::DryRun).await?].concat();
         Ok(if lines.is_empty() {
             Check::Clean(found.wanted.version)
         } else {

@@ -9,7 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    kubernetes::{self, MANAGER, classify, helm::Stored, ready},
+    kubernetes::{self, By, MANAGER, classify, helm::Stored, ready},
     step::{Class, Context, Error, ErrorExt, Poll, Result},
 };
 
@@ -70,8 +70,8 @@ pub(super) fn refuse_direct_upgrade(stored: Option<&Stored>, wanted: &str) -> Re
 }
 
 /// The differences of the store, one line each.
-pub(super) async fn drift(client: &Client, aws_region: &str) -> Result<Vec<String>> {
-    let found = kubernetes::difference(client, MANAGER, &wanted(aws_region)).await?;
+pub(super) async fn drift(client: &Client, aws_region: &str, by: By) -> Result<Vec<String>> {
+    let found = kubernetes::difference(client, MANAGER, &wanted(aws_region), by).await?;
     match found {
         Some(line) => Ok(vec![line]),
         None => Ok(unready(client).await?.into_iter().collect()),
