@@ -25,9 +25,6 @@ pub struct Preflight {
 pub struct Commit {
     /// 40 hexadecimal digits.
     pub id: String,
-    /// The committer date in seconds since 1970. It is also the image's build date, so that builds are
-    /// reproducible.
-    pub time: i64,
 }
 
 impl Commit {

@@ -144,7 +144,7 @@ pub(super) mod tests {
             argocd_role_arn: String::new(),
         };
         let access = fact::Access { cluster, aws_region: text("eu-south-2") };
-        let commit = fact::Commit { id: "4f1c2ab".repeat(6)[..40].to_owned(), time: 0 };
+        let commit = fact::Commit { id: "4f1c2ab".repeat(6)[..40].to_owned() };
         let foundation = fact::Foundation {
             vpc_id: text("vpc-1"),
             nat_public_ips: Vec::new(),

@@ -16,6 +16,15 @@ use crate::{
 /// `git archive` takes seconds, even for a large repository on a slow disk.
 const DEADLINE: Duration = Duration::from_mins(5);
 
+/// The commit's date in seconds since 1970. It is also the image's, so that builds are reproducible.
+pub(super) async fn time(cx: &Context, commit: &Commit) -> Result<i64> {
+    let log = ["-c", "log.showSignature=false", "log", "-1", "--format=%ct", &commit.id];
+    let git = Command::new(&cx.world.tools.git).args(log).dir(&cx.world.config.image.context);
+    let date = git.deadline(DEADLINE).output(cx).await?;
+    let date = date.trim();
+    date.parse().doing(format!("read the date `{date}` of commit {}", commit.short()))
+}
+
 /// The commit's files in the context's folder as a tar file, with the commit's time as their modification time. Files
 /// with the attribute `export-ignore` are not in it.
 ///
@@ -91,7 +100,7 @@ mod tests {
         git(dir, &["init", "--quiet"]);
         git(dir, &["add", "."]);
         git(dir, &["commit", "--quiet", "-m", "x"]);
-        let commit = Commit { id: git(dir, &["rev-parse", "HEAD"]), time: 1_750_000_000 };
+        let commit = Commit { id: git(dir, &["rev-parse", "HEAD"]) };
         let (mut cx, _events) = testing::context(dir);
         let world = std::sync::Arc::get_mut(&mut cx.world).unwrap();
         world.config.image.context = dir.join("app");
@@ -116,6 +125,7 @@ mod tests {
             }
         }
         let time = 1_750_000_000;
+        assert_eq!(super::time(&cx, &commit).await.unwrap(), 1_750_000_000);
         assert_eq!(
             files,
             [("Dockerfile".to_owned(), 13, time, 0o644), ("run.sh".to_owned(), 10, time, 0o644)]
@@ -128,7 +138,7 @@ mod tests {
         let (cx, _) = repository(dir.path());
         git(dir.path(), &["rm", "--quiet", "--cached", "app/Dockerfile"]);
         git(dir.path(), &["commit", "--quiet", "-m", "y"]);
-        let commit = Commit { id: git(dir.path(), &["rev-parse", "HEAD"]), time: 1 };
+        let commit = Commit { id: git(dir.path(), &["rev-parse", "HEAD"]) };
         let error = archive(&cx, &commit).await.unwrap_err();
         assert_eq!(error.class, Class::Permanent);
         let (message, id) = (error.to_string(), commit.short());
@@ -142,7 +152,7 @@ mod tests {
     async fn an_unknown_commit_is_reported_as_git_words_it() {
         let dir = tempfile::tempdir().unwrap();
         let (cx, _) = repository(dir.path());
-        let error = archive(&cx, &Commit { id: "0".repeat(40), time: 1 }).await.unwrap_err();
+        let error = archive(&cx, &Commit { id: "0".repeat(40) }).await.unwrap_err();
         assert!(error.to_string().contains("not a"), "{error}");
     }
 }

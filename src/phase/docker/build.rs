@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    archive::archive,
+    archive,
     lookup::{Location, Locations, find_image},
     recipe::recipe,
     short, tag,
@@ -126,8 +126,9 @@ impl Step for Build {
     async fn apply(&self, cx: &Context, (preflight, _): &Self::Input, (): ()) -> Result<()> {
         let commit = &preflight.commit;
         let engine = Engine::from_env().await?;
-        let context = archive(cx, commit).await?;
-        let image = container::build(cx, &engine, &recipe(&cx.world.config, commit), context).await?;
+        let time = archive::time(cx, commit).await?;
+        let context = archive::archive(cx, commit).await?;
+        let image = container::build(cx, &engine, &recipe(&cx.world.config, commit, time), context).await?;
         if let Err(error) = container::smoke(cx, &engine, &image, &SMOKE_TEST).await {
             engine.discard(&image).await;
             return Err(hinted(error));

@@ -8,16 +8,17 @@ use crate::{config::Config, container::Recipe, fact::Commit};
 /// The processor architecture of the node groups.
 const PLATFORM: &str = "linux/amd64";
 
-pub(super) fn recipe(config: &Config, commit: &Commit) -> Recipe {
+/// `time` is the commit's date in seconds since 1970.
+pub(super) fn recipe(config: &Config, commit: &Commit, time: i64) -> Recipe {
     let mut args = config.image.build_args.clone();
     let facts = [
         // Read by BuildKit itself, as the image's date.
-        ("SOURCE_DATE_EPOCH", commit.time.to_string()),
+        ("SOURCE_DATE_EPOCH", time.to_string()),
         ("GIT_SHA", commit.id.clone()),
         ("REVISION", commit.id.clone()),
     ];
     args.extend(facts.map(|(name, value)| (name.to_owned(), value)));
-    let created = jiff::Timestamp::from_second(commit.time).unwrap_or_default();
+    let created = jiff::Timestamp::from_second(time).unwrap_or_default();
     let labels = [
         ("created", created.to_string()),
         ("revision", commit.id.clone()),
@@ -56,7 +57,7 @@ mod tests {
         let mut config = testing::context(dir.path()).0.world.config.clone();
         config.image.build_args =
             [("RUST_IMAGE", "rust:1"), ("GIT_SHA", "mine")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let recipe = recipe(&config, &Commit { id: "ab".repeat(20), time: 1_750_000_000 });
+        let recipe = recipe(&config, &Commit { id: "ab".repeat(20) }, 1_750_000_000);
         assert_eq!(recipe.args["RUST_IMAGE"], "rust:1");
         assert_eq!(recipe.args["GIT_SHA"], "ab".repeat(20), "the commit is a fact");
         assert_eq!(recipe.args["SOURCE_DATE_EPOCH"], "1750000000");

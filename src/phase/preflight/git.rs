@@ -32,15 +32,13 @@ fn git<const N: usize>(cx: &Context, args: [&str; N]) -> Command {
 
 /// The checked-out commit.
 pub async fn head(cx: &Context) -> Result<Commit> {
-    let log = git(cx, ["-c", "log.showSignature=false", "log", "-1", "--format=%H %ct"]);
+    let log = git(cx, ["-c", "log.showSignature=false", "log", "-1", "--format=%H"]);
     let text = log.output(cx).await;
     let root = cx.world.config.root.display().to_string();
     let text = text.doing(format!("find the commit of `{root}`")).hint(
         "paydeploy releases a commit: run it in a clone of the application's repository that has at least one",
     )?;
-    let (id, time) = text.trim().split_once(' ').unwrap_or_default();
-    let time = time.parse().doing(format!("read the commit's date `{time}`"))?;
-    Ok(Commit { id: id.to_owned(), time })
+    Ok(Commit { id: text.trim().to_owned() })
 }
 
 /// # Errors

@@ -4,6 +4,7 @@
 //! includes none of them. A run of the preflight alone does all checks.
 
 mod account;
+mod checkout;
 mod delegation;
 mod egress;
 mod git;
@@ -39,7 +40,7 @@ impl Step for Preflight {
     }
 
     async fn read(&self, cx: &Context, _input: &Self::Input) -> Result<Seen<Self::Fact>> {
-        let (deployer, commit) = tokio::join!(account::deployer(cx), git::head(cx));
+        let (deployer, commit) = tokio::join!(account::deployer(cx), head(cx));
         let (deployer_arn, commit) = match (deployer, commit) {
             (Ok(deployer), Ok(commit)) => (deployer, commit),
             (deployer, commit) => {
@@ -78,6 +79,15 @@ impl Step for Preflight {
 fn concerns(run: &BTreeSet<Phase>, phases: &[Phase]) -> bool {
     let mut others = run.iter().filter(|phase| **phase != Phase::Preflight).peekable();
     others.peek().is_none() || others.any(|phase| phases.contains(phase))
+}
+
+/// The checked-out commit, without starting Git where that is possible.
+async fn head(cx: &Context) -> Result<fact::Commit> {
+    match checkout::commit(&cx.world.config.root) {
+        Some(id) => Ok(fact::Commit { id }),
+        // Git also words the error.
+        None => git::head(cx).await,
+    }
 }
 
 async fn unfit_tools(cx: &Context) -> Vec<Error> {
