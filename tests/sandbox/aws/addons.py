@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from moto.core.utils import utcnow
 from moto.eks.exceptions import InvalidParameterException, ResourceInUseException, ResourceNotFoundException
 from moto.eks.models import Cluster
 
-# The versions for Kubernetes 1.35, newest first. Other versions of the same form are accepted as well.
-VERSIONS = {
-    "vpc-cni": ["v1.21.1-eksbuild.1", "v1.20.4-eksbuild.1"],
-    "coredns": ["v1.13.1-eksbuild.1", "v1.12.4-eksbuild.1"],
-    "kube-proxy": ["v1.35.0-eksbuild.2", "v1.35.0-eksbuild.1"],
-    "aws-ebs-csi-driver": ["v1.54.0-eksbuild.1", "v1.53.0-eksbuild.1"],
-    "eks-pod-identity-agent": ["v1.3.10-eksbuild.1"],
-    "metrics-server": ["v0.8.0-eksbuild.5"],
-}
-VERSION = re.compile(r"v\d+\.\d+\.\d+-eksbuild\.\d+")
-KUBERNETES = ("1.33", "1.34", "1.35")
+from . import offers
 
-
-def describe_versions(name: str | None, kubernetes: str | None) -> list[dict[str, Any]]:
-    def version(text: str, first: bool) -> dict[str, Any]:
-        compatible = [
-            {"clusterVersion": cluster, "platformVersions": ["*"], "defaultVersion": first}
-            for cluster in KUBERNETES
-            if kubernetes in (None, cluster)
-        ]
-        return {
-            "addonVersion": text,
-            "architecture": ["amd64", "arm64"],
-            "compatibilities": compatible,
-            "requiresConfiguration": False,
-        }
-
+def describe_versions(region: str, name: str | None, kubernetes: str | None) -> list[dict[str, Any]]:
+    """DescribeAddonVersions: each version with the Kubernetes versions that it is compatible with."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for cluster in offers.kubernetes(region):
+        for addon, versions in offers.addons(region, cluster).items():
+            for version in versions if kubernetes in (None, cluster) and name in (None, addon) else ():
+                compatible = {
+                    "clusterVersion": cluster,
+                    "platformVersions": ["*"],
+                    "defaultVersion": version == versions[0],
+                }
+                found.setdefault(addon, {}).setdefault(version, []).append(compatible)
     return [
         {
             "addonName": addon,
             "type": "networking" if addon in ("vpc-cni", "coredns", "kube-proxy") else "observability",
-            "addonVersions": [version(text, text == versions[0]) for text in versions]
-            if kubernetes in (None, *KUBERNETES)
-            else [],
+            "addonVersions": [
+                {
+                    "addonVersion": version,
+                    "architecture": ["amd64", "arm64"],
+                    "compatibilities": compatible,
+                    "requiresConfiguration": False,
+                }
+                for version, compatible in versions.items()
+            ],
             "publisher": "eks",
             "owner": "aws",
         }
-        for addon, versions in VERSIONS.items()
-        if name in (None, addon)
+        for addon, versions in found.items()
     ]
 
 
@@ -59,14 +50,15 @@ def get(cluster: Cluster, name: str) -> dict[str, Any]:
     return cluster.addons[name]
 
 
-def _version(name: str, wanted: str | None) -> str:
-    if name not in VERSIONS:
+def _version(cluster: Cluster, name: str, wanted: str | None) -> str:
+    offered = offers.addons(cluster.arn.split(":")[3], cluster.version).get(name)
+    if not offered:
         raise InvalidParameterException(addonName=name, message=f"Addon {name} specified is not supported")
-    if wanted and not VERSION.fullmatch(wanted):
+    if wanted and wanted not in offered:
         raise InvalidParameterException(
             addonName=name, message=f"Addon version specified is not supported, AddonName: {name}, Version: {wanted}"
         )
-    return wanted or VERSIONS[name][0]
+    return wanted or offered[0]
 
 
 def create(
@@ -79,7 +71,7 @@ def create(
         "addonName": name,
         "clusterName": cluster.name,
         "status": "ACTIVE",
-        "addonVersion": _version(name, version),
+        "addonVersion": _version(cluster, name, version),
         "health": {"issues": []},
         "addonArn": f"{cluster.arn.replace(':cluster/', ':addon/')}/{name}/{number:08x}",
         "createdAt": utcnow(),
@@ -93,7 +85,7 @@ def create(
 def update(cluster: Cluster, name: str, version: str | None, settings: dict[str, Any]) -> None:
     addon = get(cluster, name)
     if version:
-        addon["addonVersion"] = _version(name, version)
+        addon["addonVersion"] = _version(cluster, name, version)
     addon.update({key: value for key, value in settings.items() if value is not None}, modifiedAt=utcnow())
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's own pages below /sandbox/: faults, inventory, calls, sessions, readiness, token review, egress, address."""
+"""The sandbox's own pages below /sandbox/: faults, inventory, offers, calls, sessions, token review, egress and more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import places
 
 from . import call as calling
-from . import calls, faults, identity, inventory, reach, tokens
+from . import calls, faults, identity, inventory, offers, reach, tokens
 
 Page = Callable[[str, dict[str, str], Any], Any]
 
@@ -26,6 +26,14 @@ def _faults(method: str, _query: dict[str, str], body: Any) -> Any:
     elif method == "DELETE":
         faults.clear()
     return faults.listed()
+
+
+def _offers(method: str, _query: dict[str, str], body: Any) -> Any:
+    if method == "POST":
+        offers.change(body["region"], {key: values for key, values in body.items() if key != "region"})
+    elif method == "DELETE":
+        offers.clear()
+    return offers.changes()
 
 
 def _inventory(_method: str, query: dict[str, str], _body: Any) -> Any:
@@ -66,6 +74,7 @@ PAGES: dict[str, Page] = {
     "egress": _egress,
     "faults": _faults,
     "inventory": _inventory,
+    "offers": _offers,
     "calls": _calls,
     "ready": _ready,
     "sessions": _sessions,

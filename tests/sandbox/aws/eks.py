@@ -142,7 +142,9 @@ class Eks(EKSResponse):
         return {name: self._get_param(name) for name in ADDON_SETTINGS}
 
     def describe_addon_versions(self) -> ActionResult:
-        found = addons.describe_versions(self._get_param("addonName"), self._get_param("kubernetesVersion"))
+        found = addons.describe_versions(
+            self.region, self._get_param("addonName"), self._get_param("kubernetesVersion")
+        )
         return ActionResult({"addons": found})
 
     def create_addon(self) -> ActionResult:

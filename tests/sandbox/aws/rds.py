@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import secrets
 import string
@@ -9,6 +10,7 @@ import sys
 from typing import Any
 
 from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult, PaginatedResult
 from moto.core.utils import utcnow
 from moto.kms.models import kms_backends
 from moto.rds import models, urls, utils
@@ -25,7 +27,7 @@ from moto.rds.responses import RDSResponse
 
 import places
 
-from . import background, database, wiring
+from . import background, database, offers, wiring
 from .settings import current
 
 # Like RDS, excludes only characters that some clients cannot handle at all. The others include characters that break a
@@ -77,6 +79,8 @@ class Instance(DBInstance):
         self.dbi_resource_id = "db-" + secrets.token_hex(13).upper()
         self.monitoring_interval = options.get("monitoring_interval") or 0
         self.monitoring_role_arn = options.get("monitoring_role_arn")
+        lifecycle = options.get("engine_lifecycle_support") or "open-source-rds-extended-support"
+        self.engine_lifecycle_support = lifecycle
         self.performance_insights_enabled = options.get("enable_performance_insights") or False
         self.performance_insights_kms_key_id = options.get("performance_insights_kms_key_id")
         if self.performance_insights_enabled:
@@ -119,6 +123,7 @@ class Backend(RDSBackend):
     """moto's backend, with RDS's states and refusals."""
 
     def create_db_instance(self, db_kwargs: dict[str, Any]) -> DBInstance:
+        self._check_offer(db_kwargs)
         self._usable(db_kwargs.get("kms_key_id"))
         instance = super().create_db_instance(db_kwargs)
         instance.status = "creating"
@@ -132,6 +137,69 @@ class Backend(RDSBackend):
 
         background.start(job if region else None, lambda failure: _settled(instance, failure))
         return instance
+
+    def _check_offer(self, options: dict[str, Any]) -> None:
+        """Refuses a class or version of PostgreSQL that the region does not offer."""
+        engine, version, instance_class = (
+            options.get(name) for name in ("engine", "engine_version", "db_instance_class")
+        )
+        if engine != "postgres" or not version or not instance_class:
+            return
+        major = version.split(".")[0]
+        offered = offers.postgres(self.region_name).get(major)
+        if not offered or version not in (major, *offered["minors"]):
+            raise InvalidState("InvalidParameterCombination", f"Cannot find version {version} for postgres")
+        zones = self._zones_with(instance_class)
+        subnets = self.subnet_groups.get(options.get("db_subnet_group_name") or "")
+        usable = {subnet.availability_zone for subnet in subnets._subnets} & zones if subnets else zones
+        orderable = offers.orderable(self.region_name, instance_class, major)
+        if not orderable or len(usable) < (2 if options.get("multi_az") else 1):
+            raise InvalidState(
+                "InvalidParameterCombination",
+                "RDS does not support creating a DB instance with the following combination: "
+                f"DBInstanceClass={instance_class}, Engine=postgres, EngineVersion={version}, "
+                "LicenseModel=postgresql-license. For supported combinations of instance class and database engine version, "
+                "see the documentation.",
+            )
+        # Extended Support is the default, and AWS then creates the instance and charges for it.
+        supported = utcnow().strftime("%Y-%m-%d") <= offered["standard"]
+        if options.get("engine_lifecycle_support") == "open-source-rds-extended-support-disabled" and not supported:
+            raise InvalidState(
+                "InvalidParameterCombination",
+                f"The major version {major} of postgres is past its RDS end of standard support date.",
+            )
+
+    def _zones_with(self, instance_class: str) -> set[str]:
+        """The names of the zones in which EC2 offers a class's instance type."""
+        ids = offers.zones_with(self.region_name, instance_class.removeprefix("db."))
+        return {name for name, zone_id in offers.zones(self.region_name).items() if zone_id in ids}
+
+    def orderable_options(self, engine: str, version: str | None, instance_class: str | None) -> list[dict[str, Any]]:
+        """DescribeOrderableDBInstanceOptions for gp3 storage."""
+        return [
+            {
+                "Engine": "postgres",
+                "EngineVersion": minor,
+                "DBInstanceClass": one,
+                "LicenseModel": "postgresql-license",
+                "AvailabilityZones": [{"Name": zone} for zone in sorted(self._zones_with(one))],
+                "MultiAZCapable": True,
+                "Vpc": True,
+                "StorageType": "gp3",
+                "SupportsStorageEncryption": True,
+                "SupportsEnhancedMonitoring": one != "db.m1.small",
+                "SupportsIAMDatabaseAuthentication": True,
+                "SupportsPerformanceInsights": True,
+                "MinStorageSize": 20,
+                "MaxStorageSize": 65536,
+            }
+            for one in offers.classes(self.region_name)
+            if instance_class in (None, one)
+            for major, offered in offers.postgres(self.region_name).items()
+            if offers.orderable(self.region_name, one, major)
+            for minor in offered["minors"]
+            if version in (None, minor)
+        ] if engine == "postgres" else []
 
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: dict[str, Any]) -> DBInstance:
         instance = super().modify_db_instance(db_instance_identifier, db_kwargs)
@@ -264,6 +332,59 @@ class Backend(RDSBackend):
                 database.close_proxy(region)
 
 
+class Rds(RDSResponse):
+    """Adds what the region offers. moto knows only Aurora and Neptune."""
+
+    @property
+    def _postgres(self) -> dict[str, dict[str, Any]]:
+        """The majors of PostgreSQL, unless another engine was asked for."""
+        return offers.postgres(self.region) if self.params.get("Engine") in (None, "postgres") else {}
+
+    def describe_orderable_db_instance_options(self) -> ActionResult:
+        asked = (self.params.get(name) for name in ("Engine", "EngineVersion", "DBInstanceClass"))
+        return PaginatedResult({"OrderableDBInstanceOptions": self.backend.orderable_options(*asked)})
+
+    def describe_db_engine_versions(self) -> ActionResult:
+        """A major version stands for all its minor versions, as in RDS."""
+        wanted = self.params.get("EngineVersion")
+        found = [
+            {
+                "Engine": "postgres",
+                "EngineVersion": minor,
+                "MajorEngineVersion": major,
+                "DBParameterGroupFamily": f"postgres{major}",
+                "DBEngineDescription": "PostgreSQL",
+                "DBEngineVersionDescription": f"PostgreSQL {minor}-R1",
+                "Status": "available",
+            }
+            for major, offered in self._postgres.items()
+            for minor in offered["minors"]
+            if wanted in (None, major, minor)
+        ]
+        return PaginatedResult({"DBEngineVersions": found})
+
+    def describe_db_major_engine_versions(self) -> ActionResult:
+        wanted = self.params.get("MajorEngineVersion")
+        ends = (("standard", "open-source-rds-standard-support"), ("extended", "open-source-rds-extended-support"))
+        found = [
+            {
+                "Engine": "postgres",
+                "MajorEngineVersion": major,
+                "SupportedEngineLifecycles": [
+                    {
+                        "LifecycleSupportName": name,
+                        "LifecycleSupportStartDate": datetime.datetime(2022, 1, 1),
+                        "LifecycleSupportEndDate": datetime.datetime.fromisoformat(offered[end]),
+                    }
+                    for end, name in ends
+                ],
+            }
+            for major, offered in self._postgres.items()
+            if wanted in (None, major)
+        ]
+        return PaginatedResult({"DBMajorEngineVersions": found})
+
+
 def _settled(instance: DBInstance, failure: str | None) -> None:
     instance.instance_create_time = utcnow()
     if failure:
@@ -291,4 +412,4 @@ def install() -> None:
     models.DBInstance, models.DBProxy, models.MasterUserSecret = Instance, Proxy, MasterSecret  # type: ignore[misc]
     models.DBInstanceAutomatedBackup = AutomatedBackup  # type: ignore[misc]
     wiring.use_backend(rds_backends, Backend, urls)
-    wiring.route(urls, RDSResponse)
+    wiring.route(urls, Rds)
