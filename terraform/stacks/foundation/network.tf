@@ -1,7 +1,8 @@
 data "aws_availability_zones" "this" {
-  # Excludes local zones and the zone of us-east-1 that EKS does not support. Impaired zones remain in the list,
+  # Excludes local zones and the zones that EKS does not support, by id, because names differ between accounts:
+  # https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html. Impaired zones remain in the list,
   # because otherwise an outage would make the plan replace their subnets.
-  exclude_zone_ids = ["use1-az3"]
+  exclude_zone_ids = ["use1-az3", "usw1-az2", "cac1-az3"]
 
   filter {
     name   = "opt-in-status"
