@@ -119,9 +119,18 @@ impl Account {
 
     /// Delays every response of a region until after the test.
     pub fn slow(&self, aws_region: &str) -> Slow<'_> {
-        let rule = json!({ "region": aws_region, "delay": 60, "count": null });
-        self.request(&["-d", &rule.to_string()], "faults");
+        self.add_fault(&json!({ "region": aws_region, "delay": 60, "count": null }));
         Slow { account: self, aws_region: aws_region.to_owned() }
+    }
+
+    /// Adds a rule for errors or delays. Other tests share the account, so it must name a region that only one test uses.
+    pub fn add_fault(&self, rule: &Value) {
+        self.request(&["-d", &rule.to_string()], "faults");
+    }
+
+    /// Changes what a region offers; see `tests/sandbox/README.md`.
+    pub fn change_offers(&self, change: &Value) {
+        self.request(&["-d", &change.to_string()], "offers");
     }
 
     /// The address of one of the sandbox's own pages.

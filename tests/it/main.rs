@@ -12,6 +12,7 @@ mod command_line;
 mod config_file;
 mod docs;
 mod journey;
+mod offers;
 mod read_only;
 mod recipes;
 mod reference;

@@ -32,21 +32,28 @@ fn judge(found: Identity, account: &str) -> Result<String> {
     }
 }
 
-/// One error per region that does not exist or is not enabled.
-pub async fn regions(cx: &Context) -> Vec<Error> {
+/// One error per region that does not exist or is not enabled, and the other regions.
+pub async fn regions(cx: &Context) -> (Vec<Error>, Vec<&Region>) {
     let config = &cx.world.config;
     let aws = cx.world.aws.in_region(always_enabled(&config.hub().aws_region));
     let all = aws_sdk_ec2::Client::new(&aws).describe_regions().all_regions(true).send().await;
     let all = match all.map_err(classify).doing("list the account's regions") {
         Ok(all) => all,
-        Err(error) => return vec![error],
+        Err(error) => return (vec![error], Vec::new()),
     };
     let known: Vec<(&str, &str)> = all
         .regions()
         .iter()
         .map(|region| (region.region_name().unwrap_or_default(), region.opt_in_status().unwrap_or_default()))
         .collect();
-    config.regions.values().filter_map(|region| usable(region, &known).err()).collect()
+    let (mut problems, mut others) = (Vec::new(), Vec::new());
+    for region in config.regions.values() {
+        match usable(region, &known) {
+            Ok(()) => others.push(region),
+            Err(error) => problems.push(error),
+        }
+    }
+    (problems, others)
 }
 
 fn usable(region: &Region, known: &[(&str, &str)]) -> Result<()> {

@@ -1,4 +1,5 @@
-//! The phase `preflight`: checks the account, regions, zones, access to the clusters, tools, commit and variables.
+//! The phase `preflight`: checks the account, regions and what they offer, zones, access to the clusters, tools, commit
+//! and variables.
 //!
 //! Without these checks, a run would fail many minutes later. A check that only some phases need is skipped if the run
 //! includes none of them. A run of the preflight alone does all checks.
@@ -8,8 +9,13 @@ mod checkout;
 mod delegation;
 mod egress;
 mod git;
+mod need;
+mod offer;
 mod problems;
+mod regional;
 mod session;
+mod shortage;
+mod stack;
 mod variables;
 mod zones;
 
@@ -57,7 +63,12 @@ impl Step for Preflight {
             tokio::join!(unfit_tools(cx), account(cx), commit(cx), engine(cx));
         found.extend(account);
         found.extend(commit);
-        found.extend(variables::problems(&cx.world.config));
+        // A file that cannot be read is a problem of both the variables and what they need.
+        for problem in variables::problems(&cx.world.config) {
+            if !found.iter().any(|other| other.to_string() == problem.to_string()) {
+                found.push(problem);
+            }
+        }
         match problems::together(found) {
             Some(error) => Err(error),
             None => Ok(Check::Clean(format!("account {}", cx.world.config.account))),
@@ -116,10 +127,16 @@ async fn account(cx: &Context) -> Vec<Error> {
         return vec![error];
     }
     session::warn(cx);
-    let (mut found, zones, egress) =
-        tokio::join!(account::regions(cx), zones::problems(cx), egress::problems(cx));
+    let (mut found, zones, egress) = tokio::join!(regions(cx), zones::problems(cx), egress::problems(cx));
     found.extend(zones);
     found.extend(egress);
+    found
+}
+
+/// The regions that cannot be used, and what the others do not offer.
+async fn regions(cx: &Context) -> Vec<Error> {
+    let (mut found, usable) = account::regions(cx).await;
+    found.extend(regional::problems(cx, &usable).await);
     found
 }
 

@@ -7,6 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hcl::{
+    Map, Value,
+    eval::{Context, Evaluate as _},
+};
+
 use crate::{
     config::{Config, Region},
     step::{Error, ErrorExt, Result},
@@ -56,21 +61,29 @@ fn declared(stacks: &Path) -> Result<BTreeSet<String>> {
 
 /// The variables that a file sets.
 fn given(file: &Path) -> Result<BTreeSet<String>> {
-    if file.extension().is_some_and(|end| end == "json") {
-        let text = fs::read_to_string(file).doing(format!("read `{}`", file.display()))?;
-        let values: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(&text).doing(format!("read `{}`", file.display()))?;
-        return Ok(values.into_iter().map(|(name, _)| name).collect());
-    }
-    Ok(parse(file)?.into_attributes().map(|attribute| attribute.key().to_owned()).collect())
+    Ok(values(file)?.into_iter().map(|(name, _)| name).collect())
 }
 
-fn parse(file: &Path) -> Result<hcl::Body> {
+/// What a file sets: names and values.
+pub(super) fn values(file: &Path) -> Result<Map<String, Value>> {
+    if file.extension().is_some_and(|end| end == "json") {
+        let text = fs::read_to_string(file).doing(format!("read `{}`", file.display()))?;
+        return serde_json::from_str(&text).doing(format!("read `{}`", file.display()));
+    }
+    // A variable file has no functions and no references; Terraform reports an expression that cannot be evaluated.
+    let value = |attribute: hcl::Attribute| {
+        let value = attribute.expr().evaluate(&Context::new()).unwrap_or_default();
+        (attribute.key().to_owned(), value)
+    };
+    Ok(parse(file)?.into_attributes().map(value).collect())
+}
+
+pub(super) fn parse(file: &Path) -> Result<hcl::Body> {
     let text = fs::read_to_string(file).doing(format!("read `{}`", file.display()))?;
     hcl::parse(&text).doing(format!("parse `{}`", file.display()))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let list = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
     };

@@ -1,0 +1,202 @@
+//! One need that the offer meets, and what is reported for each part of the offer that is missing.
+
+use std::collections::BTreeMap;
+
+use super::{Place, compare};
+use crate::{
+    aws::{
+        offers::{Feature, InstanceType, Orderable, Support, Zone},
+        quotas::{Quota, Used},
+    },
+    phase::preflight::{
+        need::{Cluster, Database, Need, Nodes, Zones},
+        offer::Offer,
+    },
+};
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn need() -> Need {
+    let nodes = |variable: &str, peak| Nodes {
+        variable: text(variable),
+        types: vec![text("t3.medium")],
+        architecture: "x86_64",
+        peak,
+    };
+    Need {
+        zones: Some(Zones { count: 3, excluded: vec![text("use1-az3")] }),
+        addresses: 3,
+        vpcs: 1,
+        nodes: vec![nodes("system_nodes", 9), nodes("application_nodes", 12)],
+        cluster: Some(Cluster {
+            version: text("1.35"),
+            support_type: None,
+            addons: vec![(text("coredns"), text("v2"))],
+        }),
+        database: Some(Database {
+            class: text("db.t4g.micro"),
+            version: text("17"),
+            multi_az: true,
+            features: vec![Feature::EnhancedMonitoring, Feature::PerformanceInsights],
+        }),
+    }
+}
+
+fn support(standard: &str) -> Support {
+    Support {
+        standard: Some(standard.parse().unwrap()),
+        extended: Some("2030-01-01T00:00:00Z".parse().unwrap()),
+    }
+}
+
+fn offer() -> Offer {
+    // By name, the zone without EKS comes first.
+    let zones =
+        [("a", "use1-az3"), ("b", "use1-az1"), ("c", "use1-az2"), ("d", "use1-az4"), ("e", "use1-az5")];
+    let ids = ["use1-az1", "use1-az2", "use1-az4"].map(text);
+    let kind = InstanceType { vcpus: 2, architectures: vec![text("x86_64")], zones: ids.into() };
+    Offer {
+        zones: Some(zones.map(|(name, id)| Zone { name: text(name), id: text(id) }).into()),
+        limits: vec![(Quota::Addresses, 5), (Quota::Vpcs, 5), (Quota::Vcpus, 64)],
+        addresses: Some(Used { all: 2, ours: 0 }),
+        vpcs: Some(Used { all: 4, ours: 0 }),
+        instances: Some([(text("t3.medium"), Used { all: 11, ours: 0 })].into()),
+        types: Some([(text("t3.medium"), kind)].into()),
+        kubernetes: Some(["1.34", "1.35"].map(|one| (text(one), support("2027-03-27T00:00:00Z"))).into()),
+        addons: Some([(text("coredns"), vec![text("v3"), text("v2")])].into()),
+        orderable: Some(vec![Orderable {
+            version: text("17.6"),
+            zones: ["b", "c"].map(text).into(),
+            multi_az: true,
+            features: vec![
+                Feature::EnhancedMonitoring,
+                Feature::IamAuthentication,
+                Feature::PerformanceInsights,
+            ],
+        }]),
+        postgres: Some([(text("17"), support("2030-02-28T00:00:00Z"))].into()),
+        ..Offer::default()
+    }
+}
+
+/// The shortages with their fixes, then the warnings with theirs.
+fn found(need: &Need, offer: &Offer) -> String {
+    let place = Place { region: "mexico", aws_region: "us-east-1", file: "terraform/regions/mexico.tfvars" };
+    let found = compare(need, offer, place, "2026-11-29T00:00:00Z".parse().unwrap());
+    let shortages =
+        found.shortages.iter().map(|error| format!("{error}\n  fix: {}\n", error.hint.as_deref().unwrap()));
+    let warnings = found.warnings.iter().map(|(warning, fix)| format!("warning: {warning}\n  fix: {fix}\n"));
+    shortages.chain(warnings).collect()
+}
+
+/// What is reported if the offer is changed.
+fn with(change: impl FnOnce(&mut Offer)) -> String {
+    let mut offer = offer();
+    change(&mut offer);
+    found(&need(), &offer)
+}
+
+#[test]
+fn an_offer_that_meets_the_need_exactly_is_no_problem() {
+    assert_eq!(found(&need(), &offer()), "");
+    assert_eq!(found(&Need::default(), &offer()), "");
+    assert_eq!(found(&need(), &Offer::default()), "", "what could not be read is not compared");
+}
+
+#[test]
+fn what_already_exists_of_this_deployment_is_not_needed_again() {
+    let existing = with(|offer| {
+        offer.addresses = Some(Used { all: 5, ours: 3 });
+        offer.vpcs = Some(Used { all: 5, ours: 1 });
+        offer.instances = Some([(text("t3.medium"), Used { all: 15, ours: 4 })].into());
+        offer.kubernetes = Some(BTreeMap::new());
+        offer.addons = Some(BTreeMap::new());
+        offer.orderable = Some(Vec::new());
+        offer.deployed.cluster = Some(text("1.35"));
+        offer.deployed.addons = [(text("coredns"), text("v2"))].into();
+        offer.deployed.database = Some((text("db.t4g.micro"), text("17")));
+    });
+    assert_eq!(existing, "");
+}
+
+#[test]
+fn all_shortages_of_a_region_are_listed_together() {
+    let all = with(|offer| {
+        offer.addresses = Some(Used { all: 4, ours: 1 });
+        offer.vpcs = Some(Used { all: 5, ours: 0 });
+        offer.limits[2].1 = 5;
+        offer.types.as_mut().unwrap().get_mut("t3.medium").unwrap().zones.clear();
+        offer.kubernetes = Some([(text("1.36"), Support::default())].into());
+        offer.orderable = Some(Vec::new());
+    });
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_single_nat_gateway_cannot_be_saved() {
+    let mut need = need();
+    need.addresses = 1;
+    let mut offer = offer();
+    offer.addresses = Some(Used { all: 5, ours: 0 });
+    let found = found(&need, &offer);
+    assert!(found.contains("--desired-value 6") && !found.contains("single_nat_gateway"), "{found}");
+}
+
+#[test]
+fn a_zone_that_lacks_the_instance_type_is_named_by_its_id() {
+    let found = with(|offer| {
+        let kind = offer.types.as_mut().unwrap().get_mut("t3.medium").unwrap();
+        kind.zones.remove("use1-az2");
+        // Not among the three zones that the network spans.
+        kind.zones.remove("use1-az5");
+    });
+    insta::assert_snapshot!(found);
+}
+
+#[test]
+fn a_zone_without_eks_is_excluded_by_its_id_whatever_its_name() {
+    let found = with(|offer| offer.zones.as_mut().unwrap().truncate(3));
+    insta::assert_snapshot!(found);
+}
+
+#[test]
+fn an_instance_type_of_another_architecture_is_reported() {
+    let found = with(|offer| {
+        let kind = offer.types.as_mut().unwrap().get_mut("t3.medium").unwrap();
+        kind.architectures = vec![text("arm64")];
+    });
+    assert!(found.contains("not every type of `t3.medium` (`system_nodes`) is an x86_64 type"), "{found}");
+}
+
+#[test]
+fn an_add_on_version_that_is_not_offered_is_reported_with_the_default() {
+    let found = with(|offer| offer.addons = Some([(text("coredns"), vec![text("v3")])].into()));
+    insta::assert_snapshot!(found);
+}
+
+#[test]
+fn a_database_class_must_fit_version_zones_and_features() {
+    let option = |change: fn(&mut Orderable)| with(|offer| change(&mut offer.orderable.as_mut().unwrap()[0]));
+    let all = [
+        option(|option| option.version = text("16.10")),
+        option(|option| option.features.retain(|one| *one != Feature::EnhancedMonitoring)),
+        option(|option| option.features.retain(|one| *one != Feature::PerformanceInsights)),
+        option(|option| option.zones = [text("b"), text("e")].into()),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn extended_support_is_a_warning_with_its_end_and_price_unless_accepted() {
+    let late = |support_type: Option<&str>| {
+        let (mut need, mut offer) = (need(), offer());
+        need.cluster.as_mut().unwrap().support_type = support_type.map(text);
+        offer.kubernetes = Some([(text("1.35"), support("2026-11-01T00:00:00Z"))].into());
+        offer.postgres = Some([(text("17"), support("2026-11-02T00:00:00Z"))].into());
+        found(&need, &offer)
+    };
+    insta::assert_snapshot!([late(None), late(Some("STANDARD"))].join("\n"));
+    assert!(!late(Some("EXTENDED")).contains("Kubernetes"), "{}", late(Some("EXTENDED")));
+}
