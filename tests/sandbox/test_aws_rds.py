@@ -31,6 +31,7 @@ class Keys(unittest.TestCase):
             {
                 "db_instance_identifier": name,
                 "engine": "postgres",
+                "engine_version": "17",
                 "db_instance_class": "db.t4g.micro",
                 "storage_encrypted": True,
                 "kms_key_id": self.key.arn,
