@@ -118,9 +118,11 @@ fn is_state_bucket(step: &StepId) -> bool {
 
 fn kept(profile: Profile) -> &'static str {
     match profile {
-        Profile::Staging => "the state bucket of each region; KMS keys until their deletion window ends",
+        Profile::Staging => {
+            "the state bucket of each region and its key; the data key while snapshots or backups need it, otherwise until its deletion window ends"
+        }
         Profile::Production => {
-            "the state bucket of each region; KMS keys and secrets until their deletion windows end; final snapshots"
+            "the state bucket of each region and its key; the data key; secrets until their deletion windows end; final snapshots"
         }
     }
 }

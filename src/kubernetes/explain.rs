@@ -12,7 +12,10 @@ const PODS: usize = 3;
 
 /// Reasons of events whose messages end with what a program in the container wrote: a hook's output, or an `exec`
 /// probe's.
-const WITH_OUTPUT: [&str; 3] = ["FailedPostStartHook", "FailedPreStopHook", "Unhealthy"];
+const WITH_OUTPUT: [&str; 4] = ["FailedPostStartHook", "FailedPreStopHook", "ProbeWarning", "Unhealthy"];
+/// Waiting states whose message is not reported: of a crash loop it only gives the back-off, and the last state has the
+/// cause; of a failed hook it is what the hook wrote.
+const WITHOUT_MESSAGE: [&str; 2] = ["CrashLoopBackOff", "PostStartHookError"];
 
 /// A few lines about the unready pods of a selector: their state, the newest warning event, and the command that reads
 /// their log.
@@ -68,9 +71,11 @@ async fn newest_warning(client: &Client, namespace: &str, pod: &str) -> Option<S
 
 /// An event's message without what a program in the container wrote.
 fn without_output<'a>(reason: &str, message: &'a str) -> &'a str {
-    // The kubelet's own words about an HTTP or TCP probe: a status, or an error of the connection.
-    let is_kubelets = ["HTTP probe failed with statuscode", "Get \"http", "dial tcp"];
-    if !WITH_OUTPUT.contains(&reason) || is_kubelets.iter().any(|text| message.contains(text)) {
+    // The kubelet's own words about an HTTP or TCP probe: a status, or an error of the connection. Only where they come
+    // first, because an `exec` probe may print the same words behind a secret.
+    let kubelets = ["HTTP probe failed with statuscode", "Get \"http", "dial tcp"];
+    let cause = message.split_once(" failed: ").map_or("", |(_, cause)| cause);
+    if !WITH_OUTPUT.contains(&reason) || kubelets.iter().any(|text| cause.starts_with(text)) {
         return message;
     }
     message.split(':').next().unwrap_or_default()
@@ -130,8 +135,7 @@ fn state(state: &ContainerState) -> Option<String> {
         if matches!(reason, "ContainerCreating" | "PodInitializing") {
             return None;
         }
-        // The message of a crash loop only gives the back-off; the last state has the cause.
-        let message = waiting.message.as_deref().filter(|_| reason != "CrashLoopBackOff");
+        let message = waiting.message.as_deref().filter(|_| !WITHOUT_MESSAGE.contains(&reason));
         return Some(message.map_or(reason.to_owned(), |message| format!("{reason}: {message}")));
     }
     ended(state)
@@ -221,6 +225,10 @@ mod tests {
     fn what_the_kubelet_says_about_a_probe_is_reported() {
         let message = "Readiness probe failed: HTTP probe failed with statuscode: 503";
         assert_eq!(without_output("Unhealthy", message), message);
+        let printed = "Readiness probe failed: postgres://user:secret@db: dial tcp 10.0.0.1:5432: refused";
+        assert_eq!(without_output("Unhealthy", printed), "Readiness probe failed");
+        let warned = "Liveness probe warning: secret";
+        assert_eq!(without_output("ProbeWarning", warned), "Liveness probe warning");
         let pull = "Failed to pull image \"x\": not found";
         assert_eq!(without_output("Failed", pull), pull);
     }

@@ -133,7 +133,8 @@ impl Task {
         loop {
             let asked = Instant::now();
             let result = tokio::select! {
-                result = tokio::time::timeout_at(end, check()) => result,
+                // A check that hangs in an outage fails by its client's own timeout, and then prolongs the wait.
+                result = tokio::time::timeout_at(latest, check()) => result,
                 () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
             };
             match result {
@@ -215,6 +216,24 @@ mod tests {
             }
         };
         task.wait("pods", Duration::from_secs(1), Duration::from_secs(90), check).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_in_which_a_check_hangs_until_its_own_timeout_does_not_end_a_shorter_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let mut hung = false;
+        let check = || {
+            let hangs = !std::mem::replace(&mut hung, true);
+            async move {
+                if hangs {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    return Err(Error::transient("timed out"));
+                }
+                Ok(Poll::Ready(()))
+            }
+        };
+        task.wait("pods", Duration::from_secs(1), Duration::from_secs(60), check).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::environment;
 ///
 /// It runs in its own process group, without standard input and with a chosen environment; its output goes to
 /// the step's log. Arguments appear in logs, so they must not hold secrets.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Command {
     pub(super) program: PathBuf,
     pub(super) args: Vec<OsString>,
@@ -88,6 +88,13 @@ impl Command {
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
+    }
+}
+
+/// Without the environment, which may hold a token.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Command").field(&self.to_string()).finish()
     }
 }
 

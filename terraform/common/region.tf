@@ -153,13 +153,18 @@ variable "cluster_support_type" {
 }
 
 variable "node_release_version" {
-  description = "Release of the nodes' image, such as 1.35.0-20251112 (default: the one that AWS recommends for kubernetes_version, so that security patches arrive with the next run). Setting it keeps the nodes at that release."
+  description = "Release of the nodes' image, such as 1.35.0-20251112 (default: the one that AWS recommends for kubernetes_version, so that security patches arrive with the next run). Setting it keeps the nodes at that release; EKS refuses an older one than they have."
   type        = string
   default     = null
 
   validation {
     condition     = var.node_release_version == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+-[0-9]{8}$", var.node_release_version))
     error_message = "node_release_version: use a release such as 1.35.0-20251112."
+  }
+  # Otherwise an upgrade of Kubernetes would fail after its control plane is upgraded.
+  validation {
+    condition     = var.node_release_version == null ? true : startswith(var.node_release_version, "${var.kubernetes_version}.")
+    error_message = "node_release_version: use a release of kubernetes_version, or remove it to take the recommended one."
   }
 }
 

@@ -15,7 +15,6 @@ fn status_starts_no_process_and_changes_nothing() {
     checkout.tool("git", "git version 2.39.5");
     let output = checkout.refused(3, &["status"]);
     assert!(output.contains("docker"), "{output}");
-    // Only an account without credentials shows that nothing is started even to word an error.
     checkout.refused(3, &["status", "--output", "json"]);
 }
 

@@ -1,6 +1,6 @@
 //! Helm as a child process.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -133,8 +133,27 @@ pub(super) async fn crds(task: &Task, runner: Runner<'_>, wanted: &Wanted) -> Re
     let show = helm(runner).args(["show", "crds"]).args(wanted.chart_args());
     let shown = show.args(["--version", &wanted.version]).output(task).await.map_err(classified);
     let doing = || format!("read the CustomResourceDefinitions of chart `{}`", wanted.chart);
-    let objects = documents(&shown.doing(doing())?).doing(doing())?;
+    let objects = documents(&separated(&shown.doing(doing())?)).doing(doing())?;
     Ok(objects.into_iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect())
+}
+
+/// Documents with a separator before each. Helm 3 prints the files of `crds/` one after the other without one, and a
+/// parser would take two neighbours for one object: a top-level key that repeats starts the next document.
+fn separated(text: &str) -> String {
+    let (mut documents, mut seen) = (String::new(), BTreeSet::new());
+    for line in text.lines() {
+        let key = line.split_once(':').map(|(key, _)| key);
+        let key = key.filter(|key| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric()));
+        if line.starts_with("---") {
+            seen.clear();
+        } else if key.is_some_and(|key| !seen.insert(key)) {
+            documents.push_str("---\n");
+            seen = BTreeSet::from_iter(key);
+        }
+        documents.push_str(line);
+        documents.push('\n');
+    }
+    documents
 }
 
 /// Installs a release, or upgrades it to its configuration.
@@ -191,12 +210,25 @@ pub(super) async fn rollback(
 mod tests {
     use std::fs;
 
-    use super::{Runner, classified, uninstall};
+    use super::{Runner, classified, documents, separated, uninstall};
     use crate::{
         kubernetes::testing::Server,
         step::testing::program,
         task::{Class, Error, testing},
     };
+
+    #[test]
+    fn files_that_helm_prints_without_a_separator_stay_apart() {
+        let crd = |name: &str| {
+            format!("apiVersion: v1\nkind: CustomResourceDefinition\nmetadata:\n  name: {name}\n")
+        };
+        let shown =
+            [crd("a"), crd("b"), "---\n".to_owned(), crd("c"), "# a comment\n".to_owned(), crd("d")].concat();
+        let objects = documents(&separated(&shown)).unwrap();
+        let names: Vec<_> =
+            objects.iter().map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+    }
 
     #[tokio::test]
     async fn helm_gets_a_token_for_the_cluster_and_no_aws_credentials() {

@@ -39,19 +39,20 @@ impl Kinds {
                 return Ok(Self::of(project));
             }
         }
-        Err(Error::permanent("no AppProject found")).doing(doing())
+        Err(Error::permanent("no AppProject found"))
+            .doing(doing())
+            .hint("set `gitops.manifests` in paydeploy.toml to the folder that holds the AppProject")
     }
 
-    /// A project without a list admits every kind, as in Argo CD.
+    /// As in Argo CD, a project without a list admits every kind, and one with an empty list admits none.
     fn of(project: &Value) -> Self {
-        let listed = project["spec"]["namespaceResourceWhitelist"].as_array();
+        let Some(listed) = project["spec"]["namespaceResourceWhitelist"].as_array() else {
+            return Self(BTreeMap::from([(ALL.to_owned(), vec![ALL.to_owned()])]));
+        };
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for one in listed.into_iter().flatten() {
+        for one in listed {
             let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
             kinds.entry(text("group")).or_default().push(text("kind"));
-        }
-        if kinds.is_empty() {
-            kinds.insert(ALL.to_owned(), vec![ALL.to_owned()]);
         }
         Self(kinds)
     }
@@ -150,5 +151,14 @@ mod tests {
         assert_eq!(kinds.inclusions().unwrap(), None);
         assert_eq!(kinds.rules()[0]["apiGroups"], json!(["*"]));
         assert_eq!(kinds.rules()[0]["resources"], json!(["*"]));
+    }
+
+    #[test]
+    fn a_project_with_an_empty_list_admits_nothing() {
+        let kinds = Kinds::of(&json!({ "spec": { "namespaceResourceWhitelist": [] } }));
+        let rules = kinds.rules();
+        let verbs = rules.as_array().unwrap().iter().flat_map(|rule| rule["verbs"].as_array().unwrap());
+        assert!(!verbs.clone().any(|verb| verb == "create"), "{rules}");
+        assert!(kinds.inclusions().unwrap().is_some(), "a missing setting would mean every kind");
     }
 }

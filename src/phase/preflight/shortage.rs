@@ -127,17 +127,22 @@ impl Comparison<'_> {
                 _ => String::new(),
             };
             let (aws_region, (service, code)) = (self.place.aws_region, quota.codes());
-            self.lacks(
-                format!(
-                    "not enough {what}: {needed} needed, {others} in use by others, `{aws_region}` allows {limit}"
-                ),
-                format!(
-                    "request a higher quota, which takes hours to days: `aws service-quotas \
-                     request-service-quota-increase --region {aws_region} --service-code {service} --quota-code \
-                     {code} --desired-value {}`{alternative}",
-                    needed + others
-                ),
+            let message = format!(
+                "not enough {what}: {needed} needed, {others} in use by others, `{aws_region}` allows {limit}"
             );
+            let fix = format!(
+                "request a higher quota, which takes hours to days: `aws service-quotas \
+                 request-service-quota-increase --region {aws_region} --service-code {service} --quota-code \
+                 {code} --desired-value {}`{alternative}",
+                needed + others
+            );
+            // The need is that of a rolling update with all nodes. A cluster that runs needs it only then, and must not
+            // be kept from a release.
+            if *quota == Quota::Vcpus && offer.deployed.cluster.is_some() {
+                self.warns(message, fix);
+            } else {
+                self.lacks(message, fix);
+            }
         }
     }
 

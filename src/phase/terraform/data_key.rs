@@ -66,8 +66,11 @@ pub(super) async fn keep_if_needed(
         return Ok(None);
     }
     let (alias, key) = key(cx, region);
-    let Some(arn) = key.find_in_any_state().await? else { return Ok(None) };
-    let uses = uses(cx, region, &arn).await?;
+    // Without its alias, uses of the key are not found, but the profile alone may demand that it is kept.
+    let uses = match key.find_in_any_state().await? {
+        Some(arn) => uses(cx, region, &arn).await?,
+        None => Uses::default(),
+    };
     let Some(reason) = reason(cx.world.config.profile, &uses) else { return Ok(None) };
     cx.progress(format!("keeping key {alias}"));
     let forget = terraform.command(["state", "rm"])?.args(&state.keys);

@@ -25,7 +25,7 @@ resource "aws_iam_role_policy_attachment" "node" {
 
 # AWS publishes patched images under the same Kubernetes version. A managed node group keeps its image until it is told
 # the release of another one, so that without this only a new Kubernetes version would bring patches. A newer release
-# replaces the nodes one at a time, as `paydeploy plan` announces.
+# replaces the nodes of each group one at a time, as `paydeploy plan` announces; regions and groups are replaced side by side.
 data "aws_ssm_parameter" "node_release" {
   count = var.node_release_version == null ? 1 : 0
 
