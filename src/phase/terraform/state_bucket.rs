@@ -88,7 +88,8 @@ impl Need {
         } else {
             vec![format!("+ bucket {bucket}")]
         };
-        [key_lines, bucket_lines].concat()
+        // A plan shows only the first line of what is missing.
+        [bucket_lines, key_lines].concat()
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
             bucket_lacks: bucket::Setting::ALL.to_vec(),
             key_lacks: vec![key::Setting::Rotation],
         };
-        assert_eq!(need.lines("state", "alias/state"), ["+ key alias/state", "+ bucket state"]);
+        assert_eq!(need.lines("state", "alias/state"), ["+ bucket state", "+ key alias/state"]);
     }
 
     #[test]
@@ -188,9 +189,9 @@ mod tests {
         assert_eq!(
             need.lines("state", "alias/state"),
             [
-                "+ key alias/state",
                 "~ bucket state: encryption",
                 "~ bucket state: policy (TLS and its key only)",
+                "+ key alias/state",
             ]
         );
     }
