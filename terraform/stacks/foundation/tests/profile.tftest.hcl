@@ -1,4 +1,4 @@
-# What the profile decides in the foundation, and what it must leave alone.
+# What the profile decides in the foundation, which zones it uses, and what it must leave alone.
 
 mock_provider "aws" {
   mock_data "aws_availability_zones" {
@@ -141,6 +141,27 @@ run "a_region_with_too_few_zones_is_rejected" {
   }
 
   expect_failures = [data.aws_availability_zones.this]
+}
+
+# The zone's name differs between accounts, its id does not.
+run "the_zone_of_us_east_1_without_eks_is_left_out" {
+  command = plan
+
+  variables {
+    profile        = "staging"
+    region_name    = "virginia"
+    aws_region     = "us-east-1"
+    role           = "spoke"
+    domain         = "api-us.payments.example"
+    state_bucket   = "payment-latency-api-tfstate-123456789012-us-east-1"
+    data_residency = "US"
+    compliance     = "LeyFederalMX"
+  }
+
+  assert {
+    condition     = contains(data.aws_availability_zones.this.exclude_zone_ids, "use1-az3")
+    error_message = "EKS creates no cluster in use1-az3"
+  }
 }
 
 # The two runs below share one state: the first creates the resources that the second changes.
