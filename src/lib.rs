@@ -14,4 +14,6 @@ pub mod run;
 pub mod state;
 pub mod step;
 pub mod task;
+#[cfg(test)]
+mod testing;
 pub mod tool;

@@ -104,8 +104,8 @@ mod tests {
 
     use super::{Engine, LocalImage};
     use crate::{
-        container::testing::{Request, Response, serve},
         task::Class,
+        testing::{Request, Response, serve},
     };
 
     /// An engine that serves these versions of its API only, as Docker 29 does. Like Docker, it serves a request

@@ -11,8 +11,6 @@ mod pieces;
 mod push;
 mod reference;
 mod smoke;
-#[cfg(test)]
-mod testing;
 mod transcript;
 
 use bound::bounded;

@@ -168,12 +168,9 @@ mod tests {
 
     use super::{PushProgress, digest_in, failed, push};
     use crate::{
-        container::{
-            Engine, Failure, Login,
-            testing::{Request, Response, serve},
-            with_login,
-        },
+        container::{Engine, Failure, Login, with_login},
         task::{Class, testing},
+        testing::{Request, Response, serve},
     };
 
     fn status(text: &str) -> PushImageInfo {

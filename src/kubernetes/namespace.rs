@@ -54,8 +54,8 @@ fn is_of(live: &ObjectMeta, project: &str) -> bool {
     live.labels.as_ref().and_then(|labels| labels.get(MARK)).is_some_and(|owner| owner == project)
 }
 
-/// Whether a version before the mark created it. Whoever else creates a namespace, or changes it, is listed as a manager
-/// of its fields. The managers of subresources are the API server's own controllers.
+/// Whether a version before the mark created it. The API server lists everyone else who creates or changes a namespace as
+/// a manager of its fields. The managers of subresources are the API server's own controllers.
 fn is_unmarked_and_ours(live: &ObjectMeta) -> bool {
     let is_marked = live.labels.as_ref().is_some_and(|labels| labels.contains_key(MARK));
     let managers = live.managed_fields.iter().flatten().filter(|entry| entry.subresource.is_none());

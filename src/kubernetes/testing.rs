@@ -1,5 +1,4 @@
-//! An HTTP server for unit tests, in the place of an API server or of AWS: it answers from a function, and records what
-//! it was asked.
+//! An API server or AWS for unit tests: it answers from a function, and records what it was asked.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,12 +6,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use kube::Client;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 
-use crate::{aws::Aws, fact};
+use crate::{
+    aws::Aws,
+    fact,
+    testing::{Response, serve},
+};
 
 /// An API server's answer for an object that does not exist.
 fn missing() -> Value {
@@ -35,30 +34,23 @@ pub struct Server {
 
 impl Server {
     /// Starts a server whose answers are a status and a body.
-    pub async fn start(answer: impl Fn(&Call) -> (u16, Value) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let (calls, answer) = (Arc::<Mutex<Vec<Call>>>::default(), Arc::new(answer));
+    pub async fn start(answer: impl Fn(&Call) -> (u16, Value) + Send + 'static) -> Self {
+        let calls = Arc::<Mutex<Vec<Call>>>::default();
         let record = calls.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (record, answer) = (record.clone(), answer.clone());
-                tokio::spawn(async move {
-                    let mut stream = stream;
-                    let call = read(&mut stream).await;
-                    let (status, body) = answer(&call);
-                    record.lock().unwrap().push(call);
-                    // A string is sent as it is, for the services that answer in XML.
-                    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-                    let head = format!(
-                        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\nconnection: close\r\n\
-                         content-length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-                });
-            }
-        });
+        let address = serve(move |request| {
+            let call = Call {
+                method: request.method.clone(),
+                path: request.path.clone(),
+                body: String::from_utf8_lossy(&request.body).into_owned(),
+            };
+            let (status, body) = answer(&call);
+            record.lock().unwrap().push(call);
+            // A string is sent as it is, for the services that answer in XML.
+            let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+            Response::new(status, body).with("content-type", "application/json")
+        })
+        .await;
+        let endpoint = format!("http://{address}");
         Self { endpoint, calls }
     }
 
@@ -116,26 +108,5 @@ impl Server {
             .endpoint_url(&self.endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials));
         Aws::new(config.build())
-    }
-}
-
-async fn read(stream: &mut TcpStream) -> Call {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-            });
-            if body.len() >= length.unwrap_or(0) {
-                let mut words = head.split(' ').map(str::to_owned);
-                let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                return Call { method, path, body: body.to_owned() };
-            }
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return Call { method: String::new(), path: String::new(), body: String::new() };
-        }
     }
 }

@@ -120,12 +120,9 @@ mod tests {
 
     use super::{super::manifest::sha256, Manifest, Remote, copy};
     use crate::{
-        container::{
-            Login,
-            testing::{Request, Response, serve},
-            with_login,
-        },
+        container::{Login, with_login},
         task::testing,
+        testing::{Request, Response, serve},
     };
 
     const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";

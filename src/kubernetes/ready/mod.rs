@@ -165,45 +165,15 @@ pub async fn answered(client: &Client, namespace: &str, service: &str) -> Result
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::BTreeMap,
-        future::{Ready, ready},
-        task::{Context, Poll},
-    };
+    use std::collections::BTreeMap;
 
-    use http::{Request, Response};
-    use kube::client::Body;
     use serde_json::json;
-    use tower::{BoxError, Service};
 
     use super::*;
+    use crate::kubernetes::testing::Server;
 
-    /// An API server that has these objects, by the path of their URL.
-    #[derive(Clone)]
-    struct ApiServer(BTreeMap<&'static str, Value>);
-
-    impl Service<Request<Body>> for ApiServer {
-        type Response = Response<Body>;
-        type Error = BoxError;
-        type Future = Ready<Result<Response<Body>, BoxError>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, request: Request<Body>) -> Self::Future {
-            let missing = json!({
-                "apiVersion": "v1", "kind": "Status", "metadata": {},
-                "status": "Failure", "reason": "NotFound", "message": "not found", "code": 404,
-            });
-            let (code, body) = match self.0.get(request.uri().path()) {
-                Some(found) => (200, found),
-                None => (404, &missing),
-            };
-            let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
-            ready(response.map_err(Into::into))
-        }
-    }
+    /// The objects of an API server, by the path of their URL.
+    type Objects = BTreeMap<&'static str, Value>;
 
     const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/external-secrets/deployments/webhook";
     const VALIDATION: &str =
@@ -211,7 +181,7 @@ mod tests {
     const ENDPOINTS: &str = "/apis/discovery.k8s.io/v1/namespaces/external-secrets/endpointslices";
 
     /// External Secrets, as it is once it is ready.
-    fn external_secrets() -> ApiServer {
+    fn external_secrets() -> Objects {
         let deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": { "name": "webhook", "namespace": "external-secrets", "generation": 1 },
@@ -244,9 +214,7 @@ mod tests {
                 "versions": [{ "version": "v1", "resources": [{ "resource": "clustersecretstores" }] }],
             }],
         });
-        let paths =
-            [(DEPLOYMENT, deployment), (VALIDATION, validation), (ENDPOINTS, endpoints), ("/apis", kinds)];
-        ApiServer(paths.into())
+        [(DEPLOYMENT, deployment), (VALIDATION, validation), (ENDPOINTS, endpoints), ("/apis", kinds)].into()
     }
 
     const MANIFEST: &str = "---
@@ -266,8 +234,8 @@ metadata:
   name: clustersecretstores.external-secrets.io
 ";
 
-    async fn missing_in(server: ApiServer) -> String {
-        let client = Client::new(server, "default");
+    async fn missing_in(objects: Objects) -> String {
+        let client = Server::with(objects).await.client();
         summary(&unready(&client, MANIFEST, "external-secrets").await.unwrap())
     }
 
@@ -279,11 +247,11 @@ metadata:
     #[tokio::test]
     async fn a_release_whose_webhook_cannot_answer_is_not_ready_and_says_why() {
         let without = |path: &str, pointer: &str, value: Value| {
-            let mut server = external_secrets();
-            *server.0.get_mut(path).unwrap().pointer_mut(pointer).unwrap() = value;
-            server
+            let mut objects = external_secrets();
+            *objects.get_mut(path).unwrap().pointer_mut(pointer).unwrap() = value;
+            objects
         };
-        for (server, why) in [
+        for (objects, why) in [
             (
                 without(DEPLOYMENT, "/status/availableReplicas", json!(0)),
                 "deployment/webhook: 0 of 1 replicas available",
@@ -305,16 +273,16 @@ metadata:
                 "clustersecretstores.external-secrets.io is not served",
             ),
         ] {
-            assert_eq!(missing_in(server).await, why);
+            assert_eq!(missing_in(objects).await, why);
         }
     }
 
     #[tokio::test]
     async fn an_object_of_a_release_that_does_not_exist_is_named() {
-        let mut server = external_secrets();
-        server.0.remove(VALIDATION);
+        let mut objects = external_secrets();
+        objects.remove(VALIDATION);
         assert_eq!(
-            missing_in(server).await,
+            missing_in(objects).await,
             "validatingwebhookconfiguration/secretstore-validate is missing"
         );
     }

@@ -1,4 +1,4 @@
-//! A minimal HTTP server for unit tests, which stands for a registry or a container engine.
+//! A minimal HTTP server for unit tests, which stands for a registry, a container engine, an API server or AWS.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub(super) struct Request {
+pub struct Request {
     pub method: String,
     /// With the query.
     pub path: String,
@@ -23,7 +23,7 @@ pub(super) struct Request {
 }
 
 #[derive(Debug)]
-pub(super) struct Response {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
@@ -41,7 +41,7 @@ impl Response {
 }
 
 /// Answers requests until the test's runtime ends. Each connection carries one request.
-pub(super) async fn serve(respond: impl FnMut(&Request) -> Response + Send + 'static) -> SocketAddr {
+pub async fn serve(respond: impl FnMut(&Request) -> Response + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let respond = Arc::new(Mutex::new(respond));
@@ -52,7 +52,7 @@ pub(super) async fn serve(respond: impl FnMut(&Request) -> Response + Send + 'st
             tokio::spawn(async move {
                 if let Ok(request) = received(&mut connection).await {
                     let response = (respond.lock().unwrap())(&request);
-                    // A client that has lost interest is no failure of the test.
+                    // A client may close the connection early, which does not fail the test.
                     drop(sent(&mut connection, response).await);
                 }
             });
