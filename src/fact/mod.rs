@@ -36,6 +36,7 @@ impl Commit {
 
 /// Outputs of the `foundation` stack.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Default))]
 pub struct Foundation {
     pub vpc_id: String,
     pub nat_public_ips: Vec<String>,

@@ -64,16 +64,8 @@ mod tests {
         };
         let network = fact::Foundation {
             vpc_id: text("vpc-1"),
-            nat_public_ips: Vec::new(),
-            ecr_repository_name: String::new(),
-            ecr_repository_url: String::new(),
-            api_secret_arn: String::new(),
-            db_app_secret_arn: String::new(),
-            db_migrator_secret_arn: String::new(),
-            certificate_arn: String::new(),
-            hosted_zone_id: String::new(),
             hosted_zone_name: text("payments.example."),
-            app_domain: String::new(),
+            ..fact::Foundation::default()
         };
         (fact::Access { cluster, aws_region: text("eu-south-2") }, network)
     }
