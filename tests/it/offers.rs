@@ -3,10 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{account::account, checkout::Checkout};
-
-/// The exit code of a run that preflight ends.
-const PREFLIGHT: i32 = 4;
+use crate::{
+    account::account,
+    checkout::Checkout,
+    support::{PREFLIGHT, assert_contains},
+};
 
 /// A clone whose region `spain` is in another AWS region, which offers what `change` says.
 fn in_region(aws_region: &str, mut change: Value) -> Checkout {
@@ -17,12 +18,6 @@ fn in_region(aws_region: &str, mut change: Value) -> Checkout {
     checkout.commit("to another region");
     checkout.push();
     checkout
-}
-
-fn assert_contains(output: &str, pieces: &[&str]) {
-    for piece in pieces {
-        assert!(output.contains(piece), "`{piece}` is not in:\n{output}");
-    }
 }
 
 #[test]

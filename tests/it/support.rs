@@ -115,3 +115,12 @@ pub fn stderr(assert: &assert_cmd::assert::Assert) -> String {
 pub fn stdout(assert: &assert_cmd::assert::Assert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).unwrap()
 }
+
+/// The exit code of a run that preflight ends.
+pub const PREFLIGHT: i32 = 4;
+
+pub fn assert_contains(output: &str, pieces: &[&str]) {
+    for piece in pieces {
+        assert!(output.contains(piece), "`{piece}` is not in:\n{output}");
+    }
+}

@@ -7,18 +7,13 @@ mod checkout;
 mod confirmation;
 mod run;
 
-use crate::checkout::Checkout;
+use crate::{
+    checkout::Checkout,
+    support::{PREFLIGHT, assert_contains},
+};
 
 /// Every command that reads the account.
 const COMMANDS: [&[&str]; 5] = [&["up"], &["plan"], &["status"], &["phase", "terraform"], &["down", "--yes"]];
-
-const PREFLIGHT: i32 = 4;
-
-fn assert_contains(output: &str, pieces: &[&str]) {
-    for piece in pieces {
-        assert!(output.contains(piece), "`{piece}` is not in:\n{output}");
-    }
-}
 
 #[test]
 fn changes_of_a_run_that_starts_are_recorded() {
