@@ -1,8 +1,14 @@
 //! The modules of `paydeploy`, which `docs/architecture.md` describes. The binary only calls [`commands::main`].
 
+// First and by text, so that no module prints in another way.
+#[macro_use]
+#[path = "console/macros.rs"]
+mod macros;
+
 pub mod aws;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod container;
 pub mod engine;
 pub mod fact;

@@ -12,7 +12,10 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(self, command: &mut clap::Command) -> Exit {
-        clap_complete::generate(self.shell, command, "paydeploy", &mut std::io::stdout());
+        // Into memory first: clap_complete panics when it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, command, "paydeploy", &mut script);
+        print!("{}", String::from_utf8_lossy(&script));
         Exit::Ok
     }
 }

@@ -1,7 +1,7 @@
 //! The question before anything is deleted.
 
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _},
     thread,
 };
 
@@ -20,7 +20,6 @@ pub async fn by_name(session: &Session, name: &str) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, message).fix("add `--yes` to delete without confirmation"));
     }
     eprint!("Type `{name}` to delete all of this: ");
-    io::stderr().flush()?;
     let (send, typed) = oneshot::channel();
     // A dedicated thread, because a blocking read of a terminal cannot be cancelled: tokio's blocking pool would
     // wait for it at shutdown, while a plain thread ends with the process.

@@ -10,7 +10,7 @@ use crate::{
     phase::terraform,
     report,
     run::configuration,
-    state::{self, Store, Unfinished},
+    state::{self, Recorded, Store, Unfinished},
     step::{Event, RunId},
 };
 
@@ -53,16 +53,27 @@ impl Logs {
                 Failure::new(Exit::Usage, format!("run {run} has no log of `{step}`"))
                     .fix(format!("list its steps: paydeploy logs {run}"))
             })?;
-            show(io::BufReader::new(log), io::stdout().lock())?;
-            return Ok(Exit::Ok);
+            // Written directly, unlike everything else: a log may be long, and somebody may read it in a pager for
+            // an hour. Nothing else waits meanwhile.
+            return match show(io::BufReader::new(log), io::stdout().lock()) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+                _ => Ok(Exit::Ok),
+            };
         }
-        let (header, records) = state::read(&folder).map_err(Failure::usage)?;
+        let Recorded { header, records, unknown, torn } = state::read(&folder).map_err(Failure::usage)?;
         println!("run {run} · {} · {} · on {}", header.command, header.at, header.host);
         let unfinished = Unfinished::of(&records).effects;
         for record in records {
             if let Event::StepFinished { step, verdict, elapsed } = record.event {
                 println!("  {} {step:<40} {:>8}", report::mark(&verdict), report::duration(elapsed));
             }
+        }
+        if torn > 0 {
+            let lines = if torn == 1 { "line" } else { "lines" };
+            println!("  ! {torn} {lines} of the journal cut off by a crash");
+        }
+        if !unknown.is_empty() {
+            println!("  ! not shown: {}, recorded by a newer paydeploy", unknown.join(", "));
         }
         for step in unfinished {
             println!("  ! {step:<40} unfinished: the run ended while this step changed something");

@@ -21,7 +21,10 @@ use std::{ffi::OsString, process::ExitCode};
 use args::{AllowReplace, Common, ConfigFile, Regions};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::run::{Exit, Failure};
+use crate::{
+    console,
+    run::{Exit, Failure},
+};
 
 /// Deploy a payment API to several AWS regions, from an empty account to a healthy release
 #[derive(Debug, Parser)]
@@ -67,17 +70,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
-    match dispatch(cli.command) {
-        Ok(exit) => exit.into(),
+    let exit = match dispatch(cli.command) {
+        Ok(exit) => exit,
         Err(Failure { exit, error, fix }) => {
             let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
             eprintln!("error: {}", chain.join("\n  because "));
             if let Some(fix) = fix {
                 eprintln!("fix: {fix}");
             }
-            exit.into()
+            exit
         }
-    }
+    };
+    console::flush();
+    exit.into()
 }
 
 fn dispatch(command: Command) -> Result<Exit, Failure> {

@@ -3,6 +3,7 @@
 mod json;
 mod lines;
 mod live;
+mod queued;
 mod summary;
 mod text;
 
@@ -11,10 +12,11 @@ use std::io::IsTerminal as _;
 use jiff::Timestamp;
 
 pub use json::{EventLine, line as json_line};
+use queued::Queued;
 pub use summary::{Links, failures, summary};
 pub use text::{duration, mark};
 
-use crate::task::Event;
+use crate::{console, task::Event};
 
 /// The version of all JSON output: event lines and the document of `status`. A change that may break a reader
 /// increments it; a new field or event does not.
@@ -52,12 +54,12 @@ pub trait Report: Send {
     fn tick(&mut self, at: Timestamp);
 }
 
-/// The report for an output.
+/// The report for an output. It only hands events to the stream's thread, so it never blocks the run.
 pub fn report(output: Output) -> Box<dyn Report> {
     match output {
-        Output::Live => Box::new(live::Live::new()),
-        Output::Lines => Box::new(lines::Lines::new(std::io::stderr())),
-        Output::Json => Box::new(json::Json::new(std::io::stdout())),
+        Output::Live => Box::new(Queued::new(console::stderr(), live::Live::new())),
+        Output::Lines => Box::new(Queued::new(console::stderr(), lines::Lines::new(std::io::stderr()))),
+        Output::Json => Box::new(Queued::new(console::stdout(), json::Json::new(std::io::stdout()))),
     }
 }
 

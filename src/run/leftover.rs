@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Exit, Failure};
-use crate::state::{self, Store, Unfinished};
+use crate::state::{self, Recorded, Store, Unfinished};
 
 /// Longer than any of our `terraform apply` runs takes: RDS with a second zone needs up to 40 minutes.
 const DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// When a process outlives the deadline, or the journal cannot be read or is from a newer paydeploy.
 pub async fn wait(store: &Store) -> Result<(), Failure> {
     let Some(last) = store.runs()?.into_iter().next() else { return Ok(()) };
-    let (header, records) = match state::read(&store.run(&last)) {
+    let Recorded { header, records, .. } = match state::read(&store.run(&last)) {
         Ok(read) => read,
         Err(error @ state::JournalError::Newer { .. }) => return Err(Failure::usage(error)),
         // A run whose header is not on disk had not started anything.

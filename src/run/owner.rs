@@ -4,6 +4,8 @@
 //! record, then reports it. Invariants:
 //!
 //! - The journal comes first: what an operator has read on the terminal is also on disk.
+//! - The report never blocks: it hands the event to the thread that writes the stream (`console`). A terminal that is
+//!   stopped delays neither journal nor effects nor signals.
 //! - An event whose sender waits (`EffectStarted`) is acknowledged only once it is on disk. After the first failed
 //!   write nothing is acknowledged, so no new effect starts; the run stops softly and the error is kept.
 //! - All events that were sent are recorded and reported, also those that are still queued when the engine returns.
@@ -267,7 +269,10 @@ mod tests {
         assert!(owner.cancel.soft.is_cancelled() && !owner.cancel.hard.is_cancelled());
         let error = owner.broken.expect("the error is kept").to_string();
         assert_eq!(error, "failed to write the journal `journal.ndjson`");
-        assert_eq!(seen.take(), ["report effect", "report effect"], "the terminal still shows what happens");
+        let mut reported = seen.take();
+        // On a busy machine the first tick comes in between.
+        reported.retain(|line| !line.starts_with("tick"));
+        assert_eq!(reported, ["report effect", "report effect"], "the terminal still shows what happens");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,13 @@
 //! A run's journal: one JSON object per line, appended; on disk before an effect starts and after it ends.
+//!
+//! It is read after crashes, and by other versions of paydeploy:
+//!
+//! - The file, its folder and the folders above it are synced when it is created, so that its name survives too.
+//! - A line that is not JSON was cut off by a crash. It is skipped: what it would have announced had not started.
+//! - A line of an unknown kind is from a newer minor version. It is counted by its name and skipped. A version that
+//!   changes the meaning of known lines increments the schema, and is refused.
+//! - Its size is bounded: a step records progress at most every [`PROGRESS_INTERVAL`], and all other events are a few
+//!   per attempt.
 
 use std::{
     collections::BTreeMap,
@@ -7,13 +16,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     task::{Event, RunId, StepId},
     tool::start_time,
 };
+
+/// The shortest time between two records of one step's progress. No decision depends on progress, but Terraform alone
+/// can report a hundred resources per minute, for hours: this keeps a step below 400 records per hour.
+const PROGRESS_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
+/// The run's folder and the three above it.
+const SYNCED_FOLDERS: usize = 4;
 
 /// The version that this program writes. A newer journal is refused, because guessing at what a run left behind could
 /// start a second Terraform on one state.
@@ -61,6 +77,8 @@ pub enum JournalError {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// When each step's progress was recorded last.
+    progress: BTreeMap<StepId, Timestamp>,
 }
 
 impl Journal {
@@ -83,11 +101,14 @@ impl Journal {
             start: start_time(std::process::id()).unwrap_or_default(),
             at: Timestamp::now(),
         };
-        let mut journal = Self { path: path.clone(), file };
+        let mut journal = Self { path: path.clone(), file, progress: BTreeMap::new() };
         journal.line(&header)?;
         journal.file.sync_all().map_err(failed)?;
-        // The folder is synced too, so that the file's name survives a crash.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        // The run's folder, `runs`, `.paydeploy` and the folder that contains it: any of them may be new, and a name
+        // survives a crash only once its folder is synced.
+        for folder in folder.ancestors().take(SYNCED_FOLDERS).filter(|folder| folder.is_dir()) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
         Ok(journal)
     }
 
@@ -96,6 +117,14 @@ impl Journal {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), JournalError> {
+        if let Event::StepProgress { step, .. } = event {
+            let recent =
+                self.progress.get(step).is_some_and(|last| at.duration_since(*last) < PROGRESS_INTERVAL);
+            if recent {
+                return Ok(());
+            }
+            self.progress.insert(step.clone(), at);
+        }
         self.line(&Record { at, event: event.clone() })?;
         // These two are frequent, and no decision after a crash depends on them: a sync costs milliseconds.
         if matches!(event, Event::StepProgress { .. } | Event::StepStarted { .. }) {
@@ -112,11 +141,28 @@ impl Journal {
     }
 }
 
-/// Reads a journal up to the first line that a crash truncated.
+/// What could be read of a journal.
+#[derive(Debug)]
+pub struct Recorded {
+    pub header: Header,
+    pub records: Vec<Record>,
+    /// The kinds of events that this version does not know, in order.
+    pub unknown: Vec<String>,
+    /// How many lines a crash has cut off.
+    pub torn: usize,
+}
+
+/// A line that this version does not know.
+#[derive(Deserialize)]
+struct Unknown {
+    event: String,
+}
+
+/// Reads a journal, except the lines that a crash truncated and those of a newer paydeploy.
 ///
 /// # Errors
-/// When it cannot be read, or a newer paydeploy wrote it.
-pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
+/// When it cannot be read, or a paydeploy with a newer schema wrote it.
+pub fn read(folder: &Path) -> Result<Recorded, JournalError> {
     let path = folder.join("journal.ndjson");
     let failed = |error| JournalError::Read(path.clone(), error);
     // As bytes: a crash may have truncated the last line inside a character.
@@ -130,12 +176,16 @@ pub fn read(folder: &Path) -> Result<(Header, Vec<Record>), JournalError> {
         return Err(JournalError::Newer { path, found: u32::try_from(schema).unwrap_or(u32::MAX) });
     }
     let header = serde_json::from_slice(&first).map_err(|_| JournalError::NoHeader(path.clone()))?;
-    let mut records = Vec::new();
+    let mut recorded = Recorded { header, records: Vec::new(), unknown: Vec::new(), torn: 0 };
     for line in lines {
-        let Ok(record) = serde_json::from_slice(&line.map_err(failed)?) else { break };
-        records.push(record);
+        let line = line.map_err(failed)?;
+        match (serde_json::from_slice(&line), serde_json::from_slice(&line)) {
+            (Ok(record), _) => recorded.records.push(record),
+            (Err(_), Ok(Unknown { event })) => recorded.unknown.push(event),
+            (Err(_), Err(_)) => recorded.torn += 1,
+        }
     }
-    Ok((header, records))
+    Ok(recorded)
 }
 
 /// What a run that did not end left unfinished.
@@ -199,11 +249,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = journal(folder.path());
         journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
-        let (_, records) = read(folder.path()).unwrap();
-        assert_eq!(Unfinished::of(&records).effects, [step()]);
+        let open = || Unfinished::of(&read(folder.path()).unwrap().records).effects;
+        assert_eq!(open(), [step()]);
         journal.append(Timestamp::now(), &Event::EffectEnded { step: step() }).unwrap();
-        let (_, records) = read(folder.path()).unwrap();
-        assert!(Unfinished::of(&records).effects.is_empty());
+        assert!(open().is_empty());
     }
 
     #[test]
@@ -225,13 +274,49 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_last_line_is_ignored() {
+    fn a_truncated_line_does_not_hide_the_lines_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = journal(folder.path());
         journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
-        // Inside a character of two bytes.
+        // Inside a character of two bytes, and a block that a file system has filled with zeros.
+        journal.file.write_all(b"{\"at\":\"2026-1\xc2\n\0\0\0\0\n").unwrap();
+        journal.append(Timestamp::now(), &Event::EffectEnded { step: step() }).unwrap();
         journal.file.write_all(b"{\"at\":\"2026-1\xc2").unwrap();
-        assert_eq!(read(folder.path()).unwrap().1.len(), 1);
+        let recorded = read(folder.path()).unwrap();
+        assert_eq!((recorded.records.len(), recorded.torn), (2, 3));
+        assert!(Unfinished::of(&recorded.records).effects.is_empty());
+    }
+
+    #[test]
+    fn an_event_of_a_newer_version_is_named_and_does_not_hide_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = journal(folder.path());
+        for line in [
+            r#"{"at":"2026-11-28T00:00:00Z","event":"lease-taken","region":"spain"}"#,
+            r#"{"at":"2026-11-28T00:00:00Z","event":"effect-ended","step":{"phase":"backup","region":null,"part":null}}"#,
+        ] {
+            writeln!(journal.file, "{line}").unwrap();
+        }
+        journal.append(Timestamp::now(), &Event::EffectStarted { step: step() }).unwrap();
+        let recorded = read(folder.path()).unwrap();
+        assert_eq!(recorded.unknown, ["lease-taken", "effect-ended"]);
+        assert_eq!(Unfinished::of(&recorded.records).effects, [step()]);
+    }
+
+    #[test]
+    fn progress_is_recorded_rarely_and_everything_else_always() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = journal(folder.path());
+        let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        for second in 0..100 {
+            let text = second.to_string();
+            let progress = Event::StepProgress { step: step(), text, done: None, total: None };
+            journal.append(at(second), &progress).unwrap();
+            journal.append(at(second), &Event::EffectStarted { step: step() }).unwrap();
+        }
+        let records = read(folder.path()).unwrap().records;
+        let progress = records.iter().filter(|record| matches!(record.event, Event::StepProgress { .. }));
+        assert_eq!((progress.count(), records.len()), (10, 110));
     }
 
     #[test]
@@ -246,7 +331,7 @@ mod tests {
     fn a_process_is_alive_only_with_its_start_time() {
         let folder = tempfile::tempdir().unwrap();
         drop(journal(folder.path()));
-        let (header, _) = read(folder.path()).unwrap();
+        let Recorded { header, .. } = read(folder.path()).unwrap();
         assert!(is_alive(&header, header.pid, header.start));
         assert!(!is_alive(&header, header.pid, header.start + 1));
     }

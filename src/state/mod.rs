@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use journal::{Header, Journal, JournalError, Record, Unfinished, is_alive, read};
+pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, is_alive, read};
 pub use lock::{LockError, RunLock};
 
 use crate::task::RunId;

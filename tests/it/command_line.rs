@@ -88,17 +88,61 @@ fn logs_of_no_run_say_so() {
     assert!(output.contains("no run starts with `abc`") && output.contains("fix: list the runs"), "{output}");
 }
 
-#[test]
-fn logs_name_a_step_that_a_dead_run_left_unfinished() {
-    let workspace = Workspace::new();
+/// A run that died while `docker/build` changed something. Its journal has a line that a crash cut off and one of a
+/// newer version.
+fn dead_run(workspace: &Workspace) {
     let run = workspace.path().join(".paydeploy/runs/0123");
     std::fs::create_dir_all(&run).unwrap();
     let header = r#"{"schema":1,"run":"0123","command":"up","host":"ci","boot":"","pid":1,"start":1,"at":"2026-01-01T00:00:00Z"}"#;
+    let new = r#"{"at":"2026-01-01T00:00:00Z","event":"lease-taken"}"#;
     let effect = r#"{"at":"2026-01-01T00:00:01Z","event":"effect-started","step":{"phase":"docker","region":null,"part":"build"}}"#;
-    std::fs::write(run.join("journal.ndjson"), format!("{header}\n{effect}\n")).unwrap();
+    std::fs::write(run.join("journal.ndjson"), format!("{header}\n{{\"at\n{new}\n{effect}\n")).unwrap();
+}
+
+#[test]
+fn logs_name_a_step_that_a_dead_run_left_unfinished() {
+    let workspace = Workspace::new();
+    dead_run(&workspace);
     let output = stdout(&workspace.paydeploy().args(["logs", "01"]).assert().success());
     assert!(output.contains("run 0123 · up") && output.contains("! docker/build"), "{output}");
     assert!(output.contains("unfinished"), "{output}");
+    assert!(output.contains("! 1 line of the journal cut off by a crash"), "{output}");
+    assert!(output.contains("! not shown: lease-taken, recorded by a newer paydeploy"), "{output}");
     let output = stderr(&workspace.paydeploy().args(["logs", "01", "docker/spain"]).assert().code(2));
     assert!(output.contains("fix: list its steps: paydeploy logs 0123"), "{output}");
+}
+
+/// Runs the program with a standard output whose reader has gone before anything is printed.
+fn without_reader(command: &mut std::process::Command) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_has_gone_causes_no_panic_and_no_other_exit_code() {
+    let workspace = Workspace::new();
+    workspace.commit();
+    let program = || {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_paydeploy"));
+        program.current_dir(workspace.path()).env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+        program.env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x").env("AWS_MAX_ATTEMPTS", "1");
+        program
+    };
+    for (code, args) in [
+        (0, &["config", "schema"][..]),
+        (0, &["completions", "bash"]),
+        (0, &["--help"]),
+        (7, &["status", "--region", "spain"]),
+        (7, &["status", "--region", "spain", "--output", "json"]),
+        (0, &["logs", "0"]),
+    ] {
+        if args[0] == "logs" {
+            dead_run(&workspace);
+        }
+        let (ended, errors) = without_reader(program().args(args));
+        assert_eq!(ended, Some(code), "{args:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{args:?}: {errors}");
+    }
 }
