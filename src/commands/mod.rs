@@ -24,6 +24,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::{
     console,
     run::{Exit, Failure},
+    tool,
 };
 
 /// Deploy a payment API to several AWS regions, from an empty account to a healthy release
@@ -61,6 +62,10 @@ enum Command {
 
 /// Runs the command that the arguments name, and returns the exit code of the process.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(exit) = tool::helper(&args) {
+        return exit;
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

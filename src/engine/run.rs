@@ -25,6 +25,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::Instant,
 };
+use tokio_util::task::TaskTracker;
 
 use super::{
     attempt::{self, Budget, Ended},
@@ -99,6 +100,8 @@ struct Loop<'a> {
     running: JoinSet<Ended>,
     /// The running steps by task id: a task that panicked returns nothing but its id.
     names: BTreeMap<Id, (StepId, Instant)>,
+    /// Children of steps that were dropped at their deadline or by a forced stop.
+    ending: TaskTracker,
     in_use: BTreeMap<Resource, usize>,
     /// The first step that failed, for `fail_fast`.
     failed: Option<StepId>,
@@ -128,11 +131,15 @@ pub async fn run(
         remaining: graph.remaining(),
         running: JoinSet::new(),
         names: BTreeMap::new(),
+        ending: TaskTracker::new(),
         in_use: BTreeMap::new(),
         failed: None,
         outcome: Outcome { facts, ..Outcome::default() },
     };
     run.drive().await;
+    // Nothing starts any more; what a dropped step left running is interrupted, then killed, and its end recorded.
+    run.ending.close();
+    run.ending.wait().await;
     run.outcome
 }
 
@@ -229,6 +236,7 @@ impl Loop<'_> {
             step: step.clone(),
             cancel: self.cancel.clone(),
             events: self.events.clone(),
+            ending: self.ending.clone(),
         };
         let cx = Context { task, world: self.world.clone() };
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);

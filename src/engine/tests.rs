@@ -142,7 +142,7 @@ async fn go_with(
                 finished.push(step.clone());
             }
             if let Some(recorded) = message.recorded {
-                let _gone = recorded.send(());
+                recorded.send(Ok(())).ok();
             }
         }
         finished

@@ -130,7 +130,7 @@ impl<'a> Owner<'a> {
             && self.broken.is_none()
         {
             // A hard cancel may have dropped the step that waits.
-            let _dropped = recorded.send(());
+            recorded.send(Ok(())).ok();
         }
         if let Some(report) = &mut self.report {
             report.event(at, &event);

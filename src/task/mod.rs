@@ -11,7 +11,7 @@ pub mod testing;
 use std::{future::Future, path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use error::{Class, Error, ErrorExt, Result, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Verdict};
@@ -30,23 +30,40 @@ pub struct Cancel {
 /// An event on its way to the run's owner, and the sender to acknowledge once it is on disk.
 pub struct Message {
     pub event: Event,
-    pub recorded: Option<tokio::sync::oneshot::Sender<()>>,
+    pub recorded: Option<tokio::sync::oneshot::Sender<Result<()>>>,
 }
 
 /// Where events go: to the run's owner, the only one that writes the journal and the terminal.
 #[derive(Debug, Clone)]
-pub struct Events(tokio::sync::mpsc::UnboundedSender<Message>);
+pub struct Events {
+    sender: tokio::sync::mpsc::UnboundedSender<Message>,
+    /// For tests without an owner: nobody would acknowledge.
+    #[cfg(test)]
+    unowned: bool,
+}
 
 impl Events {
     pub fn channel() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Message>) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        let events = Self {
+            sender,
+            #[cfg(test)]
+            unowned: false,
+        };
+        (events, receiver)
+    }
+
+    /// Events that count as recorded when they are sent.
+    #[cfg(test)]
+    pub fn unowned() -> (Self, tokio::sync::mpsc::UnboundedReceiver<Message>) {
+        let (events, receiver) = Self::channel();
+        (Self { unowned: true, ..events }, receiver)
     }
 
     /// Sends an event.
     pub fn send(&self, event: Event) {
         // The owner outlives every step. If it was dropped, the process is ending and the event is not needed.
-        drop(self.0.send(Message { event, recorded: None }));
+        drop(self.sender.send(Message { event, recorded: None }));
     }
 
     /// Sends an event and waits until it is on disk.
@@ -54,12 +71,17 @@ impl Events {
     /// # Errors
     /// When the journal cannot be written: then the effect must not start.
     pub async fn record(&self, event: Event) -> Result<()> {
+        #[cfg(test)]
+        if self.unowned {
+            self.send(event);
+            return Ok(());
+        }
         let (recorded, done) = tokio::sync::oneshot::channel();
-        drop(self.0.send(Message { event, recorded: Some(recorded) }));
-        done.await.map_err(|_| {
-            Error::permanent("failed to write the run's journal, so no new effect is started").with_hint(
+        drop(self.sender.send(Message { event, recorded: Some(recorded) }));
+        done.await.unwrap_or_else(|_| {
+            Err(Error::permanent("failed to write the run's journal, so no new effect is started").with_hint(
                 "the run ends with the journal's own error: fix that, then run the same command again",
-            )
+            ))
         })
     }
 }
@@ -72,6 +94,8 @@ pub struct Task {
     /// The step's log file: children write to it, and a failure names it.
     pub log: PathBuf,
     pub events: Events,
+    /// What ends in the background after the step was dropped: the run waits for it.
+    pub ending: TaskTracker,
 }
 
 /// The result of checking a condition.

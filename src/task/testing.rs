@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::task::TaskTracker;
 
 use super::{Cancel, Event, Events, Message, Phase, StepId, Task};
 
@@ -17,12 +18,13 @@ impl Sent {
 
 /// A task whose log is in `dir`, and its events.
 pub fn task(dir: &Path) -> (Task, Sent) {
-    let (events, inbox) = Events::channel();
+    let (events, inbox) = Events::unowned();
     let task = Task {
         step: StepId::global(Phase::Preflight, "test"),
         cancel: Cancel::default(),
         log: dir.join("runs/test.log"),
         events,
+        ending: TaskTracker::new(),
     };
     (task, Sent(inbox))
 }

@@ -1,42 +1,43 @@
 //! A running child: started, interrupted once, killed when it must be.
 //!
 //! 1. The child starts in its own process group, so that the terminal's Ctrl-C reaches paydeploy alone and
-//!    paydeploy decides what its children receive.
+//!    paydeploy decides what its children receive. It is blocked until its record is on disk (`release`).
 //! 2. A soft stop sends the child one SIGINT and then waits without a limit: Terraform needs as long as the
 //!    resource that it is creating, and a second SIGINT would make it exit without saving its state.
 //! 3. A hard stop sends SIGKILL to the whole group.
-//! 4. A command's own deadline does both: SIGINT, [`GRACE`], SIGKILL.
+//! 4. A command's own deadline does both: SIGINT, the command's grace, SIGKILL. So does the step's deadline, which
+//!    drops the step: the child is then waited for beside the run, which ends only after it (`Task::ending`).
+//! 5. When paydeploy itself dies, the child gets one SIGINT from the guard (`guard`), unless it already got one.
 //!
-//! Every child that was started is reported as ended exactly once, except one that is only interrupted when
-//! its step is dropped: it may outlive paydeploy, and the journal must then name it as running so that the
-//! next run waits for it.
+//! Every child that was recorded as started is recorded as ended exactly once, when it has ended.
+//!
+//! The crate `process-wrap` is not used: of process groups, kill on drop and job control it would replace two calls
+//! (`process_group`, `kill_process_group`), and it knows neither a blocked start nor a single SIGINT.
 
 use std::{
     fs::File,
     io,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::{io::AsyncWriteExt as _, process::Child};
 
-use super::{command::Command, environment, process::start_time};
+use super::{command::Command, environment, find::is_on_path, guard, process::start_time, release};
 use crate::task::{Error, ErrorExt, Event, Result, Task};
-
-/// From the SIGINT after a command's deadline to the SIGKILL. Terraform and Helm release their locks within
-/// seconds; a process that needs longer hangs, and every second more delays the retry.
-const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs a command to its end with the given standard output and standard error.
 ///
 /// # Errors
-/// When it cannot be started, exceeds its deadline (transient), or the run was cancelled before it started.
+/// When it cannot be started or recorded, exceeds its deadline (transient), or the run was cancelled before it
+/// started.
 pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: File) -> Result<ExitStatus> {
     if task.cancel.soft.is_cancelled() {
         return Err(Error::cancelled());
     }
-    let mut child = start(command, out, err)?;
-    let mut alive = Alive::new(&child, command, task);
+    let mut child = Alive::start(command, task, out, err).await?;
     let deadline = async {
         match command.deadline {
             Some(deadline) => tokio::time::sleep(deadline).await,
@@ -44,39 +45,35 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
         }
     };
     tokio::pin!(deadline);
-    let mut interrupted = false;
     // The branches need no order: whichever is taken first, the child's status is still collected by `wait`.
     let status = loop {
         tokio::select! {
-            status = child.wait() => break status,
-            () = task.cancel.soft.cancelled(), if !interrupted => {
-                interrupted = true;
-                alive.interrupt();
-            }
+            status = child.process.wait() => break status,
+            () = task.cancel.soft.cancelled(), if !child.interrupted => child.interrupt(),
             () = task.cancel.hard.cancelled() => {
-                alive.kill();
-                break child.wait().await;
+                child.kill();
+                break child.process.wait().await;
             }
             () = &mut deadline => {
-                alive.interrupt();
-                // Whether it ended in time does not matter: what follows is right in both cases.
-                drop(tokio::time::timeout(GRACE, child.wait()).await);
-                // The group is killed even when the child has ended, because its own children may still run.
-                alive.kill();
-                drop(child.wait().await);
-                alive.ended();
+                child.stop().await;
                 let after = command.deadline.unwrap_or_default().as_secs();
                 return Err(Error::transient(format!("`{command}` timed out after {after} s")));
             }
         }
     };
-    alive.ended();
+    child.ended();
     status.doing(format!("wait for `{command}`"))
 }
 
-fn start(command: &Command, out: File, err: File) -> Result<tokio::process::Child> {
-    let mut process = tokio::process::Command::new(&command.program);
-    process.args(&command.args).env_clear().envs(environment::chosen(std::env::vars_os()));
+/// Starts the helper that becomes the program once it is released.
+fn start(command: &Command, out: File, err: File) -> Result<Child> {
+    if !is_on_path(&command.program) {
+        return Err(not_started(&command.program, io::ErrorKind::NotFound.into()));
+    }
+    let (helper, first) = release::helper();
+    let mut process = tokio::process::Command::new(helper);
+    process.args(first).arg(&command.program).args(&command.args);
+    process.env_clear().envs(environment::chosen(std::env::vars_os()));
     for (name, value) in &command.env {
         match value {
             Some(value) => process.env(name, value),
@@ -86,73 +83,155 @@ fn start(command: &Command, out: File, err: File) -> Result<tokio::process::Chil
     if let Some(dir) = &command.dir {
         process.current_dir(dir);
     }
-    // Without standard input a tool that asks a question fails immediately instead of waiting for an answer.
-    process.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-    process.spawn().map_err(|error| {
-        let missing = error.kind() == io::ErrorKind::NotFound;
-        let program = command.program.display();
-        let error = Error::from(anyhow::Error::new(error).context(format!("failed to start `{program}`")));
-        if missing {
-            error.with_hint(format!("install `{program}`, or add its folder to PATH"))
-        } else {
-            error
-        }
-    })
+    process.stdin(Stdio::piped()).stdout(out).stderr(err).process_group(0);
+    process.spawn().map_err(|error| not_started(&command.program, error))
 }
 
-/// A running child. When it is dropped before its end (the step's deadline, a forced stop), the child is not
-/// left alone: a forced stop kills its group, everything else interrupts it, because a killed Terraform
-/// leaves its lock.
+fn not_started(program: &Path, error: io::Error) -> Error {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    let program = program.display();
+    let error = Error::from(anyhow::Error::new(error).context(format!("failed to start `{program}`")));
+    if missing { error.with_hint(format!("install `{program}`, or add its folder to PATH")) } else { error }
+}
+
+/// A child that runs. When it is dropped before its end (the step's deadline, a forced stop), it is stopped and
+/// waited for in the background.
 struct Alive<'a> {
-    /// `None` once the end has been reported.
-    pid: Option<Pid>,
+    process: Running,
     task: &'a Task,
+    interrupted: bool,
 }
 
-impl<'a> Alive<'a> {
-    /// Reports the start. The id is known only after the spawn: a paydeploy that is killed in between leaves
-    /// a child that the journal does not name.
-    fn new(child: &tokio::process::Child, command: &Command, task: &'a Task) -> Self {
-        let id = child.id().expect("a child that has not been waited for has an id");
-        let pid = Pid::from_raw(id.cast_signed());
-        // Even a child that has already exited keeps its entry in /proc until it is waited for.
-        let start = start_time(id).unwrap_or_default();
-        let (step, command) = (task.step.clone(), command.to_string());
-        task.emit(Event::ChildStarted { step, pid: id, start, command });
-        Self { pid, task }
+/// The process itself, which outlives a dropped step.
+struct Running {
+    /// `None` once it was handed to the background.
+    child: Option<Child>,
+    pid: Pid,
+    grace: Duration,
+}
+
+impl Running {
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.child {
+            Some(child) => child.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
     }
 
     /// Sends one SIGINT to the child alone: Terraform stops its own plugins in the right order.
     fn interrupt(&self) {
-        if let Some(pid) = self.pid {
-            // The error is swallowed because the child may have exited in the meantime.
-            kill_process(pid, Signal::INT).ok();
-        }
+        // First, so that paydeploy's death in between costs the child its signal rather than giving it a second.
+        guard::forget(self.id());
+        // The error is swallowed because the child may have exited in the meantime.
+        kill_process(self.pid, Signal::INT).ok();
     }
 
     /// Sends SIGKILL to the child and everything that it started.
     fn kill(&self) {
-        if let Some(pid) = self.pid {
-            // The error is swallowed because the group may be empty by now.
-            kill_process_group(pid, Signal::KILL).ok();
+        // The error is swallowed because the group may be empty by now.
+        kill_process_group(self.pid, Signal::KILL).ok();
+    }
+
+    /// Gives the interrupted child its grace, then kills what remains, and returns after its end.
+    async fn end(&mut self) {
+        // Whether it ended in time does not matter: what follows is right in both cases.
+        drop(tokio::time::timeout(self.grace, self.wait()).await);
+        // The group is killed even when the child has ended, because its own children may still run.
+        self.kill();
+        drop(self.wait().await);
+    }
+
+    fn ended(&self, task: &Task) {
+        guard::forget(self.id());
+        task.emit(Event::ChildEnded { step: task.step.clone(), pid: self.id() });
+    }
+}
+
+impl<'a> Alive<'a> {
+    /// Starts a child, records it, and releases it.
+    async fn start(command: &Command, task: &'a Task, out: File, err: File) -> Result<Self> {
+        let mut child = start(command, out, err)?;
+        let release = child.stdin.take();
+        let id = child.id().ok_or_else(|| Error::transient(format!("`{command}` ended before it ran")))?;
+        let pid =
+            Pid::from_raw(id.cast_signed()).ok_or_else(|| Error::permanent("a process has the id 0"))?;
+        // Even a child that has already exited keeps its entry in /proc until it is waited for.
+        let start = start_time(id).unwrap_or_default();
+        let process = Running { child: Some(child), pid, grace: command.grace };
+        // From here on the child's end is reported, also when the record fails or the step is dropped meanwhile.
+        let mut alive = Self { process, task, interrupted: false };
+        let (step, text) = (task.step.clone(), command.to_string());
+        task.events.record(Event::ChildStarted { step, pid: id, start, command: text }).await?;
+        // A cancel may have come while the record was written.
+        if task.cancel.soft.is_cancelled() {
+            drop(release);
+            drop(alive.process.wait().await);
+            alive.ended();
+            return Err(Error::cancelled());
         }
+        guard::watch(id, start);
+        if let Some(mut release) = release {
+            // If the helper was killed meanwhile, its exit status says so.
+            release.write_all(b"\n").await.ok();
+        }
+        Ok(alive)
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.process.interrupt();
+    }
+
+    fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Interrupts the child, kills it after its grace, and reports its end.
+    async fn stop(&mut self) {
+        if !self.interrupted {
+            self.interrupt();
+        }
+        self.process.end().await;
+        self.ended();
     }
 
     fn ended(&mut self) {
-        if let Some(pid) = self.pid.take() {
-            let pid = pid.as_raw_nonzero().get().cast_unsigned();
-            self.task.emit(Event::ChildEnded { step: self.task.step.clone(), pid });
-        }
+        self.process.child = None;
+        self.process.ended(self.task);
     }
 }
 
 impl Drop for Alive<'_> {
     fn drop(&mut self) {
-        if self.task.cancel.hard.is_cancelled() {
-            self.kill();
-            self.ended();
-        } else {
-            self.interrupt();
-        }
+        let Some(child) = self.process.child.take() else { return };
+        // Outside of a runtime the process is ending, and the guard interrupts the child.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut process = Running { child: Some(child), ..self.process };
+        let (task, interrupted) = (self.task.clone(), self.interrupted);
+        self.task.ending.spawn_on(
+            async move {
+                let hard = task.cancel.hard.clone();
+                if !interrupted && !hard.is_cancelled() {
+                    process.interrupt();
+                }
+                let killed = {
+                    let end = process.end();
+                    tokio::select! {
+                        () = end => false,
+                        () = hard.cancelled() => true,
+                    }
+                };
+                if killed {
+                    process.kill();
+                    drop(process.wait().await);
+                }
+                process.ended(&task);
+            },
+            &runtime,
+        );
     }
 }

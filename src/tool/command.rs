@@ -22,7 +22,12 @@ pub struct Command {
     pub(super) dir: Option<PathBuf>,
     pub(super) codes: Vec<i32>,
     pub(super) deadline: Option<Duration>,
+    pub(super) grace: Duration,
 }
+
+/// From the SIGINT after a deadline to the SIGKILL. Helm and Git end within seconds; a process that needs longer hangs,
+/// and every second more delays the retry.
+const GRACE: Duration = Duration::from_secs(20);
 
 impl Command {
     pub fn new(program: impl AsRef<Path>) -> Self {
@@ -33,6 +38,7 @@ impl Command {
             dir: None,
             codes: vec![0],
             deadline: None,
+            grace: GRACE,
         }
     }
 
@@ -87,6 +93,12 @@ impl Command {
     /// Stops the child after that time; by default only the step's own deadline applies.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// How long the child may take to end after it was interrupted at a deadline.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 }

@@ -89,6 +89,15 @@ impl Tools {
     }
 }
 
+/// Whether a program can be started, by its path or by its bare name.
+pub(super) fn is_on_path(program: &Path) -> bool {
+    if program.components().count() > 1 {
+        return is_program(program);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)

@@ -6,14 +6,27 @@ mod environment;
 mod exit;
 mod find;
 mod follow;
+mod guard;
 mod process;
+mod release;
 mod run;
+
+use std::{ffi::OsString, process::ExitCode};
 
 pub use command::{Command, quoted};
 pub use exit::ChildExit;
 pub use find::{Tools, Unfit, Version};
 pub use follow::{Follower, follow};
 pub use process::start_time;
+
+/// Runs one of the hidden subcommands by which paydeploy starts and guards its children; `None` for any other.
+pub fn helper(args: &[OsString]) -> Option<ExitCode> {
+    match args.get(1)?.to_str()? {
+        release::WORD => Some(release::main(args.get(2..).unwrap_or_default())),
+        guard::WORD => Some(guard::main()),
+        _ => None,
+    }
+}
 
 /// How many Terraform processes fit into the memory that is available now: at least 1, so that a small
 /// machine makes progress, and at most 16. 4 if the kernel does not report its memory.

@@ -1,4 +1,6 @@
 //! Identity of a process beyond its id, which the kernel reuses.
+//!
+//! The crate `procfs` could read it as well. It would add a second version of `rustix` for one field of one line.
 
 /// When a process started, in clock ticks since boot: field 22 of `/proc/PID/stat`, see proc_pid_stat(5).
 /// `None` when there is no such process. Together with the id and the boot it names one process.

@@ -141,7 +141,7 @@ mod tests {
     use tokio::signal::unix::{SignalKind, signal};
 
     use crate::{
-        task::{Class, Event, testing},
+        task::{Class, Event, Events, Task, testing},
         tool::Command,
     };
 
@@ -266,6 +266,86 @@ mod tests {
         while !is_dead() {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_child_whose_record_is_not_on_disk_does_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let (events, mut inbox) = Events::channel();
+        let task = Task { events, ..task };
+        let child = Command::new("/usr/bin/touch").arg(dir.path().join("effect"));
+        let run = child.run(&task);
+        // The journal cannot be written: the message is received, and its acknowledgement dropped.
+        let refuse = async { drop(inbox.recv().await) };
+        let (run, ()) = tokio::join!(run, refuse);
+        assert!(run.unwrap_err().to_string().contains("failed to write the run's journal"));
+        task.ending.close();
+        task.ending.wait().await;
+        assert!(!dir.path().join("effect").exists());
+    }
+
+    #[tokio::test]
+    async fn a_child_of_a_step_that_is_dropped_is_interrupted_waited_for_and_recorded_as_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, mut events) = testing::task(dir.path());
+        let _owner = signal(SignalKind::interrupt()).unwrap();
+        let child = sh("trap 'echo saved; exit 1' INT; echo ready; for _ in $(seq 600); do sleep 0.1; done");
+        let (started, starts) = tokio::sync::oneshot::channel();
+        let mut started = Some(started);
+        {
+            let run = child.follow(&task, |line| {
+                if line == "ready" {
+                    started.take().and_then(|started| started.send(()).ok());
+                }
+            });
+            tokio::select! {
+                _ = run => panic!("it runs for a minute"),
+                _ = starts => {}
+            }
+        }
+        task.ending.close();
+        task.ending.wait().await;
+        assert!(std::fs::read_to_string(&task.log).unwrap().contains("\nsaved\n"));
+        let Some(Event::ChildStarted { pid, .. }) = events.recv().await else {
+            panic!("no child was reported")
+        };
+        assert_eq!(events.recv().await, Some(Event::ChildEnded { step: task.step.clone(), pid }));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_ignores_the_end_of_its_step_is_killed_after_its_grace() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, mut events) = testing::task(dir.path());
+        let child = sh("trap '' INT; echo ready; sleep 300").grace(Duration::from_millis(1));
+        let (started, starts) = tokio::sync::oneshot::channel();
+        let mut started = Some(started);
+        {
+            let run = child.follow(&task, |line| {
+                if line == "ready" {
+                    started.take().and_then(|started| started.send(()).ok());
+                }
+            });
+            tokio::select! {
+                _ = run => panic!("it runs for minutes"),
+                _ = starts => {}
+            }
+        }
+        task.ending.close();
+        task.ending.wait().await;
+        let Some(Event::ChildStarted { pid, .. }) = events.recv().await else {
+            panic!("no child was reported")
+        };
+        assert_eq!(events.recv().await, Some(Event::ChildEnded { step: task.step.clone(), pid }));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_missing_has_a_fix() {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let error = Command::new("no-such-program").run(&task).await.unwrap_err();
+        assert!(error.to_string().starts_with("failed to start `no-such-program`"), "{error}");
+        assert_eq!(error.hint.unwrap(), "install `no-such-program`, or add its folder to PATH");
     }
 
     #[tokio::test]

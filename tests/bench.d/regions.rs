@@ -130,7 +130,7 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
                 journal.append(Timestamp::now(), &event)?;
                 writing += start.elapsed();
                 if let Some(recorded) = recorded {
-                    let _gone = recorded.send(());
+                    recorded.send(Ok(())).ok();
                 }
             }
             outcome = &mut engine => break outcome,

@@ -8,6 +8,7 @@ mod addons;
 mod bad_input;
 mod chart;
 mod checkout;
+mod children;
 mod command_line;
 mod config_file;
 mod docs;

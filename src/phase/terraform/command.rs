@@ -1,6 +1,6 @@
 //! Runs terraform in a stack's work folder: initialises it where needed, and parses terraform's messages.
 
-use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::PoisonError};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, sync::PoisonError, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard};
@@ -39,6 +39,10 @@ fn is_cached(lock_file: &[u8]) -> bool {
 fn cached(lock_file: Vec<u8>) {
     CACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(lock_file);
 }
+
+/// How long terraform may take to save its state after it was interrupted at the step's deadline. The AWS provider
+/// ends its waits at once, and what it has created by then is saved within seconds.
+const GRACE: Duration = Duration::from_secs(120);
 
 /// A file beside the data of the last `init`, with a hash of what that depended on.
 const STAMP: &str = ".terraform/paydeploy-init";
@@ -157,6 +161,7 @@ impl Terraform<'_> {
         Ok(Command::new(&self.cx.world.tools.terraform)
             .arg(chdir)
             .args(args)
+            .grace(GRACE)
             .env("TF_IN_AUTOMATION", "1")
             .env("CHECKPOINT_DISABLE", "1")
             .env("TF_PLUGIN_CACHE_DIR", &cache)
