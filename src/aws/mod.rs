@@ -5,6 +5,7 @@ pub mod bucket;
 mod error;
 pub mod identity;
 pub mod key;
+pub mod objects;
 pub mod offers;
 mod partition;
 pub mod quotas;

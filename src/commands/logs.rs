@@ -61,7 +61,7 @@ impl Logs {
             };
         }
         let Recorded { header, records, unknown, torn } = state::read(&folder).map_err(Failure::usage)?;
-        println!("run {run} · {} · {} · on {}", header.command, header.at, header.host);
+        println!("run {run} · {} · {} · on {}", header.command, header.at, header.machine.host);
         let unfinished = Unfinished::of(&records).effects;
         for record in records {
             if let Event::StepFinished { step, verdict, elapsed } = record.event {

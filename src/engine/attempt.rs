@@ -4,16 +4,18 @@
 //!
 //! - `Read`: `read`, and the verdict reports what it found.
 //! - `Check`: `check`, then `read` for the fact that later steps take; nothing is changed.
-//! - `Up`: `check`; `apply` if that found a change; then `read`, which returns the fact and shows that the change is
+//! - `Up`: `repair`; `check`; `apply` if that found a change; then `read`, which returns the fact and shows that the change is
 //!   visible.
-//! - `Destroy`: `destroy`, which finds out by itself what exists.
+//! - `Destroy`: `repair`, then `destroy`, which finds out by itself what exists.
 //!
 //! Invariants:
 //!
 //! - An effect starts only after `EffectStarted` is in the journal on disk. `EffectEnded` follows when `apply` or
 //!   `destroy` returns, also with an error. It is missing after a hard cancel, the step's deadline, a panic or a crash:
 //!   then the effect may be half done.
-//! - Each attempt starts over with `check`: an attempt that failed may have done part of its work.
+//! - Each attempt starts over with `repair` and `check`: an attempt that failed may have done part of its work.
+//! - `repair` gets the step's open claims: those of dead runs, which the gate returns once their owners are proved dead,
+//!   and those of this run's earlier attempts. They are released when it succeeds. `Read` and `Check` repair nothing.
 //! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
 //! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does
 //!   not drop a running effect: `apply` and `destroy` see the token and end at their next safe point. The read after
@@ -23,7 +25,10 @@ use std::{any::Any, future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::graph::{Checked, Facts, Found, Node};
+use super::{
+    gate::Gate,
+    graph::{Checked, Facts, Found, Node},
+};
 use crate::{
     step::{Action, Context, Error, Event, Result, State, Verdict},
     task::{Class, retry},
@@ -75,12 +80,13 @@ pub(super) async fn run(
     cx: &Context,
     facts: &Facts,
     budget: Budget,
+    gate: &dyn Gate,
 ) -> Ended {
     let end = Instant::now() + budget.deadline;
     let mut attempts = budget.retries.start();
     loop {
         let result = tokio::select! {
-            result = tokio::time::timeout_at(end, once(node, action, cx, facts)) => result,
+            result = tokio::time::timeout_at(end, once(node, action, cx, facts, gate)) => result,
             () = cx.cancel.hard.cancelled() => return Verdict::Cancelled.into(),
         };
         let error = match result {
@@ -126,7 +132,17 @@ async fn or_cancelled<T>(cx: &Context, work: impl Future<Output = Result<T>>) ->
     }
 }
 
-async fn once(node: &dyn Node, action: Action, cx: &Context, facts: &Facts) -> Result<Ended> {
+async fn once(
+    node: &dyn Node,
+    action: Action,
+    cx: &Context,
+    facts: &Facts,
+    gate: &dyn Gate,
+) -> Result<Ended> {
+    // Whatever leads to a change: a deletion cannot even be planned while a dead run holds the lock.
+    if !matches!(action, Action::Read | Action::Check) {
+        repair(node, cx, facts, gate).await?;
+    }
     match action {
         Action::Read => Ok(read(or_cancelled(cx, node.read(cx, facts)).await?)),
         Action::Check => check(node, cx, facts).await,
@@ -156,6 +172,24 @@ async fn check(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
         Checked::Change { lines, .. } => Verdict::Differs { summary: found.detail, changes: lines },
     };
     Ok(Ended { verdict, fact: found.fact })
+}
+
+async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &dyn Gate) -> Result<()> {
+    for claim in or_cancelled(cx, gate.pass(cx)).await? {
+        cx.claims.insert(claim);
+    }
+    let left = cx.claims.open();
+    if left.is_empty() {
+        return node.repair(cx, facts, &left).await;
+    }
+    start_effect(cx).await?;
+    let repaired = node.repair(cx, facts, &left).await;
+    cx.emit(Event::EffectEnded { step: cx.step.clone() });
+    repaired?;
+    for claim in &left {
+        cx.release(claim);
+    }
+    Ok(())
 }
 
 async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {

@@ -5,7 +5,10 @@ use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc, time:
 
 use futures::future::BoxFuture;
 
-use crate::step::{Check, Context, Resource, Result, Seen, State, Step, StepId};
+use crate::{
+    step::{Check, Context, Resource, Result, Seen, State, Step, StepId},
+    task::Claim,
+};
 
 /// A reference to a step's future fact. Passed to `add` as the input of another step.
 #[derive(Debug)]
@@ -194,6 +197,12 @@ pub(super) trait Node: Send + Sync {
         change: Box<dyn Any + Send>,
     ) -> BoxFuture<'a, Result<()>>;
     fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>>;
+    fn repair<'a>(
+        &'a self,
+        cx: &'a Context,
+        facts: &'a Facts,
+        left: &'a [Claim],
+    ) -> BoxFuture<'a, Result<()>>;
 }
 
 struct Joined<S, N> {
@@ -260,6 +269,15 @@ where
 
     fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>> {
         Box::pin(async move { self.step.destroy(cx, self.needs.take(facts).as_ref()).await })
+    }
+
+    fn repair<'a>(
+        &'a self,
+        cx: &'a Context,
+        facts: &'a Facts,
+        left: &'a [Claim],
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { self.step.repair(cx, self.needs.take(facts).as_ref(), left).await })
     }
 }
 

@@ -29,10 +29,14 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     attempt::{self, Budget, Ended},
+    gate::{Gate, Open},
     graph::{Facts, Graph},
 };
-use crate::step::{
-    Action, Cancel, Context, Error, Event, Events, PlannedStep, Resource, StepId, Task, Verdict, World,
+use crate::{
+    step::{
+        Action, Cancel, Context, Error, Event, Events, PlannedStep, Resource, StepId, Task, Verdict, World,
+    },
+    task::Claims,
 };
 
 /// What a run does with which steps, and within which limits.
@@ -42,6 +46,8 @@ pub struct Orders {
     pub fail_fast: bool,
     pub limits: BTreeMap<Resource, usize>,
     pub budget: Budget,
+    /// What earlier runs left open.
+    pub gate: Arc<dyn Gate>,
     /// The folder for the steps' log files.
     pub logs: PathBuf,
 }
@@ -49,7 +55,14 @@ pub struct Orders {
 impl Orders {
     /// No steps yet, with the default limits.
     pub fn new(logs: PathBuf) -> Self {
-        Self { actions: BTreeMap::new(), fail_fast: false, limits: limits(), budget: Budget::default(), logs }
+        Self {
+            actions: BTreeMap::new(),
+            fail_fast: false,
+            limits: limits(),
+            budget: Budget::default(),
+            gate: Arc::new(Open),
+            logs,
+        }
     }
 
     /// The run's steps for `run-started`.
@@ -236,10 +249,12 @@ impl Loop<'_> {
             step: step.clone(),
             cancel: self.cancel.clone(),
             events: self.events.clone(),
+            claims: Claims::default(),
             ending: self.ending.clone(),
         };
         let cx = Context { task, world: self.world.clone() };
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
+        let gate = self.orders.gate.clone();
         self.events.send(Event::StepStarted { step: step.clone() });
         let task = self.running.spawn(async move {
             // A need may have ended with `differs` and no fact. A teardown runs without inputs: it finds resources
@@ -248,7 +263,7 @@ impl Loop<'_> {
                 let summary = "its inputs do not exist yet".to_owned();
                 return Ended { verdict: Verdict::Missing { summary }, fact: None };
             }
-            attempt::run(node.as_ref(), action, &cx, &facts, budget).await
+            attempt::run(node.as_ref(), action, &cx, &facts, budget, gate.as_ref()).await
         });
         self.names.insert(task.id(), (step, Instant::now()));
     }

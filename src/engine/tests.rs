@@ -9,10 +9,10 @@ use std::{
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{After, AnyOf, Facts, Graph, Handle, Needs, Orders, Outcome, run};
+use super::{After, AnyOf, Facts, Gate, Graph, Handle, Needs, Orders, Outcome, run};
 use crate::step::{
-    Action, Cancel, Check, Class, Context, Error, Event, Events, Phase, Resource, Result, Seen, Step, StepId,
-    Verdict,
+    Action, Cancel, Check, Claim, Class, Context, Error, Event, Events, Phase, Resource, Result, Seen, Step,
+    StepId, Verdict,
 };
 
 /// What a simulated step does.
@@ -99,6 +99,13 @@ impl Step for Simulated {
         }
         *self.exists.lock().unwrap() = true;
         self.log.lock().unwrap().push(format!("end {}", self.id));
+        Ok(())
+    }
+
+    async fn repair(&self, _cx: &Context, _input: Option<&()>, left: &[Claim]) -> Result<()> {
+        if !left.is_empty() {
+            self.log.lock().unwrap().push(format!("repair {}", self.id));
+        }
         Ok(())
     }
 
@@ -371,6 +378,109 @@ async fn busy_steps_respect_the_limit() {
     assert_eq!(started_at.elapsed(), Duration::from_secs(120));
 }
 
+/// A dead run that left a claim of every step.
+#[derive(Default)]
+struct DeadRun(Mutex<BTreeSet<StepId>>);
+
+impl DeadRun {
+    fn claim() -> Claim {
+        Claim::Probe { application: "left".to_owned() }
+    }
+}
+
+impl Gate for DeadRun {
+    fn pass<'a>(&'a self, cx: &'a Context) -> futures::future::BoxFuture<'a, Result<Vec<Claim>>> {
+        let first = self.0.lock().unwrap().insert(cx.step.clone());
+        Box::pin(async move { Ok(if first { vec![Self::claim()] } else { Vec::new() }) })
+    }
+}
+
+/// Records which effects and claims the events show as open.
+fn recorder(seen: &Arc<Mutex<Vec<String>>>) -> impl Fn(&Event, &Cancel) + Send + 'static {
+    let seen = seen.clone();
+    move |event, _| match event {
+        Event::EffectStarted { step } => seen.lock().unwrap().push(format!("start {step}")),
+        Event::EffectEnded { step } => seen.lock().unwrap().push(format!("end {step}")),
+        Event::Released { step, .. } => seen.lock().unwrap().push(format!("released {step}")),
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_run_left_is_repaired_once_before_anything_else_and_then_released() {
+    for (action, last) in [(Action::Up, "start apps/one"), (Action::Destroy, "destroy apps/one")] {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::default();
+        let mut graph = Graph::default();
+        graph.add(Simulated::new("one", Act::Flaky(1), &log), ());
+        let gate = |orders: &mut Orders| orders.gate = Arc::new(DeadRun::default());
+        go_with(&graph, action, gate, recorder(&seen)).await;
+        let log = log.lock().unwrap();
+        assert_eq!(log[..2], ["repair apps/one", last]);
+        assert_eq!(log.iter().filter(|line| line.starts_with("repair")).count(), 1);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen[..3], ["start apps/one", "end apps/one", "released apps/one"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_only_reads_or_checks_repairs_nothing() {
+    for action in [Action::Read, Action::Check] {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let mut graph = Graph::default();
+        graph.add(Simulated::new("one", Act::Works, &log), ());
+        go(&graph, action, |orders| orders.gate = Arc::new(DeadRun::default())).await;
+        assert!(log.lock().unwrap().is_empty(), "{action:?}");
+    }
+}
+
+/// Claims something, and fails the first time before it releases it.
+struct Claims(Arc<Mutex<Vec<usize>>>);
+impl Step for Claims {
+    type Input = ();
+    type Fact = ();
+    type Change = ();
+
+    fn id(&self) -> StepId {
+        StepId::global(Phase::Apps, "claims")
+    }
+
+    async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<()>> {
+        Ok(Seen::ok((), ""))
+    }
+
+    async fn repair(&self, _cx: &Context, _input: Option<&()>, left: &[Claim]) -> Result<()> {
+        self.0.lock().unwrap().push(left.len());
+        Ok(())
+    }
+
+    async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
+        Ok(Check::Change { lines: Vec::new(), change: () })
+    }
+
+    async fn apply(&self, cx: &Context, (): &(), (): ()) -> Result<()> {
+        cx.claim(&DeadRun::claim()).await?;
+        if self.0.lock().unwrap().len() == 1 {
+            return Err(Error::transient("killed"));
+        }
+        cx.release(&DeadRun::claim());
+        Ok(())
+    }
+
+    async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_left_open_is_repaired_by_the_next_one() {
+    let repairs: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let mut graph = Graph::default();
+    graph.add(Claims(repairs.clone()), ());
+    go(&graph, Action::Up, |_| {}).await;
+    assert_eq!(*repairs.lock().unwrap(), [0, 1]);
+}
+
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => Just(Act::Works),
@@ -391,6 +501,7 @@ proptest! {
     fn every_step_ends_once_and_dependents_of_a_failure_never_run(
         steps in prop::collection::vec((acts(), prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0..100_u64), 1..24),
         fail_fast in any::<bool>(),
+        after_a_crash in any::<bool>(),
     ) {
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let mut graph = Graph::default();
@@ -404,11 +515,20 @@ proptest! {
             handles.push(graph.add(step, needs));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let outcome = runtime.block_on(go(&graph, Action::Up, |orders| orders.fail_fast = fail_fast));
+        let outcome = runtime.block_on(go(&graph, Action::Up, |orders| {
+            orders.fail_fast = fail_fast;
+            if after_a_crash {
+                orders.gate = Arc::new(DeadRun::default());
+            }
+        }));
         prop_assert_eq!(outcome.verdicts.len(), steps.len());
         let printed = log.lock().unwrap().clone();
         for handle in &handles {
             let started = printed.iter().position(|line| *line == format!("start {}", handle.id()));
+            let repaired = printed.iter().position(|line| *line == format!("repair {}", handle.id()));
+            if let Some(started) = started {
+                prop_assert_eq!(repaired.is_some_and(|repaired| repaired < started), after_a_crash);
+            }
             for need in graph.needs(handle.id()) {
                 let ended = printed.iter().position(|line| *line == format!("end {need}"));
                 if let Some(started) = started {

@@ -96,6 +96,8 @@ impl<W: Write + Send> Report for Lines<W> {
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
             | Event::ChildEnded { .. }
+            | Event::Claimed { .. }
+            | Event::Released { .. }
             | Event::RunFinished { .. } => {}
         }
     }

@@ -99,7 +99,9 @@ impl Report for Live {
             | Event::OrphanFound { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
-            | Event::ChildEnded { .. } => {}
+            | Event::ChildEnded { .. }
+            | Event::Claimed { .. }
+            | Event::Released { .. } => {}
         }
     }
 

@@ -1,15 +1,15 @@
 //! Running steps with journal, report and signals.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Failure, Session, owner::Owner};
+use super::{Failure, Session, mirror::Mirror, others::Others, owner::Owner};
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
     report::{self, Links},
-    state::{Journal, JournalError},
+    state::{Header, Journal, JournalError},
     step::{Action, Event, Events, StepId},
     task::write_fix,
 };
@@ -22,7 +22,8 @@ impl Session {
     }
 
     pub fn orders(&self, actions: BTreeMap<StepId, Action>) -> Orders {
-        Orders { actions, ..Orders::new(self.logs()) }
+        let gate = Arc::new(Others::new(self.run.clone(), self.left()));
+        Orders { actions, gate, ..Orders::new(self.logs()) }
     }
 
     /// Runs a graph. `facts` are those of an earlier probe (a teardown starts with one).
@@ -32,9 +33,17 @@ impl Session {
     pub async fn execute(&self, graph: &Graph, orders: &Orders, facts: Facts) -> Result<Outcome, Failure> {
         let line = self.command_line(&self.command);
         let command = line.strip_prefix("paydeploy ").unwrap_or(&line);
-        let journal = Journal::create(&self.logs(), &self.run, command).map_err(unwritten)?;
+        let header = Header::new(&self.run, command);
+        let journal = Journal::create(&self.logs(), &header).map_err(unwritten)?;
         let report = report::report(self.output);
         let mut owner = Owner::new(Some(Box::new(journal)), Some(report), Timestamp::now);
+        owner.mirror = Some(Mirror::new(self.world.clone(), header));
+        // Before the run counts as started: from then on its journal alone says what earlier runs left open.
+        for (step, claims) in self.left() {
+            for claim in claims {
+                owner.record(&Event::Claimed { step: step.clone(), claim });
+            }
+        }
         owner.emit(Event::RunStarted {
             run: self.run.clone(),
             command: command.to_owned(),
@@ -47,6 +56,9 @@ impl Session {
         let engine = engine::run(graph, orders, facts, self.world.clone(), events, owner.cancel.clone());
         let outcome = owner.drive(engine, inbox, &mut *signals).await;
         owner.emit(Event::RunFinished { elapsed: started.elapsed() });
+        if let Some(mirror) = owner.mirror.take() {
+            mirror.finish().await;
+        }
         match owner.broken {
             Some(error) => {
                 // The outcome is dropped here, so the failures of steps are printed first.

@@ -1,5 +1,7 @@
 //! The lock that keeps a second run of a configuration out.
 
+use std::sync::PoisonError;
+
 use super::{Exit, Failure, Session, leftover};
 use crate::{
     state::{LockError, RunLock},
@@ -21,7 +23,8 @@ impl Session {
                 Failure::from(error).fix(fix)
             }
         })?;
-        self.or_interrupted(leftover::wait(&self.store)).await??;
+        let left = self.or_interrupted(leftover::wait(&self.store)).await??;
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
         Ok(lock)
     }
 }

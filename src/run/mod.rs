@@ -3,6 +3,7 @@
 //! - [`Session`] is the opened configuration: the world, the chosen regions, the run's id.
 //! - `lock` keeps a second run out, and `leftover` waits for child processes that outlived an earlier run.
 //! - `probe` reads steps without lock or journal; `execute` runs steps with both.
+//! - `mirror` copies this run's open claims to the state buckets, and `others` takes over those of dead runs.
 //! - `owner` is the loop that owns journal, report, signals and cancellation while the engine runs.
 //! - `orphans` finds regions that are deployed and no longer configured.
 //! - `exit` maps verdicts to exit codes; [`Failure`] is why a command ended without a result.
@@ -12,7 +13,9 @@ pub mod exit;
 mod failure;
 mod leftover;
 mod lock;
+mod mirror;
 mod orphans;
+mod others;
 mod owner;
 mod probe;
 mod session;

@@ -6,7 +6,8 @@
 //! - The journal comes first: what an operator has read on the terminal is also on disk.
 //! - The report never blocks: it hands the event to the thread that writes the stream (`console`). A terminal that is
 //!   stopped delays neither journal nor effects nor signals.
-//! - An event whose sender waits (`EffectStarted`) is acknowledged only once it is on disk. After the first failed
+//! - An event whose sender waits (`EffectStarted`, `Claimed`, `ChildStarted`) is acknowledged only once it is on disk,
+//!   and what is held in a region also in its state bucket (`mirror`). After the first failed
 //!   write nothing is acknowledged, so no new effect starts; the run stops softly and the error is kept.
 //! - All events that were sent are recorded and reported, also those that are still queued when the engine returns.
 //! - The first signal stops softly. A second signal of the same kind forces the stop; any other is ignored.
@@ -17,7 +18,7 @@ use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::signals::Signal;
+use super::{mirror::Mirror, signals::Signal};
 use crate::{
     report::Report,
     state::{Journal, JournalError},
@@ -44,6 +45,8 @@ impl Recorder for Journal {
 pub struct Owner<'a> {
     /// None for a probe, which leaves no trace, and after a failed write.
     journal: Option<Box<dyn Recorder + 'a>>,
+    /// None for a probe, which holds nothing.
+    pub mirror: Option<Mirror>,
     /// None for a probe, which prints only its result.
     report: Option<Box<dyn Report + 'a>>,
     clock: fn() -> Timestamp,
@@ -60,7 +63,15 @@ impl<'a> Owner<'a> {
         report: Option<Box<dyn Report + 'a>>,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Self { journal, report, clock, cancel: Cancel::default(), received: Vec::new(), broken: None }
+        Self {
+            journal,
+            mirror: None,
+            report,
+            clock,
+            cancel: Cancel::default(),
+            received: Vec::new(),
+            broken: None,
+        }
     }
 
     /// Serves events, signals and ticks until the engine returns.
@@ -115,22 +126,37 @@ impl<'a> Owner<'a> {
         if forced { self.cancel.hard.cancel() } else { self.cancel.soft.cancel() }
     }
 
-    fn handle(&mut self, Message { event, recorded }: Message) {
-        let at = (self.clock)();
+    /// Records an event of the owner itself and does not report it: what it takes over from dead runs.
+    pub fn record(&mut self, event: &Event) {
+        self.write((self.clock)(), event);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.note(event, None);
+        }
+    }
+
+    fn write(&mut self, at: Timestamp, event: &Event) {
         if let Some(journal) = &mut self.journal
-            && let Err(error) = journal.append(at, &event)
+            && let Err(error) = journal.append(at, event)
         {
             // Stop writing: the last line may be truncated, and a line behind it could not be read.
             self.journal = None;
             self.broken = Some(error);
             self.cancel.soft.cancel();
         }
+    }
+
+    fn handle(&mut self, Message { event, recorded }: Message) {
+        let at = (self.clock)();
+        self.write(at, &event);
         // If the write failed, the sender is dropped here, so the waiting step does not start its effect.
-        if let Some(recorded) = recorded
-            && self.broken.is_none()
-        {
+        let recorded = recorded.filter(|_| self.broken.is_none());
+        match &mut self.mirror {
+            // It acknowledges what is also in the state bucket.
+            Some(mirror) => mirror.note(&event, recorded),
             // A hard cancel may have dropped the step that waits.
-            recorded.send(Ok(())).ok();
+            None => {
+                recorded.and_then(|recorded| recorded.send(Ok(())).ok());
+            }
         }
         if let Some(report) = &mut self.report {
             report.event(at, &event);

@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use super::{Exit, Failure, Signals};
+use super::{Exit, Failure, Signals, others::Left};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
@@ -50,6 +50,8 @@ pub struct Session {
     /// One stream for the whole command. Once tokio has a handler, a signal no longer ends the process, so one that
     /// arrives while nothing listens has to wait here for the next listener.
     pub(super) signals: Mutex<Signals>,
+    /// What the journals of earlier runs leave open; known once the lock is taken.
+    pub(super) left: std::sync::Mutex<Left>,
     /// `--config`, as given.
     config_file: Option<PathBuf>,
     /// Each `--region`, as given.
@@ -116,6 +118,7 @@ impl Session {
             run: RunId::new(),
             command,
             signals: Mutex::new(Signals::listen()?),
+            left: std::sync::Mutex::default(),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),
         })
@@ -127,6 +130,11 @@ impl Session {
     /// When interrupted.
     pub async fn or_interrupted<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         or_interrupted(&self.signals, work).await
+    }
+
+    /// What the journals of earlier runs leave open.
+    pub(super) fn left(&self) -> Left {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn config(&self) -> &Config {

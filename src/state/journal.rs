@@ -10,7 +10,7 @@
 //!   per attempt.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -19,8 +19,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
 use crate::{
-    task::{Event, RunId, StepId},
+    task::{Claim, Event, RunId, StepId},
     tool::start_time,
 };
 
@@ -41,13 +42,28 @@ pub struct Header {
     pub schema: u32,
     pub run: RunId,
     pub command: String,
-    pub host: String,
-    /// The machine's boot id: process ids mean nothing after a reboot.
-    pub boot: String,
+    #[serde(flatten)]
+    pub machine: Machine,
     pub pid: u32,
     /// Start time of the run's process, in clock ticks since boot.
     pub start: u64,
     pub at: Timestamp,
+}
+
+impl Header {
+    /// The header of a run of this process.
+    pub fn new(run: &RunId, command: &str) -> Self {
+        let pid = std::process::id();
+        Self {
+            schema: SCHEMA,
+            run: run.clone(),
+            command: command.to_owned(),
+            machine: Machine::here(),
+            pid,
+            start: start_time(pid).unwrap_or_default(),
+            at: Timestamp::now(),
+        }
+    }
 }
 
 /// Every other line.
@@ -86,23 +102,13 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn create(folder: &Path, run: &RunId, command: &str) -> Result<Self, JournalError> {
+    pub fn create(folder: &Path, header: &Header) -> Result<Self, JournalError> {
         let path = folder.join("journal.ndjson");
         let failed = |error| JournalError::Write(path.clone(), error);
         fs::create_dir_all(folder).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
-        let header = Header {
-            schema: SCHEMA,
-            run: run.clone(),
-            command: command.to_owned(),
-            host: read_trimmed("/proc/sys/kernel/hostname"),
-            boot: boot_id(),
-            pid: std::process::id(),
-            start: start_time(std::process::id()).unwrap_or_default(),
-            at: Timestamp::now(),
-        };
         let mut journal = Self { path: path.clone(), file, progress: BTreeMap::new() };
-        journal.line(&header)?;
+        journal.line(header)?;
         journal.file.sync_all().map_err(failed)?;
         // The run's folder, `runs`, `.paydeploy` and the folder that contains it: any of them may be new, and a name
         // survives a crash only once its folder is synced.
@@ -195,40 +201,47 @@ pub struct Unfinished {
     pub effects: Vec<StepId>,
     /// Child processes that had started and not ended, by process id: step, start time, command.
     pub children: BTreeMap<u32, (StepId, u64, String)>,
+    /// What steps held or had created, and not released.
+    pub claims: BTreeMap<StepId, BTreeSet<Claim>>,
+    /// Whether the run had started. Until then it had not taken over what earlier runs left open.
+    pub started: bool,
 }
 
 impl Unfinished {
-    /// What the records leave open. A run that ended has judged its effects, but a step that was dropped at its
-    /// deadline may have left a child process running.
+    /// What the records leave open. A run that ended has judged its effects, but may leave claims to the next one.
     pub fn of(records: &[Record]) -> Self {
         let mut open = Self::default();
-        for Record { event, .. } in records {
-            match event {
-                Event::EffectStarted { step } => open.effects.push(step.clone()),
-                Event::EffectEnded { step } => open.effects.retain(|other| other != step),
-                Event::ChildStarted { step, pid, start, command } => {
-                    open.children.insert(*pid, (step.clone(), *start, command.clone()));
-                }
-                Event::ChildEnded { pid, .. } => drop(open.children.remove(pid)),
-                Event::RunFinished { .. } => open.effects.clear(),
-                _ => {}
-            }
+        for record in records {
+            open.take(&record.event);
         }
         open
     }
-}
 
-/// Whether the process that a journal names still runs.
-pub fn is_alive(header: &Header, pid: u32, start: u64) -> bool {
-    header.boot == boot_id() && start_time(pid) == Some(start)
-}
-
-fn boot_id() -> String {
-    read_trimmed("/proc/sys/kernel/random/boot_id")
-}
-
-fn read_trimmed(path: &str) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+    /// Adds an event.
+    pub fn take(&mut self, event: &Event) {
+        match event {
+            Event::EffectStarted { step } => self.effects.push(step.clone()),
+            Event::EffectEnded { step } => self.effects.retain(|other| other != step),
+            Event::ChildStarted { step, pid, start, command } => {
+                self.children.insert(*pid, (step.clone(), *start, command.clone()));
+            }
+            Event::ChildEnded { pid, .. } => drop(self.children.remove(pid)),
+            Event::RunFinished { .. } => self.effects.clear(),
+            Event::Claimed { step, claim } => {
+                self.claims.entry(step.clone()).or_default().insert(claim.clone());
+            }
+            Event::Released { step, claim } => {
+                if let Some(claims) = self.claims.get_mut(step) {
+                    claims.remove(claim);
+                    if claims.is_empty() {
+                        self.claims.remove(step);
+                    }
+                }
+            }
+            Event::RunStarted { .. } => self.started = true,
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -241,7 +254,7 @@ mod tests {
     }
 
     fn journal(folder: &Path) -> Journal {
-        Journal::create(folder, &RunId::named("one"), "up").unwrap()
+        Journal::create(folder, &Header::new(&RunId::named("one"), "up")).unwrap()
     }
 
     #[test]
@@ -328,11 +341,29 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_alive_only_with_its_start_time() {
+    fn the_header_names_the_process_that_wrote_it() {
         let folder = tempfile::tempdir().unwrap();
         drop(journal(folder.path()));
         let Recorded { header, .. } = read(folder.path()).unwrap();
-        assert!(is_alive(&header, header.pid, header.start));
-        assert!(!is_alive(&header, header.pid, header.start + 1));
+        assert_eq!(header.machine, Machine::here());
+        assert_eq!((header.pid, Some(header.start)), (std::process::id(), start_time(header.pid)));
+    }
+
+    #[test]
+    fn a_claim_is_open_until_it_is_released_also_after_the_run_has_finished() {
+        let claim = |name: &str| Claim::Probe { application: name.to_owned() };
+        let events = [
+            Event::Claimed { step: step(), claim: claim("a") },
+            Event::Claimed { step: step(), claim: claim("b") },
+            Event::Released { step: step(), claim: claim("a") },
+            Event::RunFinished { elapsed: std::time::Duration::ZERO },
+        ];
+        let mut open = Unfinished::default();
+        for event in &events {
+            open.take(event);
+        }
+        assert_eq!(open.claims, BTreeMap::from([(step(), BTreeSet::from([claim("b")]))]));
+        open.take(&Event::Released { step: step(), claim: claim("b") });
+        assert!(open.claims.is_empty());
     }
 }

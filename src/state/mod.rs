@@ -4,14 +4,16 @@
 
 mod journal;
 mod lock;
+mod machine;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, is_alive, read};
+pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, read};
 pub use lock::{LockError, RunLock};
+pub use machine::{Life, Machine};
 
 use crate::task::RunId;
 

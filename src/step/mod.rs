@@ -9,8 +9,8 @@ use std::{fmt, future::Future, time::Duration};
 pub use context::{Context, World};
 
 pub use crate::task::{
-    Action, BadRegionName, Cancel, Class, Error, ErrorExt, Event, Events, Message, Phase, PlannedStep, Poll,
-    RegionName, Result, RunId, StepId, Task, Verdict,
+    Action, BadRegionName, Cancel, Claim, Class, Error, ErrorExt, Event, Events, Message, Phase, PlannedStep,
+    Poll, RegionName, Result, RunId, StepId, Task, Verdict,
 };
 
 /// How a resource compares with the configuration.
@@ -66,7 +66,7 @@ pub enum Resource {
     Terraform,
 }
 
-/// One unit of work: read, compare, apply, delete. Each function may be called again at any time, also after a call
+/// One unit of work: read, repair, compare, apply, delete. Each function may be called again at any time, also after a call
 /// that was interrupted half-way.
 pub trait Step: Send + Sync + 'static {
     /// The facts of other steps that this one needs.
@@ -93,6 +93,19 @@ pub trait Step: Send + Sync + 'static {
         cx: &Context,
         input: &Self::Input,
     ) -> impl Future<Output = Result<Seen<Self::Fact>>> + Send;
+
+    /// Repairs what a dead run, or an earlier attempt of this one, left half-done: before `check` of a run that changes
+    /// things, and before `destroy`. `left` are the step's open claims, each proved to be ours and without an owner that
+    /// still acts. When it succeeds, they count as released. Nothing else may be touched: what is not claimed is
+    /// somebody else's.
+    fn repair(
+        &self,
+        _cx: &Context,
+        _input: Option<&Self::Input>,
+        _left: &[Claim],
+    ) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// What would `apply` do? Changes nothing. Refuses by an error of class [`Class::Refused`].
     fn check(

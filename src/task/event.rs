@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Class, RunId, StepId};
+use super::{Claim, Class, RunId, StepId};
 
 /// What a run does with a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -132,6 +132,16 @@ pub enum Event {
     ChildEnded {
         step: StepId,
         pid: u32,
+    },
+    /// The step is about to hold or create something outside of this machine. If the run dies before `released`, the
+    /// next run repairs it.
+    Claimed {
+        step: StepId,
+        claim: Claim,
+    },
+    Released {
+        step: StepId,
+        claim: Claim,
     },
     /// An attempt failed; the next one starts after `delay`.
     StepRetry {

@@ -1,6 +1,7 @@
 //! The vocabulary of a run (ids, events, verdicts, error classes), and what every step needs whatever it does: its
 //! log, its events, waiting, retries and cancellation.
 
+mod claim;
 mod error;
 mod event;
 mod id;
@@ -13,6 +14,7 @@ use std::{future::Future, path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use claim::{Claim, Claims};
 pub use error::{Class, Error, ErrorExt, Result, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Verdict};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
@@ -94,6 +96,7 @@ pub struct Task {
     /// The step's log file: children write to it, and a failure names it.
     pub log: PathBuf,
     pub events: Events,
+    pub claims: Claims,
     /// What ends in the background after the step was dropped: the run waits for it.
     pub ending: TaskTracker,
 }
@@ -130,6 +133,27 @@ impl Task {
 
     pub fn emit(&self, event: Event) {
         self.events.send(event);
+    }
+
+    /// Records what the step is about to hold or create, so that a later run can repair it.
+    ///
+    /// # Errors
+    /// When it cannot be recorded: then the effect must not start.
+    pub async fn claim(&self, claim: &Claim) -> Result<()> {
+        let recorded =
+            self.events.record(Event::Claimed { step: self.step.clone(), claim: claim.clone() }).await;
+        match &recorded {
+            Ok(()) => self.claims.insert(claim.clone()),
+            // It may be in the journal, but nothing will come of it.
+            Err(_) => self.release(claim),
+        }
+        recorded
+    }
+
+    /// Reports that a claim needs no repair any more.
+    pub fn release(&self, claim: &Claim) {
+        self.claims.remove(claim);
+        self.emit(Event::Released { step: self.step.clone(), claim: claim.clone() });
     }
 
     /// Calls `check` at an interval until it is ready.

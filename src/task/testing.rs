@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::task::TaskTracker;
 
-use super::{Cancel, Event, Events, Message, Phase, StepId, Task};
+use super::{Cancel, Claims, Event, Events, Message, Phase, StepId, Task};
 
 /// The events of a task.
 pub struct Sent(UnboundedReceiver<Message>);
@@ -24,6 +24,7 @@ pub fn task(dir: &Path) -> (Task, Sent) {
         cancel: Cancel::default(),
         log: dir.join("runs/test.log"),
         events,
+        claims: Claims::default(),
         ending: TaskTracker::new(),
     };
     (task, Sent(inbox))

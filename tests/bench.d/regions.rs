@@ -17,7 +17,7 @@ use paydeploy::{
     config::{self, Config, Region, Role},
     engine::{After, Facts, Graph, Handle, Orders, run},
     plan,
-    state::Journal,
+    state::{Header, Journal},
     step::{
         Action, Cancel, Check, Context, Events, Message, Phase, RegionName, Result, RunId, Seen, Step,
         StepId, Verdict, World,
@@ -107,7 +107,7 @@ fn simulated(real: &Graph) -> Graph {
 async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
     // Not in the folder for temporary files: that may be in memory, where writes are free.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let mut journal = Journal::create(folder.path(), &RunId::new(), "bench")?;
+    let mut journal = Journal::create(folder.path(), &Header::new(&RunId::new(), "bench"))?;
     let mut orders = Orders::new(folder.path().to_owned());
     orders.actions = graph.ids().map(|step| (step.clone(), Action::Up)).collect();
     let world = World {
