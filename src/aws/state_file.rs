@@ -39,6 +39,9 @@ pub struct StateLock {
     pub operation: String,
     #[serde(default)]
     pub created: String,
+    /// What the holder says about itself; Terraform leaves it empty.
+    #[serde(default)]
+    pub info: String,
 }
 
 impl StateFile {

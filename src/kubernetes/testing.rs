@@ -26,6 +26,20 @@ pub struct Call {
     pub body: String,
 }
 
+/// How to reach a cluster at an endpoint.
+pub fn access(endpoint: &str) -> fact::Access {
+    let cluster = fact::Cluster {
+        cluster_name: "payments-spain".to_owned(),
+        cluster_endpoint: endpoint.to_owned(),
+        cluster_ca: String::new(),
+        external_secrets_role_arn: String::new(),
+        external_dns_role_arn: String::new(),
+        lb_controller_role_arn: String::new(),
+        argocd_role_arn: "arn:aws:iam::123456789012:role/argocd".to_owned(),
+    };
+    fact::Access { cluster, aws_region: "eu-south-2".to_owned() }
+}
+
 /// A running server; it ends with the test's runtime.
 pub struct Server {
     pub endpoint: String,
@@ -87,16 +101,7 @@ impl Server {
 
     /// How to reach it as a region's cluster.
     pub fn access(&self) -> fact::Access {
-        let cluster = fact::Cluster {
-            cluster_name: "payments-spain".to_owned(),
-            cluster_endpoint: self.endpoint.clone(),
-            cluster_ca: String::new(),
-            external_secrets_role_arn: String::new(),
-            external_dns_role_arn: String::new(),
-            lb_controller_role_arn: String::new(),
-            argocd_role_arn: "arn:aws:iam::123456789012:role/argocd".to_owned(),
-        };
-        fact::Access { cluster, aws_region: "eu-south-2".to_owned() }
+        access(&self.endpoint)
     }
 
     /// AWS at this server, with credentials.

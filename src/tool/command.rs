@@ -84,6 +84,11 @@ impl Command {
         self
     }
 
+    /// Whether this is one of the arguments.
+    pub fn has_arg(&self, arg: &str) -> bool {
+        self.args.iter().any(|given| given == arg)
+    }
+
     /// The exit codes that are not a failure; by default only 0.
     pub fn codes(mut self, codes: &[i32]) -> Self {
         self.codes = codes.to_vec();

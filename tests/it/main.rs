@@ -14,6 +14,7 @@ mod config_file;
 mod docs;
 mod journey;
 mod offers;
+mod power_cut;
 mod read_only;
 mod recipes;
 mod reference;

@@ -10,9 +10,8 @@ use super::{
         ready::{self, NotReady},
     },
     Compared, compare, crds,
-    repair::repair,
+    repair::wait_for_others,
     run::{Runner, upgrade},
-    stored::Stored,
     wanted::Wanted,
 };
 use crate::{
@@ -38,28 +37,32 @@ pub async fn install(
     wanted: &Wanted,
     compared: &Compared,
 ) -> Result<()> {
-    if compared.stored.as_ref().is_some_and(Stored::is_pending) {
-        repair(task, runner, client, access, wanted).await?;
-    }
+    let name = (wanted.namespace.as_str(), wanted.release.as_str());
+    // What a dead Helm of ours left pending has been repaired before the check, so this one is somebody else's.
+    let found = match &compared.stored {
+        Some(stored) if stored.is_pending() => wait_for_others(task, client, access, name).await?,
+        _ => None,
+    };
     if !compared.changes.is_empty() {
-        bring(task, runner, client, access, wanted, compared.stored.is_some()).await?;
+        let latest = found.as_ref().or(compared.stored.as_ref()).map_or(0, |stored| stored.revision);
+        bring(task, runner, client, access, wanted, latest).await?;
     }
     wait(task, client, wanted).await
 }
 
-/// Installs or upgrades, without waiting for readiness.
+/// Installs or upgrades, without waiting for readiness. `latest` is the newest revision; 0 if there is none.
 async fn bring(
     task: &Task,
     runner: Runner<'_>,
     client: &Client,
     access: &fact::Access,
     wanted: &Wanted,
-    is_installed: bool,
+    latest: u32,
 ) -> Result<()> {
-    if is_installed {
+    if latest > 0 {
         crds::upgrade(task, runner, client, wanted).await?;
     }
-    upgrade(task, runner, access, wanted).await
+    upgrade(task, runner, access, wanted, latest + 1).await
 }
 
 async fn wait(task: &Task, client: &Client, wanted: &Wanted) -> Result<()> {
@@ -148,7 +151,9 @@ mod tests {
         let helm = program(&dir.path().join("helm.sh"), helm);
         let (aws, wanted) = (server.aws(), chart(dir.path()));
         let runner = Runner { aws: &aws, program: &helm, state: dir.path(), root: dir.path() };
-        bring(&task, runner, &server.client(), &server.access(), &wanted, is_installed).await.unwrap();
+        bring(&task, runner, &server.client(), &server.access(), &wanted, u32::from(is_installed))
+            .await
+            .unwrap();
         let changes = server.asked().into_iter().filter(|call| !call.starts_with("GET")).collect();
         (changes, fs::read_to_string(dir.path().join("helm.sh.ran")).unwrap())
     }

@@ -9,6 +9,7 @@ mod values;
 mod wanted;
 
 pub use install::install;
+pub use repair::repair;
 pub use run::{Runner, uninstall};
 pub use stored::{Stored, latest};
 pub use values::merge;

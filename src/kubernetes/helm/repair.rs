@@ -1,15 +1,17 @@
-//! Repairs a release that a killed Helm left pending, which Helm itself refuses to touch.
+//! Repairs a release that a dead Helm of ours left pending, which Helm itself refuses to touch.
 //!
-//! 1. A release that is not pending needs nothing.
-//! 2. While a Helm may still be working on it, wait. That is so when a process on this machine names the
-//!    release and the cluster, or when the operation started less than [`DEAD_AFTER`] ago: Helm may run on
-//!    another machine, whose processes cannot be seen.
-//! 3. A dead upgrade or rollback is rolled back to the last good revision. A dead first installation has
-//!    none, so it is uninstalled; a dead uninstallation is finished.
+//! Helm has no lock of its own: a pending status is the only sign of a second Helm. Whose it is, is never judged by its
+//! age or by processes:
 //!
-//! Helm has no lock of its own: its pending status is the only sign of a second Helm. paydeploy never runs
-//! two on one release, because the run's lock is exclusive on a machine and the plan has one step per
-//! release.
+//! 1. Before Helm starts, the step claims the revision that Helm will write, and Helm writes the claim's mark into the
+//!    revision's labels. (`helm rollback` takes no labels: there the revision alone counts, and a status that only a
+//!    rollback has.)
+//! 2. A pending revision with the mark of an open claim is ours. By the time of the repair its Helm is dead: the engine
+//!    passes claims of dead runs only, and waits for their children.
+//! 3. A dead upgrade or rollback is rolled back to the last good revision. A dead first installation has none, so it is
+//!    uninstalled; a dead uninstallation is finished.
+//! 4. Any other pending release is somebody else's. It is waited for, and then reported with its age and the command
+//!    that repairs it.
 
 use std::time::Duration;
 
@@ -18,139 +20,204 @@ use kube::Client;
 use super::{
     run::{Runner, rollback, uninstall},
     stored::{Stored, latest},
-    wanted::Wanted,
 };
 use crate::{
     fact,
-    task::{Poll, Result, Task},
+    task::{Claim, Class, Error, Poll, Result, Task},
 };
 
-/// A Helm that does not wait for readiness ends in less time: it renders the chart and sends the objects. A
-/// release whose hooks run longer on another machine would be taken for dead.
-const DEAD_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_mins(1);
-/// Between two checks whether Helm still runs.
+/// Between two checks whether somebody else's Helm has ended.
 const POLL: Duration = Duration::from_secs(3);
-/// Longer than a Helm can run: its child deadline is 6 minutes, and [`DEAD_AFTER`] follows.
-const DEADLINE: Duration = Duration::from_mins(8);
+/// A Helm that does not wait for readiness ends in less time.
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What to do about a release that is pending.
 #[derive(Debug, PartialEq, Eq)]
 enum Repair {
-    Nothing,
-    Wait(String),
     /// To the last successful revision.
     Rollback(u32),
     /// There is no successful revision to roll back to.
     Uninstall,
 }
 
-fn decide(stored: Option<&Stored>, now: jiff::Timestamp, helm_runs: bool) -> Repair {
-    let Some(stored) = stored.filter(|stored| stored.is_pending()) else { return Repair::Nothing };
-    if helm_runs {
-        return Repair::Wait(format!("Helm is still running: {}", stored.status));
-    }
-    // Without a readable time the release counts as old: waiting for it would never end.
-    let age = stored.since.map_or(DEAD_AFTER, |since| now.duration_since(since));
-    if age < DEAD_AFTER {
-        let remaining = (DEAD_AFTER - age).as_secs();
-        return Repair::Wait(format!("{}, and Helm may still be running for {remaining} s", stored.status));
-    }
-    match (stored.status.as_str(), stored.last_good) {
-        ("uninstalling", _) | (_, None) => Repair::Uninstall,
-        (_, Some(revision)) => Repair::Rollback(revision),
+impl Repair {
+    fn of(stored: &Stored) -> Self {
+        match (stored.status.as_str(), stored.last_good) {
+            ("uninstalling", _) | (_, None) => Self::Uninstall,
+            (_, Some(revision)) => Self::Rollback(revision),
+        }
     }
 }
 
-/// Waits for a Helm that is still working on a release, and repairs what a dead one left.
+/// Whether one of the claims is for what is pending in the release.
+fn is_ours(stored: &Stored, access: &fact::Access, wanted: (&str, &str), left: &[Claim]) -> bool {
+    left.iter().any(|claim| match claim {
+        Claim::Release { cluster, namespace, release, revision, mark } => {
+            let same = (cluster, namespace.as_str(), release.as_str(), *revision)
+                == (&access.cluster.cluster_name, wanted.0, wanted.1, stored.revision);
+            same && match stored.status.as_str() {
+                "pending-rollback" => mark.is_none(),
+                "uninstalling" => false,
+                _ => mark.is_some() && *mark == stored.mark,
+            }
+        }
+        Claim::Uninstall { cluster, namespace, release } => {
+            (cluster, namespace.as_str(), release.as_str())
+                == (&access.cluster.cluster_name, wanted.0, wanted.1)
+                && stored.status == "uninstalling"
+        }
+        _ => false,
+    })
+}
+
+/// Repairs what a dead Helm of ours left of a release. `left` are the step's open claims.
 pub async fn repair(
     task: &Task,
     runner: Runner<'_>,
     client: &Client,
     access: &fact::Access,
-    wanted: &Wanted,
+    (namespace, release): (&str, &str),
+    left: &[Claim],
 ) -> Result<()> {
-    let Wanted { release, namespace, .. } = wanted;
-    let check = || async {
-        let stored = latest(client, namespace, release).await?;
-        let runs = helm_runs(release, &access.cluster.cluster_name);
-        Ok(match decide(stored.as_ref(), jiff::Timestamp::now(), runs) {
-            Repair::Wait(why) => Poll::Pending(why),
-            repair => Poll::Ready(repair),
-        })
+    let stored = latest(client, namespace, release).await?.filter(Stored::is_pending);
+    let Some(stored) = stored.filter(|stored| is_ours(stored, access, (namespace, release), left)) else {
+        return Ok(());
     };
-    match task.wait(&format!("pending release `{release}`"), POLL, DEADLINE, check).await? {
-        Repair::Rollback(revision) => {
-            task.progress(format!("rolling back to revision {revision}: Helm was killed during an upgrade"));
-            rollback(task, runner, access, wanted, revision).await
+    match Repair::of(&stored) {
+        Repair::Rollback(good) => {
+            task.progress(format!("rolling back to revision {good}: Helm was killed during an upgrade"));
+            let next = stored.revision + 1;
+            rollback(task, runner, access, (namespace, release), good, next).await
         }
         Repair::Uninstall => {
             task.progress("uninstalling: Helm was killed before the first revision was complete");
             uninstall(task, runner, access, namespace, release).await
         }
-        Repair::Nothing | Repair::Wait(_) => Ok(()),
     }
 }
 
-/// Whether a Helm on this machine works on the release in that cluster.
-fn helm_runs(release: &str, context: &str) -> bool {
-    // Without /proc only the time decides. A process that ends while its command line is read is skipped.
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    processes.flatten().any(|process| {
-        let Ok(line) = std::fs::read(process.path().join("cmdline")) else { return false };
-        is_helm_for(&line, release, context)
-    })
+/// Waits for somebody else's Helm, and returns the release as it left it.
+///
+/// # Errors
+/// When it stays pending: what, since when, and the command that repairs it.
+pub(super) async fn wait_for_others(
+    task: &Task,
+    client: &Client,
+    access: &fact::Access,
+    (namespace, release): (&str, &str),
+) -> Result<Option<Stored>> {
+    let pending = std::sync::Mutex::new(None);
+    let check = || async {
+        let stored = latest(client, namespace, release).await?;
+        Ok(match stored {
+            Some(stored) if stored.is_pending() => {
+                let line = format!("{} by another Helm", stored.status);
+                *pending.lock().expect("the lock is never held across a panic") = Some(stored);
+                Poll::Pending(line)
+            }
+            stored => Poll::Ready(stored),
+        })
+    };
+    let waited = task.wait(&format!("release `{release}`"), POLL, DEADLINE, check).await;
+    let pending = pending.into_inner().expect("the lock is never held across a panic");
+    match (waited, pending) {
+        (Err(error), Some(stored)) if error.class == Class::Permanent => {
+            Err(foreign(&stored, access, (namespace, release), jiff::Timestamp::now()))
+        }
+        (waited, _) => waited,
+    }
 }
 
-fn is_helm_for(command_line: &[u8], release: &str, context: &str) -> bool {
-    let mut words = command_line.split(|byte| *byte == 0);
-    let program = words.next().unwrap_or_default();
-    let has = |word: &str| words.clone().any(|found| found == word.as_bytes());
-    program.ends_with(b"helm") && has(release) && has(context)
+fn foreign(
+    stored: &Stored,
+    access: &fact::Access,
+    (namespace, release): (&str, &str),
+    now: jiff::Timestamp,
+) -> Error {
+    let Stored { status, revision, .. } = stored;
+    let since = stored.since.map_or_else(String::new, |since| {
+        format!(" since {since} ({} min)", now.duration_since(since).as_mins().max(0))
+    });
+    let message = format!(
+        "revision {revision} of release `{release}` is {status}{since}, by a Helm that no run of paydeploy recorded"
+    );
+    let fix = match Repair::of(stored) {
+        Repair::Rollback(good) => format!("helm rollback {release} {good}"),
+        Repair::Uninstall => format!("helm uninstall {release}"),
+    };
+    let (cluster, region) = (&access.cluster.cluster_name, &access.aws_region);
+    Error::msg(Class::Conflict, message).with_hint(format!(
+        "wait for that Helm if it still runs, else `aws eks update-kubeconfig --region {region} --name {cluster} && \
+         {fix} --namespace {namespace}`"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::testing;
 
-    fn stored(status: &str, last_good: Option<u32>) -> Stored {
-        Stored::for_tests(status, last_good, "2026-11-22T18:00:00Z".parse().unwrap())
+    const RELEASE: (&str, &str) = ("argocd", "argocd");
+
+    fn stored(status: &str, last_good: Option<u32>, mark: Option<&str>) -> Stored {
+        let since = "2026-11-22T18:00:00Z".parse().unwrap();
+        let mut stored = Stored::for_tests(status, last_good, since);
+        stored.mark = mark.map(str::to_owned);
+        stored
     }
 
-    fn after(seconds: i64) -> jiff::Timestamp {
-        "2026-11-22T18:00:00Z".parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(seconds)
+    fn claim(cluster: &str, revision: u32, mark: Option<&str>) -> Claim {
+        Claim::Release {
+            cluster: cluster.to_owned(),
+            namespace: "argocd".to_owned(),
+            release: "argocd".to_owned(),
+            revision,
+            mark: mark.map(str::to_owned),
+        }
     }
 
     #[test]
     fn a_dead_upgrade_is_rolled_back_and_a_dead_installation_uninstalled() {
-        let decide = |status, good| decide(Some(&stored(status, good)), after(61), false);
-        assert_eq!(decide("pending-upgrade", Some(3)), Repair::Rollback(3));
-        assert_eq!(decide("pending-rollback", Some(3)), Repair::Rollback(3));
-        assert_eq!(decide("pending-install", None), Repair::Uninstall);
-        assert_eq!(decide("uninstalling", Some(3)), Repair::Uninstall);
+        let repair = |status, good| Repair::of(&stored(status, good, None));
+        assert_eq!(repair("pending-upgrade", Some(3)), Repair::Rollback(3));
+        assert_eq!(repair("pending-rollback", Some(3)), Repair::Rollback(3));
+        assert_eq!(repair("pending-install", None), Repair::Uninstall);
+        assert_eq!(repair("uninstalling", Some(3)), Repair::Uninstall);
     }
 
     #[test]
-    fn a_helm_that_may_still_run_is_waited_for() {
-        let pending = stored("pending-upgrade", Some(1));
-        assert!(matches!(decide(Some(&pending), after(59), false), Repair::Wait(_)));
-        assert!(matches!(decide(Some(&pending), after(3600), true), Repair::Wait(_)));
+    fn only_the_pending_revision_with_the_mark_of_a_claim_is_ours() {
+        let access = testing::access("https://spain.example");
+        let name = access.cluster.cluster_name.clone();
+        let ours = |stored: &Stored, claim: Claim| is_ours(stored, &access, RELEASE, &[claim]);
+        // `for_tests` is revision 4.
+        let pending = stored("pending-upgrade", Some(3), Some("a"));
+        assert!(ours(&pending, claim(&name, 4, Some("a"))));
+        assert!(!ours(&pending, claim(&name, 4, Some("b"))), "another Helm took the revision");
+        assert!(!ours(&pending, claim(&name, 5, Some("a"))), "our Helm never started");
+        assert!(!ours(&pending, claim("another", 4, Some("a"))));
+        assert!(!ours(&stored("pending-upgrade", Some(3), None), claim(&name, 4, None)));
+        assert!(ours(&stored("pending-rollback", Some(3), None), claim(&name, 4, None)));
+        let removal =
+            Claim::Uninstall { cluster: name, namespace: "argocd".to_owned(), release: "argocd".to_owned() };
+        assert!(ours(&stored("uninstalling", Some(3), None), removal.clone()));
+        assert!(!ours(&pending, removal));
+        assert!(!is_ours(&pending, &access, RELEASE, &[]), "an old one is not ours either");
     }
 
     #[test]
-    fn a_release_that_is_not_pending_needs_no_repair() {
-        for status in ["deployed", "failed"] {
-            assert_eq!(decide(Some(&stored(status, None)), after(3600), false), Repair::Nothing);
-        }
-        assert_eq!(decide(None, after(0), false), Repair::Nothing);
-    }
-
-    #[test]
-    fn a_helm_process_is_recognised_by_its_release_and_cluster() {
-        let line = b"/opt/bin/helm\0upgrade\0--install\0argocd\0--kube-context\0payments-spain\0";
-        assert!(is_helm_for(line, "argocd", "payments-spain"));
-        assert!(!is_helm_for(line, "argocd", "payments-mexico"));
-        assert!(!is_helm_for(line, "argo", "payments-spain"));
-        assert!(!is_helm_for(b"vi\0argocd\0payments-spain\0", "argocd", "payments-spain"));
-        assert!(!is_helm_for(b"", "argocd", "payments-spain"));
+    fn a_foreign_release_is_reported_with_its_age_and_the_command_that_repairs_it() {
+        let access = testing::access("https://spain.example");
+        let error = foreign(
+            &stored("pending-upgrade", Some(3), None),
+            &access,
+            RELEASE,
+            "2026-11-22T18:07:00Z".parse().unwrap(),
+        );
+        let text = error.to_string();
+        assert!(text.contains("is pending-upgrade since 2026-11-22T18:00:00Z (7 min)"), "{text}");
+        let hint = error.hint.unwrap();
+        assert!(hint.contains("helm rollback argocd 3 --namespace argocd"), "{hint}");
+        assert_eq!(error.class, Class::Conflict);
     }
 }

@@ -4,15 +4,17 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     super::{bearer::Signer, client::kubeconfig_without_user, documents, kubeconfig},
+    stored::MARK,
     wanted::Wanted,
 };
 use crate::{
     aws::Aws,
     fact,
-    task::{Class, Error, ErrorExt, Result, Task},
+    task::{Claim, Class, Error, ErrorExt, Result, Task},
     tool::Command,
 };
 
@@ -76,8 +78,14 @@ impl Helm {
         Self { command: self.command.clone().args(args), ..self }
     }
 
-    async fn run(&self, task: &Task) -> Result<()> {
-        let Err(error) = self.command.run(task).await else { return Ok(()) };
+    /// Runs Helm. The claim is released only when Helm succeeds: what a failed one left is for the next attempt's repair
+    /// to see.
+    async fn run(&self, task: &Task, claim: &Claim) -> Result<()> {
+        task.claim(claim).await?;
+        let Err(error) = self.command.run(task).await else {
+            task.release(claim);
+            return Ok(());
+        };
         let error = classified(error);
         let message = error.to_string().to_lowercase();
         let is_refusal = error.class == Class::Permanent && REFUSED.iter().any(|text| message.contains(text));
@@ -162,14 +170,24 @@ pub(super) async fn upgrade(
     runner: Runner<'_>,
     access: &fact::Access,
     wanted: &Wanted,
+    revision: u32,
 ) -> Result<()> {
+    let mark = Uuid::now_v7().simple().to_string();
+    let claim = Claim::Release {
+        cluster: access.cluster.cluster_name.clone(),
+        namespace: wanted.namespace.clone(),
+        release: wanted.release.clone(),
+        revision,
+        mark: Some(mark.clone()),
+    };
     task.progress(format!("helm upgrade --install {} {}", wanted.release, wanted.version));
     Helm::new(runner, access, &wanted.namespace, &["upgrade", "--install", &wanted.release])
         .await?
         .args(wanted.chart_args())
         .args(["--version", &wanted.version, "--create-namespace", "--reset-values"])
+        .args(["--labels", &format!("{MARK}={mark}")])
         .values(&wanted.values)?
-        .run(task)
+        .run(task, &claim)
         .await
         .doing(format!("install release `{}`", wanted.release))
 }
@@ -182,28 +200,41 @@ pub async fn uninstall(
     namespace: &str,
     release: &str,
 ) -> Result<()> {
+    let claim = Claim::Uninstall {
+        cluster: access.cluster.cluster_name.clone(),
+        namespace: namespace.to_owned(),
+        release: release.to_owned(),
+    };
     task.progress(format!("helm uninstall {release}"));
     Helm::new(runner, access, namespace, &["uninstall", release, "--wait"])
         .await?
-        .run(task)
+        .run(task, &claim)
         .await
         .doing(format!("uninstall release `{release}`"))
 }
 
-/// Rolls a release back to an earlier revision.
+/// Rolls a release back to an earlier revision, which creates the revision `next`.
 pub(super) async fn rollback(
     task: &Task,
     runner: Runner<'_>,
     access: &fact::Access,
-    wanted: &Wanted,
+    (namespace, release): (&str, &str),
     revision: u32,
+    next: u32,
 ) -> Result<()> {
+    let claim = Claim::Release {
+        cluster: access.cluster.cluster_name.clone(),
+        namespace: namespace.to_owned(),
+        release: release.to_owned(),
+        revision: next,
+        mark: None,
+    };
     let revision = revision.to_string();
-    Helm::new(runner, access, &wanted.namespace, &["rollback", &wanted.release, &revision])
+    Helm::new(runner, access, namespace, &["rollback", release, &revision])
         .await?
-        .run(task)
+        .run(task, &claim)
         .await
-        .doing(format!("roll release `{}` back to revision {revision}", wanted.release))
+        .doing(format!("roll release `{release}` back to revision {revision}"))
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use crate::{
     task::{Error, ErrorExt, Result},
 };
 
+/// The label of a revision that paydeploy had Helm write: it shows whose it is while it is pending.
+pub(super) const MARK: &str = "paydeploy.io/claim";
+
 /// The newest revision of a release.
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -27,6 +30,8 @@ pub struct Stored {
     pub manifest: String,
     /// The latest earlier revision that was deployed successfully.
     pub last_good: Option<u32>,
+    /// The label that our Helm writes, see [`MARK`].
+    pub(super) mark: Option<String>,
     /// When the operation that led to `status` started; `None` if the time cannot be parsed.
     pub since: Option<jiff::Timestamp>,
     values: Value,
@@ -52,6 +57,7 @@ impl Stored {
             app_version: String::new(),
             manifest: String::new(),
             last_good,
+            mark: None,
             since: Some(since),
             values: Value::Null,
         }
@@ -88,6 +94,7 @@ pub async fn latest(client: &Client, namespace: &str, release: &str) -> Result<O
         .filter_map(|secret| Some((revision(secret.labels())?, secret)))
         .max_by_key(|(n, _)| *n);
     let Some((number, newest)) = newest else { return Ok(None) };
+    let mark = newest.labels().get(MARK).cloned();
     let good = known.items.iter().filter(|secret| {
         secret.labels().get("status").is_some_and(|status| status == "deployed" || status == "superseded")
     });
@@ -100,6 +107,7 @@ pub async fn latest(client: &Client, namespace: &str, release: &str) -> Result<O
     let mut stored = decode(&payload.0).doing(doing())?;
     stored.revision = number;
     stored.last_good = last_good;
+    stored.mark = mark;
     Ok(Some(stored))
 }
 
@@ -152,6 +160,7 @@ fn decode(payload: &[u8]) -> Result<Stored> {
         app_version: payload.chart.metadata.app_version,
         manifest: payload.manifest,
         last_good: None,
+        mark: None,
         since: payload.info.last_deployed.parse().ok(),
         values,
     })

@@ -14,7 +14,7 @@ use crate::{
         self, By, MANAGER, argo_cd,
         helm::{self, Compared, Wanted},
     },
-    step::{Check, Context, Error, Phase, Result, Seen, Step, StepId},
+    step::{Check, Claim, Context, Error, Phase, Result, Seen, Step, StepId},
 };
 
 /// The add-on's name in `[addons.NAME]`.
@@ -143,6 +143,21 @@ impl Step for Install {
             kubernetes::apply(&client, MANAGER, &object).await?;
         }
         Ok(())
+    }
+
+    async fn repair(&self, cx: &Context, input: Option<&Self::Input>, left: &[Claim]) -> Result<()> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let aws = &cx.world.aws;
+        let access = match input {
+            Some((access, ())) => Some(access.clone()),
+            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
+        };
+        // Without a cluster there is no release.
+        let Some(access) = access else { return Ok(()) };
+        let client = kubernetes::connect(aws, &access).await?;
+        helm::repair(cx, cx.world.helm(), &client, &access, (NAMESPACE, RELEASE), left).await
     }
 
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, projects};
 use crate::{
     kubernetes::{self, MANAGER, argo_cd, classify},
-    step::{Context, ErrorExt, Poll, Result},
+    step::{Claim, Context, ErrorExt, Poll, Result},
 };
 
 /// Between two reads of the Application.
@@ -58,8 +58,10 @@ impl Probe<'_> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
         let name = self.name();
-        // A probe left by a killed run has an outdated status.
+        // Left by a killed run whose records are lost as well, it has an outdated status.
         kubernetes::delete(&api, &name).await?;
+        let claim = Claim::Probe { application: name.clone() };
+        cx.claim(&claim).await?;
         let what = format!("Argo CD to list namespace `{}` in region `{}`", self.namespace, self.region);
         let listed = cx.wait(&what, INTERVAL, LISTED_DEADLINE, || async {
             let Some(application) = api.get_opt(&name).await.map_err(classify)? else {
@@ -73,12 +75,27 @@ impl Probe<'_> {
         });
         let listed = listed.await;
         let removed = kubernetes::delete(&api, &name).await;
+        if removed.is_ok() {
+            cx.release(&claim);
+        }
         listed.hint(
             "make sure that Argo CD's service accounts can assume its role, that the cluster admits the role (access \
              entry) and the namespace allows it (Role `argocd`), and that the hub can read the repository",
         )?;
         removed.map(drop)
     }
+}
+
+/// Deletes the probes that dead runs left. Until then Argo CD itself could not be deleted.
+pub(super) async fn remove_left(hub: &Client, left: &[Claim]) -> Result<()> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
+    for claim in left {
+        if let Claim::Probe { application } = claim {
+            kubernetes::delete(&api, application).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Ready when the Application has been compared.

@@ -9,12 +9,15 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{NAMESPACE, probe::Probe};
+use super::{
+    NAMESPACE,
+    probe::{self, Probe},
+};
 use crate::{
     config::{Config, Region},
     fact,
     kubernetes::{self, By, MANAGER, classify},
-    step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
+    step::{Check, Claim, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
 /// Argo CD's name for the cluster that it runs in.
@@ -176,6 +179,20 @@ impl Step for Register {
         probe.run(cx, &hub).await?;
         kubernetes::apply(&hub, MANAGER, &secret).await?;
         Ok(())
+    }
+
+    async fn repair(&self, cx: &Context, input: Option<&Self::Input>, left: &[Claim]) -> Result<()> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let aws = &cx.world.aws;
+        let hub = match input {
+            Some(input) => Some(input.hub_access.clone()),
+            None => kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
+        };
+        // Without the hub there is no Application.
+        let Some(hub) = hub else { return Ok(()) };
+        probe::remove_left(&kubernetes::connect(aws, &hub).await?, left).await
     }
 
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {

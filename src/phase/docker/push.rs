@@ -15,7 +15,7 @@ use crate::{
         with_login,
     },
     fact::{Built, Foundation, Image, ImageDigest, ImageSource},
-    step::{Check, Context, Error, Phase, Poll, Result, Seen, Step, StepId},
+    step::{Check, Claim, Context, Error, Phase, Poll, Result, Seen, Step, StepId},
 };
 
 /// ECR lists a pushed tag within seconds (eventual consistency). A longer wait means a real failure.
@@ -177,6 +177,8 @@ impl Step for Push {
     async fn apply(&self, cx: &Context, input: &Self::Input, (): ()) -> Result<()> {
         let (built, foundation) = input;
         let target: Repository = foundation.ecr_repository_url.parse()?;
+        let claim = Claim::Upload { repository: target.to_string(), tag: built.tag.clone() };
+        cx.claim(&claim).await?;
         let pushed = match &built.at {
             ImageSource::Engine { id } => self.push(cx, built, id, &target).await?,
             ImageSource::Registry { aws_region, repository, digest } => {
@@ -184,6 +186,7 @@ impl Step for Push {
                 digest.clone()
             }
         };
+        cx.release(&claim);
         self.confirm(cx, input, &pushed).await
     }
 

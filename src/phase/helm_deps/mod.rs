@@ -16,7 +16,7 @@ use crate::{
         self, By,
         helm::{self, Compared, Wanted},
     },
-    step::{Check, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
+    step::{Check, Claim, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
 /// The add-on whose webhook the others need: it is installed first and uninstalled last.
@@ -127,6 +127,22 @@ impl Step for Addon {
             store::apply(cx, &client, &self.region.aws_region).await?;
         }
         Ok(())
+    }
+
+    async fn repair(&self, cx: &Context, input: Option<&Self::Input>, left: &[Claim]) -> Result<()> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let aws = &cx.world.aws;
+        let access = match input {
+            Some((access, ..)) => Some(access.clone()),
+            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
+        };
+        // Without a cluster there is no release.
+        let Some(access) = access else { return Ok(()) };
+        let client = kubernetes::connect(aws, &access).await?;
+        let release = (self.chart.namespace.as_str(), self.name.as_str());
+        helm::repair(cx, cx.world.helm(), &client, &access, release, left).await
     }
 
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {

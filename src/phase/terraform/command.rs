@@ -8,11 +8,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{
     diagnosis,
     folder::Folder,
+    lock,
     message::{Diagnostic, Message},
 };
 use crate::{
-    aws::state_file,
-    step::{Class, Context, Error, ErrorExt, Result},
+    step::{Context, Error, ErrorExt, Result},
     tool::{ChildExit, Command},
 };
 
@@ -43,6 +43,14 @@ fn cached(lock_file: Vec<u8>) {
 /// How long terraform may take to save its state after it was interrupted at the step's deadline. The AWS provider
 /// ends its waits at once, and what it has created by then is saved within seconds.
 const GRACE: Duration = Duration::from_secs(120);
+
+/// The commands that terraform would lock the state for.
+const LOCKING: [&str; 7] = ["apply", "destroy", "import", "plan", "refresh", "state", "untaint"];
+const NO_LOCK: &str = "-lock=false";
+/// Terraform's names for what a lock is held for.
+const PLAN: &str = "OperationTypePlan";
+const APPLY: &str = "OperationTypeApply";
+const PUSH: &str = "state-push";
 
 /// A file beside the data of the last `init`, with a hash of what that depended on.
 const STAMP: &str = ".terraform/paydeploy-init";
@@ -104,7 +112,7 @@ impl Terraform<'_> {
         };
         let init = ["init", "-json", "-input=false", "-lockfile=readonly", "-reconfigure"];
         let config = self.backend.settings().map(|setting| format!("-backend-config={setting}"));
-        self.attempt(&self.command(init)?.args(config), &mut |_| {}).await?.check(self).await?;
+        self.attempt(&self.command(init)?.args(config), &mut |_| {}).await?.check()?;
         cached(lock_file);
         self.check_backend()?;
         let stamp = self.folder.path.join(STAMP);
@@ -142,7 +150,10 @@ impl Terraform<'_> {
         self.prepare().await?;
         self.cx.progress("pushing the state that an earlier run could not save");
         let push = self.command(["state", "push"])?.arg(&unsaved);
-        push.run(self.cx).await.doing(format!("push `{}`", unsaved.display())).hint(format!(
+        let lock = lock::hold(self, PUSH).await?;
+        let pushed = push.run(self.cx).await;
+        lock.release(self).await;
+        pushed.doing(format!("push `{}`", unsaved.display())).hint(format!(
             "it describes resources that an earlier run created and could not record in `s3://{}/{}`: compare the two, and \
              delete the file once S3 has the newer one",
             self.backend.bucket, self.backend.key
@@ -150,14 +161,19 @@ impl Terraform<'_> {
         std::fs::remove_file(&unsaved).doing(format!("delete `{}`", unsaved.display()))
     }
 
-    /// Terraform in the folder, with these arguments.
+    /// Terraform in the folder, with these arguments, flags before any other.
     pub fn command<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Result<Command> {
         let cache = self.cx.world.state.join("terraform/plugins");
         let cache = std::path::absolute(cache)?;
         std::fs::create_dir_all(&cache).doing(format!("create `{}`", cache.display()))?;
         let mut chdir = OsString::from("-chdir=");
         chdir.push(&self.folder.path);
-        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let words = if args.first().is_some_and(|word| word == "state") { 2 } else { 1 };
+        if args.first().and_then(|word| word.to_str()).is_some_and(|word| LOCKING.contains(&word)) {
+            // paydeploy itself takes the lock, see `lock`.
+            args.insert(words.min(args.len()), NO_LOCK.into());
+        }
         Ok(Command::new(&self.cx.world.tools.terraform)
             .arg(chdir)
             .args(args)
@@ -202,7 +218,14 @@ impl Terraform<'_> {
                 diagnostics.push(diagnostic);
             }
         });
-        let exit = follow.await?;
+        let exit = if command.has_arg(NO_LOCK) {
+            let lock = lock::hold(self, if command.has_arg("plan") { PLAN } else { APPLY }).await?;
+            let exit = follow.await;
+            lock.release(self).await;
+            exit?
+        } else {
+            follow.await?
+        };
         if let Some(version) = foreign {
             return Err(Error::permanent(format!(
                 "terraform prints messages of version {version}, which this paydeploy cannot read"
@@ -216,12 +239,9 @@ impl Terraform<'_> {
 impl Said {
     /// # Errors
     /// When the command failed: terraform's diagnostics, classified.
-    pub async fn check(&self, terraform: &Terraform<'_>) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.exit.is_good() {
             return Ok(());
-        }
-        if diagnosis::is_locked(&self.diagnostics) {
-            return Err(locked(terraform).await);
         }
         match diagnosis::judge(&self.diagnostics) {
             Some(error) => Err(error),
@@ -230,26 +250,8 @@ impl Said {
     }
 }
 
-/// Reports the holder of the lock, which is written in the lock file.
-async fn locked(terraform: &Terraform<'_>) -> Error {
-    let Backend { bucket, key, aws_region } = terraform.backend;
-    let aws = terraform.cx.world.aws.in_region(aws_region);
-    match state_file::lock(&aws, bucket, key).await {
-        Ok(Some(lock)) => {
-            let state_file::StateLock { id, who, operation, created } = &lock;
-            let message = format!("the state is locked by {who} since {created} ({operation}, lock {id})");
-            let folder = shown(&terraform.folder.path);
-            Error::msg(Class::Conflict, message).with_hint(format!(
-                "wait for that run if it is still running, else `terraform -chdir={folder} force-unlock {id}`"
-            ))
-        }
-        Ok(None) => Error::transient("the state was locked and has been unlocked since"),
-        Err(error) => error,
-    }
-}
-
 /// A path relative to the current directory, where possible.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

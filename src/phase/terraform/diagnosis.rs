@@ -67,9 +67,6 @@ const EXPIRED: [&str; 4] = [
     "security token included in the request is",
 ];
 
-/// The summary of a failure to lock the state.
-const LOCKED: &str = "error acquiring the state lock";
-
 fn contains_any(diagnostic: &Diagnostic, words: &[&str]) -> bool {
     let text = text(diagnostic).to_lowercase();
     words.iter().any(|word| text.contains(word))
@@ -81,11 +78,6 @@ fn text(diagnostic: &Diagnostic) -> String {
 
 fn is_transient(diagnostic: &Diagnostic) -> bool {
     Class::classify_message(&text(diagnostic)) == Class::Transient || contains_any(diagnostic, &RETRYABLE)
-}
-
-/// Whether another process holds the state's lock. A lock that could not be reached is transient instead.
-pub fn is_locked(diagnostics: &[Diagnostic]) -> bool {
-    diagnostics.iter().any(|diagnostic| contains_any(diagnostic, &[LOCKED]) && !is_transient(diagnostic))
 }
 
 /// Whether the working folder must be initialised (again).
@@ -136,7 +128,7 @@ fn hint(errors: &[&Diagnostic]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_locked, judge, wants_init};
+    use super::{judge, wants_init};
     use crate::{phase::terraform::message::Diagnostic, step::Class};
 
     fn error(summary: &str, detail: &str) -> Diagnostic {
@@ -198,14 +190,6 @@ mod tests {
     fn warnings_are_no_failure() {
         let warning = Diagnostic { severity: "warning".to_owned(), ..error("Deprecated", "") };
         assert!(judge(&[warning]).is_none());
-    }
-
-    #[test]
-    fn a_held_lock_is_distinguished_from_an_unreachable_one() {
-        let held = "operation error S3: PutObject, https response error StatusCode: 412, PreconditionFailed";
-        assert!(is_locked(&[error("Error acquiring the state lock", held)]));
-        let down = "operation error S3: PutObject, dial tcp 192.0.2.1:443: connection refused";
-        assert!(!is_locked(&[error("Error acquiring the state lock", down)]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod diagnosis;
 mod folder;
 mod judge;
 mod kind;
+mod lock;
 mod message;
 mod progress;
 mod stack;

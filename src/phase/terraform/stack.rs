@@ -11,12 +11,13 @@ use super::{
     folder::Folder,
     judge::{judge, judge_messages},
     kind::Kind,
+    lock,
     progress::Progress,
 };
 use crate::{
     aws::state_file::{self, StateFile},
     config::Region,
-    step::{Check, Context, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId},
+    step::{Check, Claim, Context, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId},
 };
 
 pub struct Stack<K> {
@@ -101,7 +102,7 @@ impl<K: Kind> Stack<K> {
         cx.progress("planning");
         let mut messages = Vec::new();
         let result = terraform.run(command, |message| messages.push(message.clone())).await?;
-        result.check(terraform).await?;
+        result.check()?;
         if result.exit.code() == Some(0) {
             return self.clean(terraform).await;
         }
@@ -214,6 +215,17 @@ impl<K: Kind> Step for Stack<K> {
         })
     }
 
+    /// Frees the locks that dead runs and earlier attempts left. A state that they could not save is reported by `check`
+    /// and pushed by `apply` and `destroy`.
+    async fn repair(&self, cx: &Context, _input: Option<&Self::Input>, left: &[Claim]) -> Result<()> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let (folder, backend) = (self.folder(cx)?, self.backend(cx));
+        let terraform = Terraform { cx, folder: &folder, backend: &backend };
+        lock::free(&terraform, left).await.doing(format!("repair {}", self.named()))
+    }
+
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
@@ -262,7 +274,7 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
             show(&progress);
         }
     });
-    result.await?.check(terraform).await
+    result.await?.check()
 }
 
 #[cfg(test)]
@@ -274,7 +286,7 @@ mod tests {
     use super::*;
     use crate::{
         fact,
-        kubernetes::testing::Server,
+        kubernetes::testing::{Call, Server},
         phase::terraform::kind::Audit,
         step::{Error, testing},
     };
@@ -298,8 +310,12 @@ if [ "$1" = show ]; then cat "$0.plans"; fi
     impl World {
         async fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            // No state is stored yet.
-            let aws = Server::start(|_| (404, json!("<Error><Code>NoSuchKey</Code></Error>"))).await.aws();
+            // No state is stored yet; the lock can be written.
+            let answer = |call: &Call| match call.method.as_str() {
+                "PUT" => (200, json!("")),
+                _ => (404, json!("<Error><Code>NoSuchKey</Code></Error>")),
+            };
+            let aws = Server::start(answer).await.aws();
             let (mut cx, _events) = testing::context(dir.path());
             let world = Arc::get_mut(&mut cx.world).unwrap();
             world.aws = aws;
