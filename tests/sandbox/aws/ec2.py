@@ -68,6 +68,7 @@ class Backend(EC2Backend):
     def create_nat_gateway(self, *args: Any, **kwargs: Any) -> NatGateway:
         gateway = super().create_nat_gateway(*args, **kwargs)
         gateway.state = "pending"
+        gateway._eni.interface_type = "nat_gateway"
         background.start(None, lambda _failure: setattr(gateway, "state", "available"))
         return gateway
 
@@ -86,6 +87,15 @@ class Backend(EC2Backend):
 
         background.start(None, done)
         return gateway
+
+    # Endpoints
+
+    def create_vpc_endpoint(self, *args: Any, **kwargs: Any) -> Any:
+        endpoint = super().create_vpc_endpoint(*args, **kwargs)
+        for interface in endpoint.network_interface_ids or ():
+            self.enis[interface].interface_type = "vpc_endpoint"
+            self.enis[interface].description = f"VPC Endpoint Interface {endpoint.id}"
+        return endpoint
 
     def allocate_address(self, domain: str, address: str | None = None, tags: dict[str, str] | None = None) -> Any:
         """Uses 198.18.0.0/15, which RFC 2544 reserves for benchmarks. moto would assign addresses of 127.0.0.0/8."""
