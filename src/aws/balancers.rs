@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::types::Filter;
+use aws_sdk_elasticloadbalancingv2::types::LoadBalancerAttribute;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Aws, classify, is_missing};
@@ -125,7 +126,12 @@ async fn delete(aws: &Aws, aws_region: &str, remaining: &Balancers) -> Result<()
     let config = aws.in_region(aws_region);
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config);
     for arn in &remaining.load_balancers {
-        elb.delete_load_balancer().load_balancer_arn(arn).send().await.map_err(classify)?;
+        match elb.delete_load_balancer().load_balancer_arn(arn).send().await {
+            // It has deletion protection: deleted in the next round.
+            Err(error) if error.code() == Some("OperationNotPermitted") => unprotect(&elb, arn).await?,
+            Err(error) if !is_missing(&error) => return Err(classify(error)),
+            _ => {}
+        }
     }
     for arn in &remaining.target_groups {
         match elb.delete_target_group().target_group_arn(arn).send().await {
@@ -140,6 +146,13 @@ async fn delete(aws: &Aws, aws_region: &str, remaining: &Balancers) -> Result<()
             _ => {}
         }
     }
+    Ok(())
+}
+
+async fn unprotect(elb: &aws_sdk_elasticloadbalancingv2::Client, arn: &str) -> Result<()> {
+    let off = LoadBalancerAttribute::builder().key("deletion_protection.enabled").value("false").build();
+    let modify = elb.modify_load_balancer_attributes().load_balancer_arn(arn).attributes(off);
+    modify.send().await.map_err(classify)?;
     Ok(())
 }
 

@@ -1,16 +1,21 @@
 //! AWS: clients per region, and the classes of its errors.
 
+pub mod backups;
 pub mod balancers;
 pub mod bucket;
+pub mod content;
 mod error;
 pub mod identity;
+pub mod inventory;
 pub mod key;
 pub mod objects;
 pub mod offers;
 mod partition;
 pub mod quotas;
+pub mod records;
 pub mod registry;
 pub mod state_file;
+pub mod sweep;
 pub mod token;
 pub mod zones;
 

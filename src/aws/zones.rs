@@ -30,3 +30,26 @@ pub async fn public(client: &aws_sdk_route53::Client) -> Result<Vec<Zone>> {
     };
     Ok(public.map(named).collect())
 }
+
+/// The zone that holds a host: the one with the longest matching name.
+pub fn of_host(zones: Vec<Zone>, host: &str) -> Option<Zone> {
+    let host = host.trim_end_matches('.');
+    let holds = |zone: &Zone| {
+        host.strip_suffix(&zone.name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    zones.into_iter().filter(holds).max_by_key(|zone| zone.name.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_belongs_to_the_most_specific_zone() {
+        let zone = |name: &str| Zone { name: name.to_owned(), id: name.to_owned() };
+        let zones = || vec![zone("example"), zone("pay.example"), zone("ay.example")];
+        assert_eq!(of_host(zones(), "api.pay.example").unwrap().name, "pay.example");
+        assert_eq!(of_host(zones(), "other.example.").unwrap().name, "example");
+        assert_eq!(of_host(zones(), "api.elsewhere"), None);
+    }
+}

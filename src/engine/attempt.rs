@@ -6,6 +6,7 @@
 //! - `Check`: `check`, then `read` for the fact that later steps take; nothing is changed.
 //! - `Up`: `repair`; `check`; `apply` if that found a change; then `read`, which returns the fact and shows that the change is
 //!   visible.
+//! - `PlanDestroy`: `repair`, then `plan_destroy`; nothing else is changed.
 //! - `Destroy`: `repair`, then `destroy`, which finds out by itself what exists.
 //!
 //! Invariants:
@@ -33,6 +34,8 @@ use crate::{
     step::{Action, Context, Error, Event, Result, State, Verdict},
     task::{Class, retry},
 };
+
+const NOTHING_TO_DELETE: &str = "nothing to delete";
 
 /// How long a step is attempted.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +150,7 @@ async fn once(
         Action::Read => Ok(read(or_cancelled(cx, node.read(cx, facts)).await?)),
         Action::Check => check(node, cx, facts).await,
         Action::Up => up(node, cx, facts).await,
+        Action::PlanDestroy => plan_destroy(node, cx, facts).await,
         Action::Destroy => destroy(node, cx, facts).await,
     }
 }
@@ -236,13 +240,19 @@ async fn start_effect(cx: &Context) -> Result<()> {
     Ok(())
 }
 
+async fn plan_destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
+    let planned = node.plan_destroy(cx, facts).await?;
+    let summary = planned.unwrap_or_else(|| NOTHING_TO_DELETE.to_owned());
+    Ok(Verdict::Unchanged { summary }.into())
+}
+
 async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     start_effect(cx).await?;
     let deleted = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     Ok(match deleted? {
         Some(summary) => Verdict::Deleted { summary },
-        None => Verdict::Unchanged { summary: "nothing to delete".to_owned() },
+        None => Verdict::Unchanged { summary: NOTHING_TO_DELETE.to_owned() },
     }
     .into())
 }

@@ -196,6 +196,8 @@ pub(super) trait Node: Send + Sync {
         facts: &'a Facts,
         change: Box<dyn Any + Send>,
     ) -> BoxFuture<'a, Result<()>>;
+    fn plan_destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts)
+    -> BoxFuture<'a, Result<Option<String>>>;
     fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>>;
     fn repair<'a>(
         &'a self,
@@ -265,6 +267,14 @@ where
                 *change.downcast::<S::Change>().expect("a change is passed to the step that returned it");
             self.step.apply(cx, &self.input(facts), change).await
         })
+    }
+
+    fn plan_destroy<'a>(
+        &'a self,
+        cx: &'a Context,
+        facts: &'a Facts,
+    ) -> BoxFuture<'a, Result<Option<String>>> {
+        Box::pin(async move { self.step.plan_destroy(cx, self.needs.take(facts).as_ref()).await })
     }
 
     fn destroy<'a>(&'a self, cx: &'a Context, facts: &'a Facts) -> BoxFuture<'a, Result<Option<String>>> {

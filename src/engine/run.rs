@@ -90,8 +90,12 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
-/// A step waits for its needs, except in a teardown, where it waits for its dependents.
+/// A step waits for its needs, except in a teardown, where it waits for its dependents. What a deletion would delete
+/// depends on no other step.
 fn waits_for(graph: &Graph, actions: &BTreeMap<StepId, Action>, step: &StepId) -> Vec<StepId> {
+    if actions[step] == Action::PlanDestroy {
+        return Vec::new();
+    }
     if actions[step] == Action::Destroy {
         let dependent =
             |other: &&StepId| actions[*other] == Action::Destroy && graph.needs(other).contains(step);
@@ -259,7 +263,8 @@ impl Loop<'_> {
         let task = self.running.spawn(async move {
             // A need may have ended with `differs` and no fact. A teardown runs without inputs: it finds resources
             // by name or tag.
-            if action != Action::Destroy && !node.ready(&facts) {
+            let needs_inputs = !matches!(action, Action::Destroy | Action::PlanDestroy);
+            if needs_inputs && !node.ready(&facts) {
                 let summary = "its inputs do not exist yet".to_owned();
                 return Ended { verdict: Verdict::Missing { summary }, fact: None };
             }

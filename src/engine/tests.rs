@@ -109,6 +109,14 @@ impl Step for Simulated {
         Ok(())
     }
 
+    async fn plan_destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
+        self.log.lock().unwrap().push(format!("plan {}", self.id));
+        if self.act == Act::Fails {
+            return Err(Error::msg(Class::Refused, "protected"));
+        }
+        Ok(self.exists.lock().unwrap().then(|| "1 resource to delete".to_owned()))
+    }
+
     async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
         self.log.lock().unwrap().push(format!("destroy {}", self.id));
         let was = std::mem::take(&mut *self.exists.lock().unwrap());
@@ -538,4 +546,18 @@ proptest! {
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deletion_of_every_step_is_planned_whatever_another_one_refuses() {
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut graph = Graph::default();
+    let base = graph.add(Simulated::new("base", Act::Works, &log), ());
+    let held = graph.add(Simulated::new("held", Act::Fails, &log), after([&base]));
+    graph.add(Simulated::new("top", Act::Works, &log), after([&held]));
+    let outcome = go(&graph, Action::PlanDestroy, |_| {}).await;
+    assert_eq!(*log.lock().unwrap(), ["plan apps/base", "plan apps/held", "plan apps/top"]);
+    let refused = &outcome.verdicts[held.id()];
+    assert!(matches!(refused, Verdict::Failed { class: Class::Refused, .. }), "{refused:?}");
+    assert!(outcome.verdicts[base.id()].succeeded(), "{:?}", outcome.verdicts);
 }

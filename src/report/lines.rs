@@ -92,6 +92,7 @@ impl<W: Write + Send> Report for Lines<W> {
             Event::Interrupted { forced: true } => self.print(at, text::FORCED),
             Event::StepFinished { .. }
             | Event::OrphanFound { .. }
+            | Event::InventoryTaken { .. }
             | Event::EffectStarted { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }

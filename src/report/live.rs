@@ -97,6 +97,7 @@ impl Report for Live {
             Event::RunFinished { .. } => self.total.finish_and_clear(),
             Event::EffectStarted { .. }
             | Event::OrphanFound { .. }
+            | Event::InventoryTaken { .. }
             | Event::EffectEnded { .. }
             | Event::ChildStarted { .. }
             | Event::ChildEnded { .. }

@@ -122,6 +122,18 @@ pub trait Step: Send + Sync + 'static {
         change: Self::Change,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// What would `destroy` delete that needs permission first? Changes nothing, and may keep a plan for the `destroy`
+    /// of the same step. Refuses by an error of class [`Class::Refused`]. `None`: nothing is planned.
+    ///
+    /// All steps of a teardown are asked before the first of them is destroyed.
+    fn plan_destroy(
+        &self,
+        _cx: &Context,
+        _input: Option<&Self::Input>,
+    ) -> impl Future<Output = Result<Option<String>>> + Send {
+        async { Ok(None) }
+    }
+
     /// Deletes what exists, and returns what it deleted (`None`: nothing existed). Without input, the steps that it
     /// depends on are deleted or never existed: find the resources by tag or by name.
     fn destroy(

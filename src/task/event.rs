@@ -17,6 +17,8 @@ pub enum Action {
     Check,
     /// Bring it to the configured state.
     Up,
+    /// Find out what a deletion would delete, and whether that is allowed.
+    PlanDestroy,
     /// Delete it.
     Destroy,
 }
@@ -94,6 +96,29 @@ impl Orphan {
     }
 }
 
+/// What a teardown did not delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Remaining {
+    pub region: String,
+    /// Its ARN, or what it is and its name.
+    pub resource: String,
+    /// Why it remains.
+    pub reason: String,
+    /// The command that deletes it; none where it remains by design.
+    pub fix: Option<String>,
+}
+
+impl Remaining {
+    /// A line for the operator.
+    pub fn line(&self) -> String {
+        let Self { region, resource, reason, fix } = self;
+        match fix {
+            None => format!("kept: {region}  {resource}  ({reason})"),
+            Some(fix) => format!("left: {region}  {resource}  fix: {fix}"),
+        }
+    }
+}
+
 /// What happens in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -168,6 +193,10 @@ pub enum Event {
     /// `plan` found a region that is deployed and no longer configured.
     OrphanFound {
         orphan: Orphan,
+    },
+    /// `down` has listed what it did not delete.
+    InventoryTaken {
+        remaining: Vec<Remaining>,
     },
     /// A signal arrived; `forced` if it was a second one of the same kind.
     Interrupted {
