@@ -64,6 +64,7 @@ impl Common {
             output: Output::for_this_process(self.progress.output),
             phases,
             allow_replace,
+            teardown: None,
         })
         .await
     }

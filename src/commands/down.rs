@@ -1,21 +1,34 @@
-use std::cmp::Reverse;
+use std::{
+    cmp::Reverse,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, confirm};
+use super::{Common, Exit, Failure, Regions, confirm};
 use crate::{
-    config::{Profile, Role},
-    engine::{Graph, Outcome},
+    aws::inventory::{self, Deleted},
+    config::{Config, Profile, Region, Role, stack},
+    engine::{Graph, NOTHING_TO_DELETE, Orders, Outcome},
     plan::{self, Shape},
     report::{self, Output},
-    run::{Session, configuration, exit},
-    step::{Action, Phase, RegionName, StepId, Verdict},
+    run::{Request, Session, configuration, exit},
+    step::{Action, Event, Phase, RegionName, StepId, Teardown, Verdict},
+    task::Remaining,
+    tool::quoted,
 };
+
+/// AWS lists some resources for a while after their deletion.
+const LISTED_DEADLINE: Duration = Duration::from_mins(1);
+/// Between two inventories.
+const LISTED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Delete the deployment, in the reverse order of its creation
 ///
-/// Lists what will be deleted and what will be kept, then asks for the project's name. After a failure or an
-/// interruption, run the same command again: it deletes what remains.
+/// Lists what will be deleted, then asks for the project's name; at the end it lists what remains and why. In the
+/// profile `production`, protected resources are deleted only if each kind is named with `--allow-delete`; otherwise
+/// nothing is deleted and the exit code is 6. After a failure or an interruption, run the same command again: it
+/// deletes what remains.
 #[derive(Debug, Args)]
 pub struct Down {
     #[command(flatten)]
@@ -23,44 +36,76 @@ pub struct Down {
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
+    /// Allow the deletion of protected resources: of a kind (`cluster`, `database`, `key`, `logs`, `registry`,
+    /// `secret`, `storage`, `trail`, `zone`) or at an address (repeatable)
+    #[arg(long, value_name = "KIND|ADDRESS")]
+    allow_delete: Vec<String>,
+    /// Remove finalizers that block a deletion, once what they guard in AWS is deleted
+    #[arg(long)]
+    force: bool,
 }
 
 impl Down {
+    /// The teardown of one region, for another command.
+    pub fn of_region(common: &Common, region: RegionName, yes: bool) -> Self {
+        let regions = Regions { region: vec![region] };
+        let common = Common { regions, ..common.clone() };
+        Self { common, yes, allow_delete: Vec::new(), force: false }
+    }
+
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open("down", &Phase::ALL, Vec::new()).await?;
+        let mut session = self.open().await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &Shape::default());
         self.refuse_hub_with_spokes(&session)?;
 
         let existing = session.probe(&plan.graph).await?;
-        if existing.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })) {
+        if exit::preflight_failed(existing.verdicts.iter()) {
             eprint!("{}", session.probe_failures(&existing));
-            let message = "failed to read the existing resources, so nothing was deleted";
+            let message = "failed to identify the account, so nothing was deleted";
             return Err(Failure::new(exit::of_read(existing.verdicts.iter()), message));
         }
-        let deletions = deletions(&session, &plan.graph, &existing);
-        for (step, summary) in &deletions {
-            eprintln!("  delete: {step}   {summary}");
-        }
-        if deletions.is_empty() {
-            eprintln!("  delete: nothing found");
-        }
-        eprintln!("  keep: {}", kept(session.config().profile));
+        let planned = judge(&session, &plan.graph, &existing).await?;
+        // The plans and the teardown are two runs: only the second one changes anything.
+        session.start_next().await?;
+        announce(&session, &plan.graph, &existing, &planned);
         if !self.yes {
             confirm::by_name(&session, &session.config().project).await?;
         }
 
-        // Steps that a probe found nothing of run as well: `destroy` also finds parts of an unfinished creation.
+        // Steps of which nothing was found run as well: `destroy` finds parts of an unfinished creation, and what could
+        // not be read, by name and tag.
         let steps = plan.graph.ids().filter(|step| is_deleted(&session, step));
         let orders = session.orders(steps.map(|step| (step.clone(), Action::Destroy)).collect());
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let outcome = session.execute(&plan.graph, &orders, existing.facts).await?;
         eprint!("{}", session.failures(&orders, &outcome));
         if session.output != Output::Json {
             println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
-            println!("kept: {}", kept(session.config().profile));
         }
-        Ok(exit::of_changes(outcome.verdicts.iter()))
+        let exit = exit::of_changes(outcome.verdicts.iter());
+        if exit != Exit::Ok {
+            return Ok(exit);
+        }
+        let remaining = remaining(&session).await?;
+        show(&session, &remaining)?;
+        Ok(if remaining.iter().any(|one| one.fix.is_some()) { Exit::Failed } else { Exit::Ok })
+    }
+
+    async fn open(&self) -> Result<Session, Failure> {
+        let allowed =
+            self.allow_delete.iter().map(|name| format!(" --allow-delete {}", quoted(name.as_ref())));
+        let force = if self.force { " --force" } else { "" };
+        Session::open(Request {
+            command: format!("down{}{force}", allowed.collect::<String>()),
+            config: self.common.file.config.as_deref(),
+            regions: &self.common.regions.region,
+            output: Output::for_this_process(self.common.progress.output),
+            phases: &Phase::ALL,
+            allow_replace: Vec::new(),
+            teardown: Some(Teardown { allow_delete: self.allow_delete.clone(), force: self.force }),
+        })
+        .await
     }
 
     fn refuse_hub_with_spokes(&self, session: &Session) -> Result<(), Failure> {
@@ -70,6 +115,7 @@ impl Down {
         // Loaded again, because the session has only the chosen regions and the hub.
         let config = configuration(self.common.file.config.as_deref())?;
         let hub = &config.hub().name;
+        // A region that is no longer configured is not among them; the hub's own steps refuse while it has Applications.
         let spokes: Vec<RegionName> = config
             .regions
             .values()
@@ -87,22 +133,134 @@ impl Down {
     }
 }
 
-/// The steps whose resources exist and will be deleted, dependents first as in the teardown itself.
-fn deletions<'a>(session: &Session, graph: &Graph, existing: &'a Outcome) -> Vec<(&'a StepId, &'a str)> {
-    let mut deletions: Vec<(&StepId, &str)> = existing
-        .verdicts
-        .iter()
-        .filter(|(step, _)| is_deleted(session, step) && !is_state_bucket(step))
-        .filter_map(|(step, verdict)| match verdict {
-            Verdict::Unchanged { summary } | Verdict::Differs { summary, .. } => {
-                Some((step, summary.as_str()))
+/// Plans the deletion of every stack before anything is deleted.
+///
+/// # Errors
+/// When a plan would delete what is protected, or cannot be made.
+async fn judge(session: &Session, graph: &Graph, existing: &Outcome) -> Result<Outcome, Failure> {
+    let stacks = graph.ids().filter(|step| is_deleted(session, step) && is_stack(step));
+    let orders: Orders = session.orders(stacks.map(|step| (step.clone(), Action::PlanDestroy)).collect());
+    let planned = session.execute(graph, &orders, existing.facts.clone()).await?;
+    let exit = exit::of_changes(planned.verdicts.iter());
+    if exit == Exit::Ok {
+        return Ok(planned);
+    }
+    eprint!("{}", session.failures(&orders, &planned));
+    Err(match exit {
+        Exit::Interrupted => Failure::new(exit, "interrupted: nothing was deleted"),
+        Exit::Refused => Failure::new(exit, "protected resources would be deleted, so nothing was deleted")
+            .fix("keep them, or run the same command with the flags above"),
+        _ => Failure::new(exit, "failed to plan the deletion, so nothing was deleted"),
+    })
+}
+
+/// Prints what will be deleted: dependents first, as in the teardown itself.
+fn announce(session: &Session, graph: &Graph, existing: &Outcome, planned: &Outcome) {
+    let mut lines: Vec<(&StepId, String)> = Vec::new();
+    for (step, verdict) in existing.verdicts.iter().filter(|(step, _)| is_deleted(session, step)) {
+        let summary = match (verdict, planned.verdicts.get(step)) {
+            (_, Some(Verdict::Unchanged { summary })) if summary == NOTHING_TO_DELETE => continue,
+            (_, Some(Verdict::Unchanged { summary })) => summary.clone(),
+            (Verdict::Unchanged { summary } | Verdict::Differs { summary, .. }, _)
+                if !is_state_bucket(step) =>
+            {
+                summary.clone()
             }
-            _ => None,
-        })
-        .collect();
+            (Verdict::Failed { chain, .. }, _) => {
+                let why = chain.last().map(String::as_str).unwrap_or_default();
+                format!("what is found by name and tag, because it cannot be read: {why}")
+            }
+            _ => continue,
+        };
+        lines.push((step, summary));
+    }
     // A step has more ancestors than any step that it depends on.
-    deletions.sort_by_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
-    deletions
+    lines.sort_by_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
+    for (step, summary) in &lines {
+        eprintln!("  delete: {step}   {summary}");
+    }
+    if lines.is_empty() {
+        eprintln!("  delete: nothing found");
+    }
+    eprintln!("  keep: {}", kept(session.config().profile));
+}
+
+/// What remains of the deleted regions. What AWS may list by mistake is looked for again for a while.
+async fn remaining(session: &Session) -> Result<Vec<Remaining>, Failure> {
+    let look = async {
+        let end = Instant::now() + LISTED_DEADLINE;
+        loop {
+            let found = inventory(session).await?;
+            if found.iter().all(|one| one.fix.is_none()) || Instant::now() >= end {
+                return Ok(found);
+            }
+            tokio::time::sleep(LISTED_INTERVAL).await;
+        }
+    };
+    let found = session.or_interrupted(look).await.map_err(|_| {
+        // The teardown is complete, so its own message would be untrue.
+        Failure::new(Exit::Interrupted, "interrupted: the inventory was not taken")
+    })?;
+    found.map_err(|error: crate::step::Error| {
+        let message = format!("everything was deleted, but listing what remains failed: {error}");
+        let failure = Failure::new(Exit::Failed, message);
+        failure.fix(error.hint.unwrap_or_else(|| "run the same command again".to_owned()))
+    })
+}
+
+async fn inventory(session: &Session) -> crate::step::Result<Vec<Remaining>> {
+    let config = session.config();
+    let mut all = Vec::new();
+    for region in config.regions.values().filter(|region| session.chosen.contains(&region.name)) {
+        let deleted = Deleted {
+            aws_region: &region.aws_region,
+            project: &config.project,
+            region: region.name.as_str(),
+            name: &config.name_in(&region.name),
+            domain: &region.domain,
+            state_bucket: &config.state_bucket(region),
+            keys: &kept_keys(config, region),
+        };
+        all.extend(inventory::remaining(&session.world.aws, deleted).await?);
+    }
+    Ok(all)
+}
+
+/// The keys of a region that no teardown deletes, by their aliases, and why.
+fn kept_keys(config: &Config, region: &Region) -> Vec<(String, &'static str)> {
+    let state = (config.state_key_alias(&region.name), "the history of the Terraform state is read with it");
+    let data = (config.data_key_alias(&region.name), "`production` deletes no key");
+    match config.profile {
+        Profile::Staging => vec![state],
+        Profile::Production => vec![state, data],
+    }
+}
+
+fn kept(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Staging => {
+            "the state bucket of each region, and its key; final snapshots and the keys that they need; other keys and \
+             secrets until their deletion windows end"
+        }
+        Profile::Production => {
+            "the state bucket of each region, and its key; the data key of each region; final snapshots; secrets until \
+             their deletion windows end"
+        }
+    }
+}
+
+fn show(session: &Session, remaining: &[Remaining]) -> Result<(), Failure> {
+    if session.output == Output::Json {
+        println!("{}", report::json_line(Event::InventoryTaken { remaining: remaining.to_vec() })?);
+        return Ok(());
+    }
+    for one in remaining {
+        println!("{}", one.line());
+    }
+    if remaining.is_empty() {
+        println!("nothing remains");
+    }
+    Ok(())
 }
 
 /// A step without a region is deleted with the hub: until then other regions need it.
@@ -111,18 +269,11 @@ fn is_deleted(session: &Session, step: &StepId) -> bool {
     step.phase != Phase::Preflight && session.chosen.contains(region)
 }
 
+fn is_stack(step: &StepId) -> bool {
+    step.phase == Phase::Terraform && step.part.as_deref().is_some_and(|part| stack::ALL.contains(&part))
+}
+
 /// State buckets are kept, so they are not listed as deletions.
 fn is_state_bucket(step: &StepId) -> bool {
     step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
-}
-
-fn kept(profile: Profile) -> &'static str {
-    match profile {
-        Profile::Staging => {
-            "the state bucket of each region and its key; the data key while snapshots or backups need it, otherwise until its deletion window ends"
-        }
-        Profile::Production => {
-            "the state bucket of each region and its key; the data key; secrets until their deletion windows end; final snapshots"
-        }
-    }
 }

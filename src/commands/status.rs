@@ -48,6 +48,7 @@ impl Status {
             output: Output::for_this_process((self.output == Format::Json).then_some(Output::Lines)),
             phases: &Phase::ALL,
             allow_replace: Vec::new(),
+            teardown: None,
         })
         .await?;
         let plan = plan::build(session.config(), &Shape::default());

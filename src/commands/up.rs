@@ -1,12 +1,12 @@
 use clap::Args;
 
-use super::{AllowReplace, Common, Exit, Failure, kubeconfig::Merge, rollout};
+use super::{AllowReplace, Common, Exit, Failure, down::Down, kubeconfig::Merge, rollout};
 use crate::{
     engine::{Facts, Outcome},
     plan,
     report::{self, Output},
     run::{Session, exit},
-    step::{Action, Phase},
+    step::{Action, Phase, RegionName},
 };
 
 /// Folders of older runs are deleted: a run's logs are small, but an hourly `up` in CI would fill a disk in time.
@@ -23,6 +23,12 @@ pub struct Up {
     /// After the first failure, start no further step in any region
     #[arg(long)]
     fail_fast: bool,
+    /// Then delete the regions that are deployed and no longer configured, after asking for the project's name
+    #[arg(long)]
+    prune: bool,
+    /// With --prune: do not ask for confirmation
+    #[arg(long, requires = "prune")]
+    yes: bool,
     #[command(flatten)]
     allow: AllowReplace,
     #[command(flatten)]
@@ -32,7 +38,7 @@ pub struct Up {
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = self.common.open("up", &Phase::ALL, self.allow.allow_replace).await?;
-        let _lock = session.lock().await?;
+        let lock = session.lock().await?;
         session.store.prune(KEPT_RUNS);
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let mut orders = session.orders(session.actions(&plan.graph, Action::Up));
@@ -46,10 +52,26 @@ impl Up {
             println!("next: paydeploy status · paydeploy logs {}", session.run);
         }
         let exit = exit::of_changes(outcome.verdicts.iter());
-        if exit == Exit::Ok {
-            self.merge.run(&session.world.state)?;
+        if exit != Exit::Ok {
+            return Ok(exit);
         }
-        Ok(exit)
+        self.merge.run(&session.world.state)?;
+        if !self.prune {
+            return Ok(exit);
+        }
+        let orphans = session.orphans().await?;
+        // Each teardown opens the configuration and takes the lock itself.
+        drop(lock);
+        drop(session);
+        for orphan in orphans {
+            eprintln!("deleting region {}", orphan.line());
+            let region: RegionName = orphan.region.parse()?;
+            let exit = Down::of_region(&self.common, region, self.yes).run().await?;
+            if exit != Exit::Ok {
+                return Ok(exit);
+            }
+        }
+        Ok(Exit::Ok)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `paydeploy.toml`: typed and checked, with all its problems reported together.
 
 mod check;
+mod deployed;
 mod load;
 mod network;
 mod problem;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::{
+    deployed::Deployed,
     load::{LoadError, find, load, parse},
     network::admits,
     problem::{Problem, Problems},

@@ -35,7 +35,8 @@ use crate::{
     task::{Class, retry},
 };
 
-const NOTHING_TO_DELETE: &str = "nothing to delete";
+/// The summary of a step of which nothing exists.
+pub const NOTHING_TO_DELETE: &str = "nothing to delete";
 
 /// How long a step is attempted.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::Budget;
+pub use attempt::{Budget, NOTHING_TO_DELETE};
 pub use gate::{Gate, Open};
 pub use graph::{After, AnyOf, Facts, Graph, Handle, Needs};
 pub use run::{Orders, Outcome, run};

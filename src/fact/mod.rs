@@ -28,6 +28,11 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Stands for the commit where none is released.
+    pub fn unknown() -> Self {
+        Self { id: "unknown".to_owned() }
+    }
+
     /// The first 7 digits, as Git abbreviates commits.
     pub fn short(&self) -> &str {
         self.id.get(..7).unwrap_or(&self.id)

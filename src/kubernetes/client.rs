@@ -66,8 +66,9 @@ pub(super) fn kubeconfig_without_user(access: &fact::Access) -> serde_json::Valu
 /// How to reach a cluster of which only the name is known; `None` if it does not exist, is being created or
 /// is being deleted.
 ///
-/// `down` needs it when a stack's outputs are lost. The IAM roles are unknown and remain empty.
-pub async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
+/// A teardown finds clusters this way, because a stack's outputs may be lost. The IAM roles are unknown and remain
+/// empty.
+pub(super) async fn find(aws: &Aws, aws_region: &str, name: &str) -> Result<Option<fact::Access>> {
     let eks = aws_sdk_eks::Client::new(&aws.in_region(aws_region));
     let described = match eks.describe_cluster().name(name).send().await {
         Ok(described) => described,

@@ -2,6 +2,7 @@
 
 mod admission;
 pub mod argo_cd;
+mod balanced;
 mod bearer;
 mod client;
 mod error;
@@ -11,12 +12,16 @@ pub mod kubeconfig;
 pub mod namespace;
 mod object;
 mod proxy;
+mod reach;
 pub mod ready;
 #[cfg(test)]
 pub mod testing;
 
-pub use client::{connect, find};
+pub use balanced::Balanced;
+pub use client::connect;
+use client::find;
 pub use error::classify;
 pub use explain::{pod_trouble, pods};
-pub use object::{By, MANAGER, apply, delete, difference, documents, dry_run, kind, title};
+pub use object::{By, MANAGER, apply, delete, difference, documents, dry_run, kind, strip_finalizers, title};
 pub use proxy::get_from_pod;
+pub use reach::{Open, Reach, Reached};

@@ -218,6 +218,19 @@ where
     })
 }
 
+/// Removes an object's finalizers, so that its deletion ends whatever they wait for.
+pub async fn strip_finalizers<K>(api: &Api<K>, name: &str) -> Result<()>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let patch = Patch::Merge(serde_json::json!({ "metadata": { "finalizers": null } }));
+    match api.patch(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(classify(error)).doing(format!("remove the finalizers of `{name}`")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

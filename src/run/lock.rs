@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use super::{Exit, Failure, Session, leftover};
 use crate::{
     state::{LockError, RunLock},
+    step::RunId,
     task::write_fix,
 };
 
@@ -23,8 +24,22 @@ impl Session {
                 Failure::from(error).fix(fix)
             }
         })?;
+        self.read_left().await?;
+        Ok(lock)
+    }
+
+    /// Continues as another run under the same lock. It takes over what the one before has left open.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub async fn start_next(&mut self) -> Result<(), Failure> {
+        self.run = RunId::new();
+        self.read_left().await
+    }
+
+    async fn read_left(&self) -> Result<(), Failure> {
         let left = self.or_interrupted(leftover::wait(&self.store)).await??;
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
-        Ok(lock)
+        Ok(())
     }
 }

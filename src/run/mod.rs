@@ -5,7 +5,7 @@
 //! - `probe` reads steps without lock or journal; `execute` runs steps with both.
 //! - `mirror` copies this run's open claims to the state buckets, and `others` takes over those of dead runs.
 //! - `owner` is the loop that owns journal, report, signals and cancellation while the engine runs.
-//! - `orphans` finds regions that are deployed and no longer configured.
+//! - `orphans` finds regions that are deployed and no longer configured; `removed` restores the configuration of one.
 //! - `exit` maps verdicts to exit codes; [`Failure`] is why a command ended without a result.
 
 mod execute;
@@ -18,6 +18,7 @@ mod orphans;
 mod others;
 mod owner;
 mod probe;
+mod removed;
 mod session;
 mod signals;
 

@@ -10,13 +10,14 @@ use std::{
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use super::{Exit, Failure, Signals, others::Left};
+use super::{Exit, Failure, Signals, others::Left, removed};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
+    kubernetes::Reached,
     report::Output,
     state::Store,
-    step::{Phase, RegionName, RunId, StepId, World},
+    step::{Phase, RegionName, RunId, StepId, Teardown, World},
     tool::{Tools, quoted},
 };
 
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub phases: &'a [Phase],
     /// Addresses that Terraform may replace or delete.
     pub allow_replace: Vec<String>,
+    /// What the operator allows a teardown; `None` for any other command.
+    pub teardown: Option<Teardown>,
 }
 
 /// An opened configuration.
@@ -81,10 +84,28 @@ impl Session {
     /// # Errors
     /// When the configuration has problems, a region does not exist, or `.paydeploy` cannot be created.
     pub async fn open(request: Request<'_>) -> Result<Self, Failure> {
-        let Request { command, config: config_file, regions, output, phases, allow_replace } = request;
+        let Request { command, config: config_file, regions, output, phases, allow_replace, teardown } =
+            request;
         let mut config = configuration(config_file)?;
+        let store = Store::open(&config.root).map_err(|error| {
+            Failure::from(
+                anyhow::Error::new(error).context("failed to create `.paydeploy` beside `paydeploy.toml`"),
+            )
+            .fix("make the folder writable and check that its disk has free space")
+        })?;
+        let aws = Aws::from_env().await;
         for region in regions {
-            if !config.regions.contains_key(region) {
+            if config.regions.contains_key(region) {
+                continue;
+            }
+            let removed = match &teardown {
+                Some(_) => removed::find(&aws, &config, region, store.path()).await?,
+                None => None,
+            };
+            if let Some(removed) = removed {
+                config.rollout.push(removed.name.clone());
+                config.regions.insert(removed.name.clone(), removed);
+            } else {
                 let known: Vec<&str> = config.regions.keys().map(RegionName::as_str).collect();
                 let message =
                     format!("no region `{region}` in the configuration; it has `{}`", known.join("`, `"));
@@ -99,16 +120,11 @@ impl Session {
         // The hub is kept, because its cluster stores which release each region runs.
         config.regions.retain(|name, region| chosen.contains(name) || region.role == Role::Hub);
         config.rollout.retain(|name| config.regions.contains_key(name));
-        let store = Store::open(&config.root).map_err(|error| {
-            Failure::from(
-                anyhow::Error::new(error).context("failed to create `.paydeploy` beside `paydeploy.toml`"),
-            )
-            .fix("make the folder writable and check that its disk has free space")
-        })?;
         let tools = Tools::on_path(&std::env::var_os("PATH").unwrap_or_default());
         let state = store.path().to_owned();
         let phases = phases.iter().copied().collect();
-        let world = World { aws: Aws::from_env().await, config, tools, state, phases, allow_replace };
+        let reached = Reached::default();
+        let world = World { config, aws, tools, state, phases, allow_replace, teardown, reached };
         Ok(Self {
             world: Arc::new(world),
             store,

@@ -6,7 +6,7 @@ pub mod testing;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub use context::{Context, World};
+pub use context::{Context, Teardown, World};
 
 pub use crate::task::{
     Action, BadRegionName, Cancel, Claim, Class, Error, ErrorExt, Event, Events, Message, Phase, PlannedStep,

@@ -24,6 +24,8 @@ pub fn context(dir: &Path) -> (Context, Sent) {
         state: dir.join(".paydeploy"),
         phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
+        teardown: None,
+        reached: crate::kubernetes::Reached::default(),
     };
     (Context { task, world: Arc::new(world) }, events)
 }

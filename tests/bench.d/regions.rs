@@ -16,6 +16,7 @@ use paydeploy::{
     aws::Aws,
     config::{self, Config, Region, Role},
     engine::{After, Facts, Graph, Handle, Orders, run},
+    kubernetes::Reached,
     plan,
     state::{Header, Journal},
     step::{
@@ -117,6 +118,8 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
         state: folder.path().to_owned(),
         phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
+        teardown: None,
+        reached: Reached::default(),
     };
     let (events, mut inbox) = Events::channel();
     let (start, mut writing) = (Instant::now(), Duration::ZERO);

@@ -141,6 +141,13 @@ impl Checkout {
         text(Command::new("sh").args(["-c", write]).arg(self.bin().join(name)).arg(script));
     }
 
+    /// Puts the machine's own program in the place of a tool.
+    pub fn use_real(&self, name: &str) {
+        self.without_tool(name);
+        let real = text(Command::new("sh").args(["-c", &format!("command -v {name}")]));
+        std::os::unix::fs::symlink(real.trim(), self.bin().join(name)).unwrap();
+    }
+
     pub fn without_tool(&self, name: &str) {
         fs::remove_file(self.bin().join(name)).unwrap();
     }
@@ -151,6 +158,9 @@ impl Checkout {
         command.env_clear().current_dir(self.work()).stdin(std::process::Stdio::null());
         command.env("PATH", self.bin()).env("HOME", self.folder.path()).env("TERM", "dumb");
         command.env("AWS_ENDPOINT_URL", &account().endpoint).env("AWS_EC2_METADATA_DISABLED", "true");
+        if let Some(file) = std::env::var_os("TF_CLI_CONFIG_FILE") {
+            command.env("TF_CLI_CONFIG_FILE", file);
+        }
         let Keys { id, secret, session } = &self.keys;
         if !id.is_empty() {
             command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);

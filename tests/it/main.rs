@@ -20,5 +20,6 @@ mod recipes;
 mod reference;
 mod secrets;
 mod support;
+mod teardown;
 mod terraform;
 mod world;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, annotations::Annotations};
 use crate::{
-    kubernetes::{argo_cd::resource, classify},
+    kubernetes::{self, argo_cd::resource, classify},
     step::{ErrorExt, Result},
 };
 
@@ -66,16 +66,9 @@ impl Application {
     }
 
     /// Removes the finalizers that make Argo CD delete what it deployed. Called when the region's cluster, and so
-    /// everything in it, is already deleted.
+    /// everything in it, is already deleted, or when the operator forces it.
     pub async fn forget(&self) -> Result<()> {
-        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        match self.api().patch(&self.name, &PatchParams::default(), &patch).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => {
-                Err(classify(error)).doing(format!("remove the finalizers of Application `{}`", self.name))
-            }
-        }
+        kubernetes::strip_finalizers(&self.api(), &self.name).await
     }
 }
 

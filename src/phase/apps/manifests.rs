@@ -7,7 +7,7 @@ use super::NAMESPACE;
 use crate::{
     config::{Config, Gitops, Region},
     fact,
-    kubernetes::{self, By, MANAGER, argo_cd},
+    kubernetes::{self, By, MANAGER, Open, argo_cd},
     step::{Check, Context, Error, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
@@ -153,19 +153,15 @@ impl Step for Manifests {
         Ok(())
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some((access, _)) => Some(access.clone()),
-            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
-        };
-        let Some(access) = access else { return Ok(None) };
-        let hub = kubernetes::connect(aws, &access).await?;
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        let hub = cx.reach(&self.hub.aws_region, &self.cluster).await?;
+        let Some(Open { client: hub, .. }) = hub.open() else { return Ok(None) };
         let mut deleted = Vec::new();
         let objects = self.objects()?;
         // Checked before any deletion, because deleting an ApplicationSet deletes its Applications and their pods.
         for project in objects.iter().filter(|object| object["kind"] == "AppProject") {
-            argo_cd::refuse_with_applications(&hub, project["metadata"]["name"].as_str()).await?;
+            let (aws, name) = (&cx.world.aws, project["metadata"]["name"].as_str());
+            argo_cd::remove_leftovers(aws, &hub, name, cx.world.is_forced()).await?;
         }
         for object in objects.iter().rev() {
             let kind = object["kind"].as_str().unwrap_or_default();

@@ -248,8 +248,8 @@ impl Step for Release {
         ended
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        self.teardown.run(cx, input).await
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        self.teardown.run(cx).await
     }
 }
 

@@ -5,30 +5,33 @@
 //! 2. The Application, while Argo CD can still reach the cluster and delete what it deployed.
 //! 3. The remaining Ingresses, while the load balancer controller still runs.
 //! 4. The records, while external-dns still runs: each step waits until its objects no longer exist.
+//!
+//! Where a cluster is deleted or cannot be used, its part is left out: its objects are deleted with it, and what they
+//! created in AWS is found by its tags.
 
 use std::time::Duration;
 
-use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress};
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
 use super::{
     MANAGER, NAMESPACE,
     annotations::{Annotations, LABEL, patch},
     application::Application,
-    dns,
-    input::ReleaseInput,
 };
 use crate::{
+    aws::records::Records,
     config::{Config, Region},
-    fact,
-    kubernetes::{self, classify, helm},
-    step::{Context, ErrorExt, Poll, Result},
+    kubernetes::{self, Balanced, Open, Reach, classify, helm},
+    step::{Class, Context, ErrorExt, Poll, Result},
 };
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Pods terminate within their grace period, and a load balancer deregisters its targets (5 minutes by default).
 const DELETED_DEADLINE: Duration = Duration::from_mins(10);
+/// With `--force`: enough for an Argo CD that works.
+const FORCED_DEADLINE: Duration = Duration::from_mins(1);
 /// external-dns synchronises once a minute, and at every change of an Ingress.
 const RECORDS_DEADLINE: Duration = Duration::from_mins(4);
 
@@ -42,43 +45,39 @@ pub(super) struct Teardown {
     namespace: String,
     /// external-dns's release and namespace.
     dns: Option<(String, String)>,
+    /// The load balancer controller's.
+    controller: Option<(String, String)>,
 }
 
 impl Teardown {
     pub fn new(config: &Config, region: &Region) -> Self {
         let hub = config.hub();
-        let dns = "external-dns";
+        let addon =
+            |name: &str| config.addons.get(name).map(|addon| (name.to_owned(), addon.namespace.clone()));
         Self {
             region: region.clone(),
             name: config.name_in(&region.name),
             hub: hub.clone(),
             hub_cluster: config.name_in(&hub.name),
             namespace: config.gitops.namespace.clone(),
-            dns: config.addons.get(dns).map(|addon| (dns.to_owned(), addon.namespace.clone())),
+            dns: addon("external-dns"),
+            controller: addon("aws-load-balancer-controller"),
         }
     }
 
     /// Deletes all of it. Returns what it deleted.
-    pub async fn run(&self, cx: &Context, input: Option<&ReleaseInput>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let (cluster, hub) = match input {
-            Some(input) => (Some(input.access.clone()), Some(input.hub_access.clone())),
-            None => (
-                kubernetes::find(aws, &self.region.aws_region, &self.name).await?,
-                kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
-            ),
-        };
+    pub async fn run(&self, cx: &Context) -> Result<Option<String>> {
+        let cluster = cx.reach(&self.region.aws_region, &self.name).await?;
+        let hub = cx.reach(&self.hub.aws_region, &self.hub_cluster).await?;
         let mut deleted = Vec::new();
-        if let Some(hub) = &hub {
-            let hub = kubernetes::connect(aws, hub).await?;
-            deleted.extend(self.unrelease(&hub).await?);
-            deleted.extend(self.remove_application(cx, &hub, cluster.is_none()).await?);
+        if let Reach::Open(Open { client: hub, .. }) = &hub {
+            deleted.extend(self.unrelease(hub).await?);
+            deleted.extend(self.remove_application(cx, hub, matches!(cluster, Reach::Absent)).await?);
         }
-        if let Some(cluster) = &cluster {
-            let client = kubernetes::connect(aws, cluster).await?;
-            deleted.extend(self.remove_ingresses(cx, &client).await?);
-            deleted.extend(self.wait_for_dns(cx, &client, input.map(|input| &input.foundation)).await?);
+        if let Reach::Open(Open { client, .. }) = &cluster {
+            deleted.extend(self.remove_ingresses(cx, client).await?);
         }
+        deleted.extend(self.remove_records(cx, &cluster).await?);
         Ok((!deleted.is_empty()).then(|| deleted.join(", ")))
     }
 
@@ -108,81 +107,82 @@ impl Teardown {
         if orphaned {
             application.forget().await?;
         }
-        cx.wait(&format!("the deletion of Application `{}`", self.name), INTERVAL, DELETED_DEADLINE, || async {
+        let force = cx.world.is_forced();
+        let deadline = if force { FORCED_DEADLINE } else { DELETED_DEADLINE };
+        let what = format!("the deletion of Application `{}`", self.name);
+        let waited = cx.wait(&what, INTERVAL, deadline, || async {
             let Some(left) = application.read().await? else { return Ok(Poll::Ready(())) };
             Ok(Poll::Pending(remaining(&left)))
-        })
-        .await
-        .hint("make sure that Argo CD runs on the hub and reaches the region's cluster, then run the same command again")?;
+        });
+        match waited.await {
+            Ok(()) => {}
+            Err(error) if force && error.class != Class::Cancelled => {
+                cx.warn(error.to_string(), "none needed: `--force` removes its finalizers");
+                application.forget().await?;
+            }
+            Err(error) => {
+                return Err(error).hint(
+                    "make sure that Argo CD runs on the hub and reaches the region's cluster, or run the same command \
+                     with `--force`: it removes the Application's finalizer `resources-finalizer.argocd.argoproj.io`",
+                );
+            }
+        }
         Ok(Some(format!("Application {} deleted", self.name)))
     }
 
     /// The Application's own Ingresses are deleted by now; any other would keep a load balancer.
     async fn remove_ingresses(&self, cx: &Context, cluster: &Client) -> Result<Option<String>> {
-        let api: Api<Ingress> = Api::namespaced(cluster.clone(), &self.namespace);
-        let mut found = false;
-        let left = || async {
-            let all = api.list(&ListParams::default()).await.map_err(classify)?;
-            Ok::<_, crate::step::Error>(all.items)
+        let balanced = Balanced {
+            client: cluster,
+            namespace: Some(&self.namespace),
+            aws_region: &self.region.aws_region,
+            cluster: &self.name,
+            is_controlled: is_installed(cluster, self.controller.as_ref()).await?,
+            force: cx.world.is_forced(),
         };
-        for ingress in left().await? {
-            found = true;
-            kubernetes::delete(&api, &ingress.name_any()).await?;
-        }
-        if !found {
-            return Ok(None);
-        }
-        cx.wait("the deletion of every Ingress", INTERVAL, DELETED_DEADLINE, || async {
-            let names: Vec<_> = left().await?.iter().map(ResourceExt::name_any).collect();
-            Ok(if names.is_empty() { Poll::Ready(()) } else { Poll::Pending(names.join(", ")) })
-        })
-        .await
-        .hint("make sure that the load balancer controller runs in the region's cluster: it holds a finalizer on each Ingress")?;
-        Ok(Some("Ingresses deleted".to_owned()))
+        let removed = balanced.remove(cx, &cx.world.aws).await?;
+        Ok((!removed.is_empty()).then(|| format!("{} deleted", removed.join(", "))))
     }
 
-    /// Waits for the records: one that outlives its load balancer points at a name that another account can claim.
-    async fn wait_for_dns(
-        &self,
-        cx: &Context,
-        cluster: &Client,
-        network: Option<&fact::Foundation>,
-    ) -> Result<Option<String>> {
-        let (aws, aws_region) = (&cx.world.aws, &self.region.aws_region);
-        let zone = match (network, &self.region.hosted_zone) {
-            (Some(network), _) => Some(network.hosted_zone_id.clone()),
-            (None, Some(name)) => dns::zone(aws, aws_region, name).await?,
-            (None, None) => None,
-        };
-        let Some(zone) = zone else { return Ok(None) };
-        let records = || dns::records(aws, aws_region, &zone, &self.region.domain);
-        let found = records().await?;
+    /// Waits until external-dns has deleted the records, and deletes them itself where external-dns does not run: a
+    /// record that outlives its load balancer points at a name that another account can claim.
+    async fn remove_records(&self, cx: &Context, cluster: &Reach) -> Result<Option<String>> {
+        let records = Records::of(&cx.world.aws, &self.region.aws_region, &self.region.domain, &self.name);
+        let Some(records) = records.await? else { return Ok(None) };
+        let found = records.names().await?;
         if found.is_empty() {
             return Ok(None);
         }
-        let keeper = match &self.dns {
-            Some((release, namespace)) => helm::latest(cluster, namespace, release).await?,
-            None => None,
-        };
-        if keeper.is_none() {
-            cx.warn(
-                format!("DNS records remain: {}", found.join(", ")),
-                format!("delete them in the hosted zone `{zone}`: external-dns is not installed, so nothing else does"),
-            );
-            return Ok(None);
+        match cluster {
+            Reach::Open(Open { client, .. }) if is_installed(client, self.dns.as_ref()).await? => {
+                let what = format!("the deletion of the records of `{}`", self.region.domain);
+                let waited = cx.wait(&what, INTERVAL, RECORDS_DEADLINE, || async {
+                    let left = records.names().await?;
+                    Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
+                });
+                match waited.await {
+                    Ok(()) => return Ok(Some(format!("{} records deleted", found.len()))),
+                    Err(error) if error.class == Class::Cancelled => return Err(error),
+                    Err(error) => cx.warn(
+                        error.to_string(),
+                        "none needed: they are deleted now; its log: `kubectl -n external-dns logs deploy/external-dns`",
+                    ),
+                }
+            }
+            // An external-dns that runs would create them again. They are swept once the cluster is deleted.
+            Reach::Closed(_) => return Ok(None),
+            Reach::Open(_) | Reach::Absent => {}
         }
-        cx.wait(
-            &format!("the deletion of the records of `{}`", self.region.domain),
-            INTERVAL,
-            RECORDS_DEADLINE,
-            || async {
-                let left = records().await?;
-                Ok(if left.is_empty() { Poll::Ready(()) } else { Poll::Pending(left.join(", ")) })
-            },
-        )
-        .await
-        .hint("read its log: `kubectl -n external-dns logs deploy/external-dns`")?;
-        Ok(Some(format!("{} records deleted", found.len())))
+        let deleted = records.delete().await?;
+        Ok(Some(format!("{} records deleted by their owner", deleted.len())))
+    }
+}
+
+/// Whether a release is installed in a namespace; false where the configuration has no such add-on.
+async fn is_installed(cluster: &Client, addon: Option<&(String, String)>) -> Result<bool> {
+    match addon {
+        Some((release, namespace)) => Ok(helm::latest(cluster, namespace, release).await?.is_some()),
+        None => Ok(false),
     }
 }
 

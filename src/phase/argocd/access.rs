@@ -24,10 +24,10 @@ use crate::{
     config::{Config, Region},
     fact,
     kubernetes::{
-        self, By, MANAGER, classify,
+        self, By, MANAGER, Open, classify,
         namespace::{self, Deletion},
     },
-    step::{Check, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
+    step::{Check, Class, Context, Error, ErrorExt, Phase, Poll, Result, Seen, Step, StepId},
 };
 
 /// With this label, a new pod becomes ready only once it is healthy in its target group. Without it, a rollout deletes
@@ -42,6 +42,8 @@ const COMPONENTS: [&str; 2] = ["application-controller", "server"];
 const INTERVAL: Duration = Duration::from_secs(3);
 /// Pods terminate within their grace period; anything longer is held by a finalizer, which the error names.
 const DELETED_DEADLINE: Duration = Duration::from_mins(5);
+/// With `--force`.
+const FORCED_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The application's namespace, and Argo CD's permissions in it.
 pub struct Grant {
@@ -206,29 +208,26 @@ impl Step for Grant {
         Ok(())
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some(input) => Some(input.access.clone()),
-            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
-        };
-        let Some(access) = access else { return Ok(None) };
-        let client = kubernetes::connect(aws, &access).await?;
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
         let mut deleted = Vec::new();
-        let name = &self.namespace;
-        match namespace::delete_marked(&client, name, &self.project).await? {
-            Deletion::Missing => {}
-            Deletion::Deleted => {
-                self.wait_until_deleted(cx, &Api::all(client)).await?;
-                deleted.push(format!("namespace {name}"));
+        let cluster = cx.reach(&self.region.aws_region, &self.cluster).await?;
+        if let Some(Open { client, .. }) = cluster.open() {
+            let name = &self.namespace;
+            match namespace::delete_marked(&client, name, &self.project).await? {
+                Deletion::Missing => {}
+                Deletion::Deleted => {
+                    if self.wait_until_deleted(cx, &Api::all(client)).await? {
+                        deleted.push(format!("namespace {name}"));
+                    }
+                }
+                Deletion::Kept => cx.warn(
+                    format!("namespace `{name}` remains: nothing shows that paydeploy created it"),
+                    format!("if everything in it may be deleted, run `kubectl delete namespace {name}`"),
+                ),
             }
-            Deletion::Kept => cx.warn(
-                format!("namespace `{name}` remains: nothing shows that paydeploy created it"),
-                format!("if everything in it may be deleted, run `kubectl delete namespace {name}`"),
-            ),
         }
         if !self.is_hub {
-            let removed = entry::remove(aws, &access.aws_region, &self.cluster).await?;
+            let removed = entry::remove(&cx.world.aws, &self.region.aws_region, &self.cluster).await?;
             deleted.extend(removed.iter().map(|principal| format!("access entry of {principal}")));
         }
         Ok((!deleted.is_empty()).then(|| format!("{} deleted", deleted.join(", "))))
@@ -236,20 +235,27 @@ impl Step for Grant {
 }
 
 impl Grant {
-    /// Kubernetes deletes a namespace after all its objects. The namespace's conditions name what blocks that.
-    async fn wait_until_deleted(&self, cx: &Context, api: &Api<Namespace>) -> Result<()> {
-        cx.wait(
-            &format!("the deletion of namespace `{}`", self.namespace),
-            INTERVAL,
-            DELETED_DEADLINE,
-            || async {
-                let found = api.get_opt(&self.namespace).await.map_err(classify)?;
-                let Some(namespace) = found else { return Ok(Poll::Ready(())) };
-                Ok(Poll::Pending(blockers(&namespace)))
-            },
-        )
-        .await
-        .hint("delete the objects above; `kubectl get apiservices` shows APIs that do not respond")
+    /// Kubernetes deletes a namespace after all its objects. The namespace's conditions name what blocks that. Returns
+    /// whether it is deleted: with `--force` it may remain, because it is deleted with its cluster.
+    async fn wait_until_deleted(&self, cx: &Context, api: &Api<Namespace>) -> Result<bool> {
+        let what = format!("the deletion of namespace `{}`", self.namespace);
+        let deadline = if cx.world.is_forced() { FORCED_DEADLINE } else { DELETED_DEADLINE };
+        let deleted = cx.wait(&what, INTERVAL, deadline, || async {
+            let found = api.get_opt(&self.namespace).await.map_err(classify)?;
+            let Some(namespace) = found else { return Ok(Poll::Ready(())) };
+            Ok(Poll::Pending(blockers(&namespace)))
+        });
+        match deleted.await {
+            Ok(()) => Ok(true),
+            Err(error) if cx.world.is_forced() && error.class != Class::Cancelled => {
+                cx.warn(error.to_string(), "none needed: the namespace is deleted with its cluster");
+                Ok(false)
+            }
+            Err(error) => Err(error).hint(
+                "delete the objects above (`kubectl get apiservices` shows APIs that do not respond), or add `--force` \
+                 to leave the namespace to the deletion of its cluster",
+            ),
+        }
     }
 }
 

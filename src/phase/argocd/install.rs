@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Region},
     fact,
     kubernetes::{
-        self, By, MANAGER, argo_cd,
+        self, By, MANAGER, Open, argo_cd,
         helm::{self, Compared, Wanted},
     },
     step::{Check, Claim, Context, Error, Phase, Result, Seen, Step, StepId},
@@ -149,29 +149,20 @@ impl Step for Install {
         if left.is_empty() {
             return Ok(());
         }
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some((access, ())) => Some(access.clone()),
-            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
-        };
+        let known = input.map(|(access, ())| access);
         // Without a cluster there is no release.
-        let Some(access) = access else { return Ok(()) };
-        let client = kubernetes::connect(aws, &access).await?;
+        let hub = cx.open(known, &self.hub.aws_region, &self.cluster).await?;
+        let Some(Open { access, client }) = hub else { return Ok(()) };
         helm::repair(cx, cx.world.helm(), &client, &access, (NAMESPACE, RELEASE), left).await
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some((access, ())) => Some(access.clone()),
-            None => kubernetes::find(aws, &self.hub.aws_region, &self.cluster).await?,
-        };
-        let (Some(access), Some(addon)) = (access, &self.addon) else { return Ok(None) };
-        let client = kubernetes::connect(aws, &access).await?;
-        let Some(stored) = helm::latest(&client, &addon.namespace, RELEASE).await? else { return Ok(None) };
-        argo_cd::refuse_with_applications(&client, None).await?;
-        helm::uninstall(cx, cx.world.helm(), &access, &addon.namespace, RELEASE).await?;
-        let secrets: Api<Secret> = Api::namespaced(client, &addon.namespace);
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        let hub = cx.reach(&self.hub.aws_region, &self.cluster).await?;
+        let Some(Open { access, client }) = hub.open() else { return Ok(None) };
+        let Some(stored) = helm::latest(&client, NAMESPACE, RELEASE).await? else { return Ok(None) };
+        argo_cd::remove_leftovers(&cx.world.aws, &client, None, cx.world.is_forced()).await?;
+        helm::uninstall(cx, cx.world.helm(), &access, NAMESPACE, RELEASE).await?;
+        let secrets: Api<Secret> = Api::namespaced(client, NAMESPACE);
         kubernetes::delete(&secrets, &git::name(&self.project)).await?;
         Ok(Some(format!("{} deleted", stored.app_version)))
     }

@@ -29,16 +29,17 @@ pub(super) struct Probe<'a> {
     pub repository: &'a str,
 }
 
-impl Probe<'_> {
-    fn name(&self) -> String {
-        format!("paydeploy-probe-{}", self.region)
-    }
+/// The name of a region's probe.
+pub(super) fn name(region: &str) -> String {
+    format!("{}{region}", argo_cd::PROBE)
+}
 
+impl Probe<'_> {
     fn application(&self) -> Value {
         json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Application",
-            "metadata": { "name": self.name(), "namespace": NAMESPACE },
+            "metadata": { "name": name(self.region), "namespace": NAMESPACE },
             "spec": {
                 "project": projects::PROBE,
                 "destination": { "server": self.server, "namespace": self.namespace },
@@ -57,7 +58,7 @@ impl Probe<'_> {
     pub async fn run(&self, cx: &Context, hub: &Client) -> Result<()> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(hub.clone(), NAMESPACE, &argo_cd::resource("Application"));
-        let name = self.name();
+        let name = name(self.region);
         // Left by a killed run whose records are lost as well, it has an outdated status.
         kubernetes::delete(&api, &name).await?;
         let claim = Claim::Probe { application: name.clone() };

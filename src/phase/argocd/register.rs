@@ -5,7 +5,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,12 +16,14 @@ use super::{
 use crate::{
     config::{Config, Region},
     fact,
-    kubernetes::{self, By, MANAGER, classify},
+    kubernetes::{
+        self, By, MANAGER, Open,
+        argo_cd::{self, IN_CLUSTER},
+        classify,
+    },
     step::{Check, Claim, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
 };
 
-/// Argo CD's name for the cluster that it runs in.
-const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 /// The annotation with the hash of the connection that was probed.
 const LISTED: &str = "paydeploy.io/listed";
 
@@ -185,24 +187,20 @@ impl Step for Register {
         if left.is_empty() {
             return Ok(());
         }
-        let aws = &cx.world.aws;
-        let hub = match input {
-            Some(input) => Some(input.hub_access.clone()),
-            None => kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
-        };
+        let known = input.map(|input| &input.hub_access);
         // Without the hub there is no Application.
-        let Some(hub) = hub else { return Ok(()) };
-        probe::remove_left(&kubernetes::connect(aws, &hub).await?, left).await
+        let hub = cx.open(known, &self.hub.aws_region, &self.hub_cluster).await?;
+        let Some(Open { client, .. }) = hub else { return Ok(()) };
+        probe::remove_left(&client, left).await
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let hub = match input {
-            Some(input) => Some(input.hub_access.clone()),
-            None => kubernetes::find(aws, &self.hub.aws_region, &self.hub_cluster).await?,
-        };
-        let Some(hub) = hub else { return Ok(None) };
-        let client = kubernetes::connect(aws, &hub).await?;
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        let hub = cx.reach(&self.hub.aws_region, &self.hub_cluster).await?;
+        let Some(Open { client, .. }) = hub.open() else { return Ok(None) };
+        // A killed run whose records are lost as well leaves its Application, which would keep Argo CD from being deleted.
+        let applications: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), NAMESPACE, &argo_cd::resource("Application"));
+        kubernetes::delete(&applications, &probe::name(self.region.name.as_str())).await?;
         let api: Api<Secret> = Api::namespaced(client, NAMESPACE);
         let deleted = kubernetes::delete(&api, &self.name()).await?;
         Ok(deleted.then(|| format!("{} deleted", self.name())))

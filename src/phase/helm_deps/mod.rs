@@ -1,6 +1,5 @@
 //! The phase `helm-deps`: installs a region's add-ons with Helm.
 
-mod balancers;
 mod store;
 mod values;
 
@@ -13,7 +12,7 @@ use crate::{
     config::{self, Config, Region},
     fact,
     kubernetes::{
-        self, By,
+        self, Balanced, By, Open, Reach,
         helm::{self, Compared, Wanted},
     },
     step::{Check, Claim, Context, ErrorExt, Phase, Result, Seen, Step, StepId},
@@ -133,44 +132,45 @@ impl Step for Addon {
         if left.is_empty() {
             return Ok(());
         }
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some((access, ..)) => Some(access.clone()),
-            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
-        };
+        let known = input.map(|(access, ..)| access);
         // Without a cluster there is no release.
-        let Some(access) = access else { return Ok(()) };
-        let client = kubernetes::connect(aws, &access).await?;
+        let cluster = cx.open(known, &self.region.aws_region, &self.cluster).await?;
+        let Some(Open { access, client }) = cluster else { return Ok(()) };
         let release = (self.chart.namespace.as_str(), self.name.as_str());
         helm::repair(cx, cx.world.helm(), &client, &access, release, left).await
     }
 
-    async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
-        let aws = &cx.world.aws;
-        let access = match input {
-            Some((access, ..)) => Some(access.clone()),
-            None => kubernetes::find(aws, &self.region.aws_region, &self.cluster).await?,
-        };
-        let Some(access) = access else {
+    async fn destroy(&self, cx: &Context, _: Option<&Self::Input>) -> Result<Option<String>> {
+        let aws_region = &self.region.aws_region;
+        let is_controller = self.name == LOAD_BALANCER_CONTROLLER;
+        let Open { access, client } = match cx.reach(aws_region, &self.cluster).await? {
+            Reach::Open(open) => open,
             // The controller was deleted together with the cluster, so its load balancers are found by their tags.
-            let swept = match self.name.as_str() {
-                LOAD_BALANCER_CONTROLLER => {
-                    aws_balancers::sweep(cx, &cx.world.aws, &self.region.aws_region, &self.cluster).await?
-                }
-                _ => Vec::new(),
-            };
-            return Ok((!swept.is_empty()).then(|| format!("deleted by tag: {}", swept.join(", "))));
-        };
-        let client = kubernetes::connect(aws, &access).await?;
-        let Some(stored) = helm::latest(&client, &self.chart.namespace, &self.name).await? else {
-            return Ok(None);
-        };
-        match self.name.as_str() {
-            store::ADDON => store::remove(cx, &client).await?,
-            LOAD_BALANCER_CONTROLLER => {
-                balancers::wait_until_unused(cx, &client, &self.region.aws_region, &self.cluster).await?;
+            Reach::Absent if is_controller => {
+                let swept = aws_balancers::sweep(cx, &cx.world.aws, aws_region, &self.cluster).await?;
+                return Ok((!swept.is_empty()).then(|| format!("deleted by tag: {}", swept.join(", "))));
             }
-            _ => {}
+            // A controller that runs would create them again. They are swept once the cluster is deleted.
+            Reach::Absent | Reach::Closed(_) => return Ok(None),
+        };
+        let stored = helm::latest(&client, &self.chart.namespace, &self.name).await?;
+        let mut deleted = Vec::new();
+        if is_controller {
+            let balanced = Balanced {
+                client: &client,
+                namespace: None,
+                aws_region,
+                cluster: &self.cluster,
+                is_controlled: stored.is_some(),
+                force: cx.world.is_forced(),
+            };
+            deleted = balanced.remove(cx, &cx.world.aws).await?;
+        }
+        let Some(stored) = stored else {
+            return Ok((!deleted.is_empty()).then(|| format!("deleted: {}", deleted.join(", "))));
+        };
+        if self.name == store::ADDON {
+            store::remove(cx, &client).await?;
         }
         helm::uninstall(cx, cx.world.helm(), &access, &self.chart.namespace, &self.name).await.hint(
             "find what blocks it with `kubectl get namespaces,validatingwebhookconfigurations`, then run the same \

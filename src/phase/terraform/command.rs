@@ -51,6 +51,7 @@ const NO_LOCK: &str = "-lock=false";
 const PLAN: &str = "OperationTypePlan";
 const APPLY: &str = "OperationTypeApply";
 const PUSH: &str = "state-push";
+pub(super) const REMOVE: &str = "state-rm";
 
 /// A file beside the data of the last `init`, with a hash of what that depended on.
 const STAMP: &str = ".terraform/paydeploy-init";

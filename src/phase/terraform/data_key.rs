@@ -3,7 +3,8 @@
 //! A final snapshot, a retained backup or a secret in its recovery window is read with the key that encrypted it, and a
 //! key that is scheduled for deletion decrypts nothing. So
 //!
-//! 1. before the stack's deletion, Terraform forgets the key and its alias where they are needed (`keep_if_needed`);
+//! 1. just before the stack's deletion, when the database has left its snapshots, Terraform forgets the key and its
+//!    alias where they are needed (`keep_if_needed`);
 //! 2. the next `up` finds the key by its alias, and the stack imports it (`kept`). Without that, the new key's alias
 //!    would conflict with the old one's.
 //!
@@ -12,7 +13,10 @@
 
 use std::collections::BTreeMap;
 
-use super::command::Terraform;
+use super::{
+    command::{REMOVE, Terraform},
+    lock,
+};
 use crate::{
     aws::{
         classify,
@@ -55,13 +59,14 @@ fn id(arn: &str) -> &str {
     arn.rsplit_once('/').map_or(arn, |(_, id)| id)
 }
 
-/// Removes the key and its alias from the state if they must outlive the stack, and reports why.
-pub(super) async fn keep_if_needed(
-    terraform: &Terraform<'_>,
-    region: &Region,
-    state: &StateFile,
-) -> Result<Option<String>> {
-    let cx = terraform.cx;
+/// Whether `keep_if_needed` would keep the key, as far as that is known by now: a database that is deleted before the
+/// key's stack may leave snapshots.
+pub(super) async fn must_outlive(cx: &Context, region: &Region, state: &StateFile) -> Result<bool> {
+    Ok(needed(cx, region, state).await?.is_some())
+}
+
+/// The alias of the key if it must outlive the stack, and why.
+async fn needed(cx: &Context, region: &Region, state: &StateFile) -> Result<Option<(String, String)>> {
     if state.keys.is_empty() {
         return Ok(None);
     }
@@ -71,10 +76,24 @@ pub(super) async fn keep_if_needed(
         Some(arn) => uses(cx, region, &arn).await?,
         None => Uses::default(),
     };
-    let Some(reason) = reason(cx.world.config.profile, &uses) else { return Ok(None) };
+    Ok(reason(cx.world.config.profile, &uses).map(|reason| (alias, reason)))
+}
+
+/// Removes the key and its alias from the state if they must outlive the stack, and reports why.
+pub(super) async fn keep_if_needed(
+    terraform: &Terraform<'_>,
+    region: &Region,
+    state: &StateFile,
+) -> Result<Option<String>> {
+    let cx = terraform.cx;
+    let Some((alias, reason)) = needed(cx, region, state).await? else { return Ok(None) };
+    terraform.prepare().await?;
     cx.progress(format!("keeping key {alias}"));
     let forget = terraform.command(["state", "rm"])?.args(&state.keys);
-    forget.run(cx).await.doing(format!("keep key `{alias}` while its stack is deleted"))?;
+    let lock = lock::hold(terraform, REMOVE).await?;
+    let forgotten = forget.run(cx).await;
+    lock.release(terraform).await;
+    forgotten.doing(format!("keep key `{alias}` while its stack is deleted"))?;
     Ok(Some(format!("key {alias} remains: {reason}")))
 }
 

@@ -96,21 +96,25 @@ struct Plan {
     output_changes: BTreeMap<String, PlanChange>,
 }
 
+/// A change of one resource in a plan.
 #[derive(Deserialize)]
-struct ResourceChange {
-    address: String,
+pub(super) struct ResourceChange {
+    pub address: String,
     previous_address: Option<String>,
     mode: String,
     #[serde(rename = "type")]
-    kind: String,
-    change: PlanChange,
+    pub kind: String,
+    pub change: PlanChange,
     action_reason: Option<String>,
     deposed: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct PlanChange {
-    actions: Vec<Action>,
+pub(super) struct PlanChange {
+    pub actions: Vec<Action>,
+    /// The resource's attributes as they are. They may contain secrets.
+    #[serde(default)]
+    pub before: Value,
     #[serde(default)]
     replace_paths: Vec<Vec<Value>>,
     importing: Option<Value>,
@@ -118,7 +122,7 @@ struct PlanChange {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Action {
+pub(super) enum Action {
     NoOp,
     Create,
     Read,
@@ -172,14 +176,9 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
 /// # Errors
 /// When it cannot be read, or when it lists nothing at all: terraform has said that there are changes.
 pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
-    let plan: Plan = serde_json::from_str(plan).doing("read terraform's plan")?;
-    if !plan.format_version.starts_with(FORMAT) {
-        let version = plan.format_version;
-        return Err(Error::permanent(format!("terraform's plan has format {version}, not {FORMAT}x"))
-            .with_hint("use a newer `paydeploy`, or an older terraform"));
-    }
+    let plan = Plan::parse(plan)?;
     let mut judged = Judged { lines: Vec::new(), operations: 0, refused: Vec::new() };
-    for one in plan.resource_changes.iter().filter(|one| one.mode == "managed") {
+    for one in plan.managed() {
         let Some(line) = one.line() else { continue };
         judged.lines.push(line);
         judged.operations += one.operations();
@@ -202,6 +201,29 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
         .with_hint("use a newer `paydeploy`, or an older terraform"));
     }
     Ok(judged)
+}
+
+/// The changes of managed resources in a plan's JSON.
+pub(super) fn changes(plan: &str) -> Result<Vec<ResourceChange>> {
+    let mut plan = Plan::parse(plan)?;
+    plan.resource_changes.retain(|one| one.mode == "managed");
+    Ok(plan.resource_changes)
+}
+
+impl Plan {
+    fn parse(text: &str) -> Result<Self> {
+        let plan: Self = serde_json::from_str(text).doing("read terraform's plan")?;
+        if plan.format_version.starts_with(FORMAT) {
+            return Ok(plan);
+        }
+        let version = plan.format_version;
+        Err(Error::permanent(format!("terraform's plan has format {version}, not {FORMAT}x"))
+            .with_hint("use a newer `paydeploy`, or an older terraform"))
+    }
+
+    fn managed(&self) -> impl Iterator<Item = &ResourceChange> {
+        self.resource_changes.iter().filter(|one| one.mode == "managed")
+    }
 }
 
 impl PlanChange {

@@ -5,7 +5,15 @@ use std::{fmt, time::Duration};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{config::stack, fact};
+use crate::{
+    aws::{
+        backups,
+        sweep::{self, Scope},
+    },
+    config::stack,
+    fact,
+    step::Result,
+};
 
 /// A kind of stack: what the graph needs to know about it.
 pub trait Kind: Send + Sync + 'static {
@@ -22,6 +30,21 @@ pub trait Kind: Send + Sync + 'static {
     /// The variables that come from other steps. Without input (a teardown whose facts are lost), placeholders that
     /// pass the stack's validation.
     fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value>;
+
+    /// Deletes what would stop the creation of the stack's resources.
+    fn before_apply(_scope: Scope<'_>) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Deletes what no stack manages and would stop the deletion of the stack's resources. Returns what it deleted.
+    fn before_destroy(_scope: Scope<'_>) -> impl Future<Output = Result<Vec<String>>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Deletes what no stack manages and remains without the stack's resources. Returns what it deleted.
+    fn after_destroy(_scope: Scope<'_>) -> impl Future<Output = Result<Vec<String>>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }
 
 pub struct Foundation;
@@ -38,6 +61,16 @@ impl Kind for Foundation {
 
     fn variables(_input: Option<&Self::Input>, _account: &str) -> Map<String, Value> {
         Map::new()
+    }
+
+    async fn before_destroy(scope: Scope<'_>) -> Result<Vec<String>> {
+        sweep::network(scope).await
+    }
+
+    async fn after_destroy(scope: Scope<'_>) -> Result<Vec<String>> {
+        backups::keep(scope.task, scope.aws, scope.aws_region, scope.cluster).await?;
+        // Again, because EKS may write the last events minutes after the cluster's deletion.
+        sweep::cluster(scope).await
     }
 }
 
@@ -67,6 +100,17 @@ impl Kind for Cluster {
         [("hub_nat_cidrs".to_owned(), cidrs.into()), ("deployer_arn".to_owned(), deployer.into())]
             .into_iter()
             .collect()
+    }
+
+    async fn before_apply(scope: Scope<'_>) -> Result<()> {
+        if let Some(name) = sweep::log_group(scope.aws, scope.aws_region, scope.cluster).await? {
+            scope.task.progress(format!("deleted log group {name}, which outlived an earlier cluster"));
+        }
+        Ok(())
+    }
+
+    async fn after_destroy(scope: Scope<'_>) -> Result<Vec<String>> {
+        sweep::cluster(scope).await
     }
 }
 

@@ -3,6 +3,7 @@
 mod certificate;
 mod command;
 mod data_key;
+mod deletion;
 mod diagnosis;
 mod folder;
 mod judge;
@@ -12,6 +13,7 @@ mod message;
 mod progress;
 mod stack;
 mod state_bucket;
+mod unlock;
 
 use crate::config::{Config, Region};
 

@@ -22,9 +22,9 @@ impl Progress {
         Self { total, counted: "resources applied", idle: "applying", ..Self::default() }
     }
 
-    /// Of a destroy. It plans first, so the number of operations is not known yet.
-    pub fn destroy() -> Self {
-        Self { counted: "resources deleted", idle: "planning", ..Self::default() }
+    /// Of a deletion, whose plan has determined the number of resources.
+    pub fn destroy(total: u32) -> Self {
+        Self { total, counted: "resources deleted", idle: "deleting", ..Self::default() }
     }
 
     /// Updates the progress from a message. Returns whether it changed.
@@ -39,7 +39,6 @@ impl Progress {
                 self.done += 1;
             }
             Message::ApplyErrored { hook } if hook.action != "read" => self.ended(hook),
-            Message::ChangeSummary { changes } if self.total == 0 => self.total = changes.operations(),
             _ => return false,
         }
         true
@@ -84,7 +83,7 @@ fn doing(action: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::{Message, Progress};
-    use crate::phase::terraform::message::{Hook, Resource, Summary};
+    use crate::phase::terraform::message::{Hook, Resource};
 
     fn hook(resource: &str, action: &str) -> Hook {
         let resource = Resource { addr: format!("module.m.{resource}"), resource: resource.to_owned() };
@@ -111,12 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn a_destroy_takes_its_total_from_its_own_plan() {
-        let mut progress = Progress::destroy();
-        assert_eq!(progress.text(), "planning");
-        let plan = Summary { add: 0, change: 0, remove: 31 };
-        assert!(progress.take(&Message::ChangeSummary { changes: plan }));
-        assert!(!progress.take(&Message::ChangeSummary { changes: plan }));
+    fn a_deletion_counts_deleted_resources() {
+        let mut progress = Progress::destroy(31);
         assert_eq!((progress.total, progress.text().as_str()), (31, "resources deleted"));
+        assert!(progress.take(&Message::ApplyStart { hook: hook("aws_vpc.this", "delete") }));
+        assert_eq!(progress.text(), "resources deleted, deleting aws_vpc.this");
     }
 }

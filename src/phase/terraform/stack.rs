@@ -1,6 +1,10 @@
 //! One stack in one region. `read` reads its state; `check` plans and judges the plan; `apply` applies that plan.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{
+    marker::PhantomData,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempPath;
@@ -8,20 +12,30 @@ use tempfile::TempPath;
 use super::{
     command::{Backend, Terraform},
     data_key,
+    deletion::{self, Lock},
     folder::Folder,
     judge::{judge, judge_messages},
     kind::Kind,
     lock,
     progress::Progress,
+    unlock::unlock,
 };
 use crate::{
-    aws::state_file::{self, StateFile},
-    config::Region,
-    step::{Check, Claim, Context, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId},
+    aws::{
+        objects::Objects,
+        state_file::{self, StateFile},
+        sweep::Scope,
+    },
+    config::{Deployed, Region},
+    step::{
+        Check, Claim, Class, Context, Error, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId,
+    },
 };
 
 pub struct Stack<K> {
     region: Region,
+    /// What `plan_destroy` has planned, until `destroy` applies it.
+    doomed: Mutex<Option<Doomed>>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -35,9 +49,19 @@ pub enum Planned {
     UnsavedState,
 }
 
+/// A judged plan of a deletion. Exactly this plan is applied.
+#[derive(Debug)]
+struct Doomed {
+    file: TempPath,
+    resources: u32,
+    locks: Vec<Lock>,
+    /// The data key was left out of the judgement, because it outlives the stack.
+    keeps_key: bool,
+}
+
 impl<K: Kind> Stack<K> {
     pub(super) fn new(region: &Region) -> Self {
-        Self { region: region.clone(), kind: PhantomData }
+        Self { region: region.clone(), doomed: Mutex::default(), kind: PhantomData }
     }
 
     fn backend(&self, cx: &Context) -> Backend {
@@ -134,7 +158,11 @@ impl<K: Kind> Stack<K> {
     }
 
     async fn apply_plan(&self, terraform: &Terraform<'_>, file: TempPath, operations: u32) -> Result<()> {
+        let cx = terraform.cx;
         let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
+        let cluster = cx.world.config.name_in(&self.region.name);
+        K::before_apply(self.scope(cx, &cluster)).await?;
+        self.keep_configuration(cx).await?;
         run(terraform, command, Progress::apply(operations)).await.doing(format!("apply {}", self.named()))
     }
 
@@ -144,27 +172,122 @@ impl<K: Kind> Stack<K> {
         Ok(Check::Clean(format!("{count} resources")))
     }
 
+    /// Plans and judges the deletion of everything in the state; `None` if it has no resources.
+    async fn plan_deletion(
+        &self,
+        terraform: &Terraform<'_>,
+        input: Option<&K::Input>,
+    ) -> Result<Option<Doomed>> {
+        let Terraform { cx, folder, backend } = terraform;
+        terraform.save_state().await?;
+        let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
+        let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
+        terraform.prepare().await?;
+        let variables = self.variables(cx, folder, input, None)?;
+        let file = folder.plan_file()?;
+        match self.plan_destroy_to(terraform, &file, &variables, true).await {
+            // What the stack reads while it refreshes may be deleted already, such as its zone or its network.
+            Err(error) if error.class == Class::Permanent => {
+                cx.progress(format!("planning without a refresh, because it failed: {error}"));
+                self.plan_destroy_to(terraform, &file, &variables, false).await.map_err(|_| error)?;
+            }
+            planned => planned?,
+        }
+        cx.progress("reading the plan");
+        // The plan's JSON may contain secrets: it is never written to the log or to disk.
+        let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+        let kept = if keeps_key { &state.keys[..] } else { &[] };
+        let allowed = cx.world.teardown.as_ref().map_or(&[][..], |teardown| &teardown.allow_delete);
+        let deletion = deletion::judge(&shown, cx.world.config.profile, allowed, kept)?;
+        deletion.check()?;
+        Ok(Some(Doomed { file, resources: deletion.resources, locks: deletion.locks, keeps_key }))
+    }
+
+    /// Writes the plan of a deletion. A plan that another run has made stale is refused when it is applied.
+    async fn plan_destroy_to(
+        &self,
+        terraform: &Terraform<'_>,
+        file: &TempPath,
+        variables: &[String],
+        refresh: bool,
+    ) -> Result<()> {
+        let args = ["plan", "-destroy", "-json", "-input=false"];
+        let out = format!("-out={}", file.display());
+        let command = terraform.command(args)?.arg(out).arg(format!("-refresh={refresh}")).args(variables);
+        terraform.cx.progress("planning");
+        terraform.run(command, |_| {}).await?.check()
+    }
+
     async fn delete_resources(
         &self,
         terraform: &Terraform<'_>,
         input: Option<&K::Input>,
     ) -> Result<Option<String>> {
-        let Terraform { cx, folder, backend } = terraform;
-        terraform.save_state().await?;
-        let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
-        terraform.prepare().await?;
-        let kept = if K::HAS_DATA_KEY {
-            data_key::keep_if_needed(terraform, &self.region, &state).await?
-        } else {
-            None
+        let cx = terraform.cx;
+        // Taken, so that an attempt after a failed one plans and judges again.
+        let planned = self.doomed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut doomed = match planned {
+            Some(doomed) => Some(doomed),
+            None => self.plan_deletion(terraform, input).await?,
         };
-        let variables = self.variables(cx, folder, input, None)?;
-        let args = ["destroy", "-json", "-input=false", "-auto-approve"];
-        run(terraform, terraform.command(args)?.args(variables), Progress::destroy()).await?;
-        Ok(Some(match kept {
-            None => format!("{} resources deleted", state.resources),
-            Some(kept) => format!("{} resources deleted; {kept}", state.resources - state.keys.len()),
-        }))
+        let kept = if K::HAS_DATA_KEY { self.keep_data_key(terraform).await? } else { None };
+        if kept.is_some() || doomed.as_ref().is_some_and(|doomed| doomed.keeps_key) {
+            // Forgetting the key has changed the state, which makes an earlier plan stale. And if the key is not kept
+            // after all, its deletion has not been judged.
+            doomed = self.plan_deletion(terraform, input).await?;
+        }
+        let Some(doomed) = doomed else { return Ok(kept) };
+        for lock in &doomed.locks {
+            unlock(cx, &self.region.aws_region, lock).await?;
+        }
+        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*doomed.file);
+        run(terraform, command, Progress::destroy(doomed.resources)).await.map_err(|error| {
+            // Something was written to it after it was emptied, such as the last events of a trail: try again.
+            let is_refilled = error.to_string().contains("NotEmpty");
+            if is_refilled { Error { class: Class::Transient, ..error } } else { error }
+        })?;
+        let deleted = format!("{} resources deleted", doomed.resources);
+        Ok(Some([Some(deleted), kept].into_iter().flatten().collect::<Vec<_>>().join("; ")))
+    }
+
+    /// Makes Terraform forget the region's data key where it must outlive the stack. Returns why.
+    async fn keep_data_key(&self, terraform: &Terraform<'_>) -> Result<Option<String>> {
+        let Some(state) = self.state(terraform.cx, terraform.backend).await? else { return Ok(None) };
+        data_key::keep_if_needed(terraform, &self.region, &state).await
+    }
+
+    /// Stores the region's configuration beside the state before Terraform writes it, so that the region can still be
+    /// deleted when it is no longer configured.
+    async fn keep_configuration(&self, cx: &Context) -> Result<()> {
+        let config = &cx.world.config;
+        let named = self.region.name.as_str();
+        let deployed = Deployed::of(config, &self.region);
+        let deployed = deployed.doing(format!("read the configuration of region `{named}`"))?;
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let name = config.state_bucket(&self.region);
+        let bucket = Objects::new(&aws, &name);
+        let key = config.deployed_key(&self.region.name);
+        let stored = bucket.get(&key).await?;
+        if stored.and_then(|stored| Deployed::parse(&stored.body)).as_ref() != Some(&deployed) {
+            // Without the bucket, the apply that follows fails anyway.
+            bucket.put(&key, deployed.text().into_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose leftovers are looked for around the stack's resources.
+    fn scope<'a>(&'a self, cx: &'a Context, cluster: &'a str) -> Scope<'a> {
+        Scope {
+            task: &cx.task,
+            aws: &cx.world.aws,
+            aws_region: &self.region.aws_region,
+            project: &cx.world.config.project,
+            region: self.region.name.as_str(),
+            cluster,
+            domain: &self.region.domain,
+            logs: cx.world.may_delete(deletion::LOGS),
+            volumes: cx.world.may_delete(deletion::STORAGE),
+        }
     }
 
     fn named(&self) -> String {
@@ -254,10 +377,28 @@ impl<K: Kind> Step for Stack<K> {
         }
     }
 
+    async fn plan_destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
+        let (folder, backend) = (self.folder(cx)?, self.backend(cx));
+        let terraform = Terraform { cx, folder: &folder, backend: &backend };
+        let planned = self.plan_deletion(&terraform, input).await;
+        let doomed = planned.doing(format!("plan the deletion of {}", self.named()))?;
+        let summary = doomed.as_ref().map(|doomed| format!("{} resources to delete", doomed.resources));
+        *self.doomed.lock().unwrap_or_else(PoisonError::into_inner) = doomed;
+        Ok(summary)
+    }
+
     async fn destroy(&self, cx: &Context, input: Option<&Self::Input>) -> Result<Option<String>> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        self.delete_resources(&terraform, input).await.doing(format!("destroy {}", self.named()))
+        let cluster = cx.world.config.name_in(&self.region.name);
+        let scope = self.scope(cx, &cluster);
+        let doing = || format!("destroy {}", self.named());
+        let mut swept = K::before_destroy(scope).await.doing(doing())?;
+        let deleted = self.delete_resources(&terraform, input).await.doing(doing())?;
+        swept.extend(K::after_destroy(scope).await.doing(doing())?);
+        let swept = (!swept.is_empty()).then(|| format!("deleted by tag: {}", swept.join(", ")));
+        let parts: Vec<String> = deleted.into_iter().chain(swept).collect();
+        Ok((!parts.is_empty()).then(|| parts.join("; ")))
     }
 }
 

@@ -79,7 +79,7 @@ fn an_unreadable_repository_is_reported_with_its_key() {
 fn a_folder_outside_a_repository_is_reported() {
     let checkout = Checkout::new();
     fs::remove_dir_all(checkout.path(".git")).unwrap();
-    for command in COMMANDS {
+    for command in COMMANDS.into_iter().filter(|command| command[0] != "down") {
         assert_contains(
             &checkout.refused(PREFLIGHT, command),
             &["failed to find the commit of", "run it in a clone"],
