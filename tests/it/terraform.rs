@@ -21,7 +21,7 @@ folder=${1#-chdir=}; shift
 cd "$folder" || exit
 # The part of a command that has no path in it.
 case $1 in
-  state) echo "$1 $2 ${3##*/}" >>"$RAN" ;;
+  state) echo "$1 $2 ${4##*/}" >>"$RAN" ;;
   *) echo "$1" >>"$RAN" ;;
 esac
 fail() { echo '{"type":"diagnostic","diagnostic":{"severity":"error","summary":"'"$1"'"}}'; exit 1; }
