@@ -47,6 +47,8 @@ const GRACE: Duration = Duration::from_secs(120);
 /// The commands that terraform would lock the state for.
 const LOCKING: [&str; 7] = ["apply", "destroy", "import", "plan", "refresh", "state", "untaint"];
 const NO_LOCK: &str = "-lock=false";
+/// Plans a deletion.
+pub(super) const DESTROY: &str = "-destroy";
 /// Terraform's names for what a lock is held for.
 const PLAN: &str = "OperationTypePlan";
 const APPLY: &str = "OperationTypeApply";
@@ -219,7 +221,8 @@ impl Terraform<'_> {
                 diagnostics.push(diagnostic);
             }
         });
-        let exit = if command.has_arg(NO_LOCK) {
+        // Planning a deletion changes nothing, not even the lock: an outdated plan is refused when it is applied.
+        let exit = if command.has_arg(NO_LOCK) && !command.has_arg(DESTROY) {
             let lock = lock::hold(self, if command.has_arg("plan") { PLAN } else { APPLY }).await?;
             let exit = follow.await;
             lock.release(self).await;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempPath;
 
 use super::{
-    command::{Backend, Terraform},
+    command::{Backend, DESTROY, Terraform},
     data_key,
     deletion::{self, Lock},
     folder::Folder,
@@ -181,6 +181,12 @@ impl<K: Kind> Stack<K> {
         let Terraform { cx, folder, backend } = terraform;
         terraform.save_state().await?;
         let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
+        // Reported before the first effect of the teardown: planning takes no lock, and applying would fail late.
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let holder = state_file::lock(&aws, &backend.bucket, &backend.key).await?;
+        if holder.is_some() {
+            return Err(lock::locked(terraform, holder));
+        }
         let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
         terraform.prepare().await?;
         let variables = self.variables(cx, folder, input, None)?;
@@ -203,7 +209,7 @@ impl<K: Kind> Stack<K> {
         Ok(Some(Doomed { file, resources: deletion.resources, locks: deletion.locks, keeps_key }))
     }
 
-    /// Writes the plan of a deletion. A plan that another run has made stale is refused when it is applied.
+    /// Writes the plan of a deletion, without the state's lock. A plan that another run has made stale is refused when it is applied.
     async fn plan_destroy_to(
         &self,
         terraform: &Terraform<'_>,
@@ -211,7 +217,7 @@ impl<K: Kind> Stack<K> {
         variables: &[String],
         refresh: bool,
     ) -> Result<()> {
-        let args = ["plan", "-destroy", "-json", "-input=false"];
+        let args = ["plan", DESTROY, "-json", "-input=false"];
         let out = format!("-out={}", file.display());
         let command = terraform.command(args)?.arg(out).arg(format!("-refresh={refresh}")).args(variables);
         terraform.cx.progress("planning");
