@@ -1,0 +1,149 @@
+"""Kills runs at random and lets the next ones repair what is left. See tests/campaign.
+
+1. One `up` and one `down` without a kill: how long they take, and what exists after each.
+2. Until all kills are done: some kills of `up`, then `up` to its end and a check; some kills of `down`, then `down` to its
+   end and a check. The first full run after the kills must succeed: a second attempt counts as a failure.
+3. A check compares the account's inventory with that of step 1, so a second VPC or a leftover is a failure, and searches
+   everything that a run has written for the values of the account's secrets.
+
+All choices come from one random generator, so a seed repeats them; where a kill hits still depends on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import account
+import faults
+from run import Identity, Point, Run
+from written import Written
+
+# A full run that needs longer than this has not converged. Repair may first wait three minutes for proof that the owner
+# of a lock is dead.
+PATIENCE = 1800
+
+
+def main() -> int:
+    options = parse()
+    rng = random.Random(options.seed)
+    campaign = Campaign(options, rng)
+    campaign.rehearse()
+    while campaign.kills < options.runs:
+        campaign.up_and_down()
+    return campaign.summarize()
+
+
+class Campaign:
+    def __init__(self, options: argparse.Namespace, rng: random.Random):
+        self.options = options
+        self.rng = rng
+        self.identity = Identity(options.work)
+        self.written = Written(options.work / "written")
+        self.kills = 0
+        self.lost = 0
+        self.converged: list[float] = []
+        self.problems: list[str] = []
+        self.took: dict[str, float] = {}
+        self.expected: dict[str, Counter[str]] = {}
+
+    def start(self, command: str) -> Run:
+        words = [str(self.options.program), command, *(["--yes"] if command == "down" else [])]
+        return Run(words, self.identity, self.options.power_cut, self.written)
+
+    def rehearse(self) -> None:
+        """Measures both commands, and remembers what exists after each."""
+        for command in ("up", "down"):
+            run = self.start(command)
+            if run.finish(PATIENCE) != 0:
+                sys.exit(f"campaign: `{command}` fails without any kill:\n{run.output()}")
+            self.took[command] = time.monotonic() - run.begin
+            self.expected[command] = account.counted()
+            exist = self.expected[command].total()
+            say(f"{command} without a kill: {self.took[command]:.0f} s, then {exist} resources")
+
+    def up_and_down(self) -> None:
+        for command, most in (("up", 4), ("down", 2)):
+            for _ in range(self.rng.randint(1, most)):
+                if self.kills < self.options.runs:
+                    self.kill(command)
+            self.converge(command)
+
+    def kill(self, command: str) -> None:
+        self.kills += 1
+        fault = faults.inject(self.rng) if self.options.faults else None
+        run = self.start(command)
+        point = self.choose_point(command, run)
+        ended = run.kill_at(point)
+        faults.clear()
+        lost = self.options.power_cut and self.rng.random() < 0.5
+        if lost:
+            self.lost += 1
+            self.written.keep(self.identity.state())
+            self.identity.lose(self.rng)
+        happened = "killed" if ended is None else f"ended with {ended} before"
+        say(f"{self.kills}/{self.options.runs} {command} {happened} at {point}{', local state lost' if lost else ''}")
+        self.report(kill=self.kills, command=command, point=str(point), ended=ended, lost=lost, fault=fault)
+
+    def choose_point(self, command: str, run: Run) -> Point:
+        """A moment of the whole life, or a journal record: at those the state of affairs changes."""
+        if self.rng.random() < 0.5:
+            return run.after_seconds(self.rng.uniform(0.2, self.took[command]))
+        return run.after_records(self.rng.randint(1, 400 if command == "up" else 200))
+
+    def converge(self, command: str) -> None:
+        # Before a `down`, which deletes them.
+        secrets = account.secrets()
+        run = self.start(command)
+        code = run.finish(PATIENCE)
+        seconds = time.monotonic() - run.begin
+        self.converged.append(seconds)
+        problems = []
+        if code != 0:
+            problems.append(f"`{command}` ended with {code} instead of converging:\n{run.output()}")
+            # What follows should start from a defined state, and a person would try again as well.
+            problems.append(f"`{command}` again ended with {self.start(command).finish(PATIENCE)}")
+        problems += account.difference(self.expected[command], account.counted())
+        buckets = account.download_buckets(self.options.work / "buckets")
+        problems += self.written.leaks([*secrets, *account.secrets()], [self.identity.state(), buckets])
+        say("\n".join(problems) if problems else f"{command} converged in {seconds:.0f} s")
+        self.report(converge=command, seconds=round(seconds), problems=problems)
+        self.problems += problems
+
+    def report(self, **entry: Any) -> None:
+        if self.options.report:
+            with self.options.report.open("a") as file:
+                print(json.dumps({"seed": self.options.seed, "power_cut": self.options.power_cut, **entry}), file=file)
+
+    def summarize(self) -> int:
+        kind = f"power cuts ({self.lost} with all local state lost)" if self.options.power_cut else "kills"
+        print(f"seed {self.options.seed}: {self.kills} {kind}, {len(self.converged)} full runs after them, {len(self.problems)} problems")
+        for problem in self.problems:
+            print(f"- {problem.splitlines()[0]}")
+        return 1 if self.problems else 0
+
+
+def say(text: str) -> None:
+    print(f"campaign: {text}", file=sys.stderr, flush=True)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--power-cut", action="store_true")
+    parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--report", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
