@@ -239,7 +239,9 @@ impl<K: Kind> Stack<K> {
         let kept = if K::HAS_DATA_KEY { self.keep_data_key(terraform).await? } else { None };
         if kept.is_some() || doomed.as_ref().is_some_and(|doomed| doomed.keeps_key) {
             // Forgetting the key has changed the state, which makes an earlier plan stale. And if the key is not kept
-            // after all, its deletion has not been judged.
+            // after all, its deletion has not been judged. The earlier plan is dropped first, because that deletes its
+            // file, and the new plan has the same path.
+            drop(doomed.take());
             doomed = self.plan_deletion(terraform, input).await?;
         }
         let Some(doomed) = doomed else { return Ok(kept) };
