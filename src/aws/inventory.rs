@@ -49,7 +49,7 @@ pub async fn remaining(aws: &Aws, deleted: Deleted<'_>) -> Result<Vec<Remaining>
     for arn in tagged(&config, deleted).await? {
         let standing = match standing(&config, &arn, deleted).await? {
             Standing::Left => match (needed.get(&arn), by_design.get(&arn)) {
-                (Some(users), _) => Standing::Kept(format!("{} needs it", users.join(", "))),
+                (Some(users), _) => Standing::Kept(format!("encrypts {}", users.join(", "))),
                 (None, Some(reason)) => Standing::Kept((*reason).to_owned()),
                 (None, None) => Standing::Left,
             },

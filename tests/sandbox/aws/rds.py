@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import secrets
 import string
@@ -96,7 +97,13 @@ class Instance(DBInstance):
 
 
 class AutomatedBackup(DBInstanceAutomatedBackup):
-    """Names the key that encrypts it. moto's has only a name and a state."""
+    """Has an ARN and names the key that encrypts it. moto's has only a name and a state."""
+
+    @property
+    def db_instance_automated_backups_arn(self) -> str:
+        source = self.automated_snapshots[-1].db_snapshot_arn
+        name = hashlib.sha256(source.encode()).hexdigest()[:32]
+        return f"{source.rsplit(':', 2)[0].removesuffix(':snapshot')}:auto-backup:ab-{name}"
 
     @property
     def kms_key_id(self) -> str | None:
