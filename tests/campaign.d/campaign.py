@@ -82,6 +82,8 @@ class Campaign:
         point = self.choose_point(command, run)
         ended = run.kill_at(point)
         faults.clear()
+        if self.options.power_cut:
+            self.identity.reboot(self.rng)
         lost = self.options.power_cut and self.rng.random() < 0.5
         if lost:
             self.lost += 1

@@ -29,10 +29,12 @@ class Identity:
     def state(self) -> Path:
         return self.workspace / ".paydeploy"
 
+    def reboot(self, rng: random.Random) -> None:
+        self.boot.write_text(f"{uuid.UUID(int=rng.getrandbits(128), version=4)}\n")
+
     def lose(self, rng: random.Random) -> None:
         shutil.rmtree(self.state(), ignore_errors=True)
         self.host = f"campaign-{rng.randrange(10**6)}"
-        self.boot.write_text(f"{uuid.UUID(int=rng.getrandbits(128), version=4)}\n")
 
     def contained(self, command: list[str]) -> list[str]:
         """The command as the first process of a PID namespace: when it is killed, so is everything that it started."""
