@@ -180,7 +180,7 @@ async fn standing(config: &SdkConfig, arn: &str, deleted: Deleted<'_>) -> Result
             let key = found!(kms.describe_key().key_id(arn)).and_then(|found| found.key_metadata);
             match key {
                 Some(key) if key.key_state() == Some(&KeyState::PendingDeletion) => {
-                    Standing::Kept(format!("deleted on {}", day(key.deletion_date())))
+                    Standing::Kept(format!("scheduled for deletion on {}", day(key.deletion_date())))
                 }
                 key => exists(key.is_some()),
             }
