@@ -22,7 +22,7 @@ impl Session {
     }
 
     pub fn orders(&self, actions: BTreeMap<StepId, Action>) -> Orders {
-        let gate = Arc::new(Others::new(self.run.clone(), self.left()));
+        let gate = Arc::new(Others::new(self.run.clone(), self.earlier()));
         Orders { actions, gate, ..Orders::new(self.logs()) }
     }
 
@@ -39,7 +39,7 @@ impl Session {
         let mut owner = Owner::new(Some(Box::new(journal)), Some(report), Timestamp::now);
         owner.mirror = Some(Mirror::new(self.world.clone(), header));
         // Before the run counts as started: from then on its journal alone says what earlier runs left open.
-        for (step, claims) in self.left() {
+        for (step, claims) in self.earlier().left {
             for claim in claims {
                 owner.record(&Event::Claimed { step: step.clone(), claim });
             }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Exit, Failure,
-    others::{CHILD_DEADLINE, Left, MARGIN},
+    others::{CHILD_DEADLINE, Earlier, MARGIN},
 };
 use crate::state::{self, Header, Life, Machine, Recorded, Store, Unfinished};
 
@@ -24,9 +24,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a process outlives the deadline, or a journal cannot be read or is from a newer paydeploy.
-pub async fn wait(store: &Store) -> Result<Left, Failure> {
-    let mut left = Left::new();
-    for run in store.runs()? {
+pub async fn wait(store: &Store) -> Result<Earlier, Failure> {
+    let runs = store.runs()?;
+    let mut earlier = Earlier { ended: runs.iter().cloned().collect(), ..Earlier::default() };
+    for run in runs {
         let Recorded { header, records, .. } = match state::read(&store.run(&run)) {
             Ok(read) => read,
             Err(error @ state::JournalError::Newer { .. }) => return Err(Failure::usage(error)),
@@ -38,13 +39,13 @@ pub async fn wait(store: &Store) -> Result<Left, Failure> {
         let open = Unfinished::of(&records);
         wait_for_children(&header, &open).await?;
         for (step, claims) in open.claims {
-            left.entry(step).or_default().extend(claims);
+            earlier.left.entry(step).or_default().extend(claims);
         }
         if open.started {
             break;
         }
     }
-    Ok(left)
+    Ok(earlier)
 }
 
 async fn wait_for_children(header: &Header, open: &Unfinished) -> Result<(), Failure> {
@@ -84,7 +85,7 @@ async fn wait_for_children(header: &Header, open: &Unfinished) -> Result<(), Fai
 mod tests {
     use jiff::Timestamp;
 
-    use super::*;
+    use super::{super::others::Left, *};
     use crate::{
         state::Journal,
         step::{Event, Phase, RunId, StepId},
@@ -126,7 +127,7 @@ mod tests {
         journal(&store, "3", &[claimed("open")]);
         std::fs::create_dir(store.run(&RunId::named("4"))).unwrap();
         std::fs::write(store.run(&RunId::named("4")).join("journal.ndjson"), "").unwrap();
-        let left = wait(&store).await.unwrap();
+        let left = wait(&store).await.unwrap().left;
         assert_eq!(left, Left::from([(step(), [claim("open")].into())]));
     }
 

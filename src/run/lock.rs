@@ -24,7 +24,7 @@ impl Session {
                 Failure::from(error).fix(fix)
             }
         })?;
-        self.read_left().await?;
+        self.read_earlier().await?;
         Ok(lock)
     }
 
@@ -34,12 +34,12 @@ impl Session {
     /// As [`Self::lock`].
     pub async fn start_next(&mut self) -> Result<(), Failure> {
         self.run = RunId::new();
-        self.read_left().await
+        self.read_earlier().await
     }
 
-    async fn read_left(&self) -> Result<(), Failure> {
-        let left = self.or_interrupted(leftover::wait(&self.store)).await??;
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    async fn read_earlier(&self) -> Result<(), Failure> {
+        let earlier = self.or_interrupted(leftover::wait(&self.store)).await??;
+        *self.earlier.lock().unwrap_or_else(PoisonError::into_inner) = earlier;
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Before its first effect in a region a run reads the records of others there. Whether their owners still act:
 //!
+//! - An owner whose journal is in this folder has ended: this run holds the folder's lock, and has waited for what the
+//!   owner had started (`leftover`). After a power cut that is most often the only one.
 //! - An owner that this process can look up (same boot, same process namespace) is decided by `/proc`: alive, or dead.
 //!   If it is dead, its children are waited for: they were interrupted when it died.
 //! - Any other is watched. A record that changes or disappears has a living owner. One that keeps its mark for
@@ -44,10 +46,19 @@ pub(super) const CHILD_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// What is open of which step.
 pub(super) type Left = BTreeMap<StepId, BTreeSet<Claim>>;
 
+/// What earlier runs of this folder left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Earlier {
+    /// Those runs. All have ended, and so have their children.
+    pub ended: BTreeSet<RunId>,
+    pub left: Left,
+}
+
 /// How others are judged.
 #[derive(Clone)]
 struct Eyes {
     here: Machine,
+    ended: BTreeSet<RunId>,
     /// Time since the boot, which also passes while the machine sleeps.
     clock: fn() -> Duration,
 }
@@ -66,9 +77,8 @@ fn since_boot() -> Duration {
 }
 
 impl Others {
-    /// `left` is what the journals of this folder leave open.
-    pub fn new(run: RunId, left: Left) -> Self {
-        let eyes = Eyes { here: Machine::here(), clock: since_boot };
+    pub fn new(run: RunId, Earlier { ended, left }: Earlier) -> Self {
+        let eyes = Eyes { here: Machine::here(), ended, clock: since_boot };
         Self { run, eyes, left: Mutex::new(left), entered: Mutex::default() }
     }
 
@@ -141,6 +151,9 @@ async fn judge<B: Bucket>(
     let Some(object) = bucket.get(key).await? else { return Ok(None) };
     let mirrored = parse(key, &object)?;
     let (owner, machine) = (&mirrored.header, &mirrored.header.machine);
+    if eyes.ended.contains(&owner.run) {
+        return Ok(Some((object, mirrored)));
+    }
     let since = (eyes.clock)();
     match machine.life(&eyes.here, owner.pid, owner.start) {
         Life::Alive => return Ok(None),
@@ -251,6 +264,7 @@ mod tests {
         bucket: Memory,
         task: Task,
         events: task::testing::Sent,
+        ended: BTreeSet<RunId>,
         _dir: tempfile::TempDir,
     }
 
@@ -260,12 +274,12 @@ mod tests {
         let bucket = Memory::default();
         bucket.write(KEY, serde_json::to_vec(mirrored).unwrap());
         bucket.write(&format!("{FOLDER}own.json"), b"not read".to_vec());
-        World { bucket, task, events, _dir: dir }
+        World { bucket, task, events, ended: BTreeSet::new(), _dir: dir }
     }
 
     impl World {
         async fn take_over(&self) -> Result<Left> {
-            let eyes = Eyes { here: Machine::here(), clock: paused };
+            let eyes = Eyes { here: Machine::here(), ended: self.ended.clone(), clock: paused };
             take_over(&self.task, &self.bucket, FOLDER, &RunId::named("own"), &eyes).await
         }
 
@@ -303,6 +317,15 @@ mod tests {
         let waiting = "waiting for run dead (`paydeploy up --region spain` on runner-7, process 7): it counts as dead if \
                        it stays silent for 3m 00s";
         assert_eq!((texts[0].as_str(), claims), (waiting, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_of_this_folder_has_ended_although_the_machine_was_rebooted() {
+        let mut world = world(&record(elsewhere(), 7, Vec::new()));
+        world.ended.insert(RunId::named("dead"));
+        let started = Instant::now();
+        assert_eq!(world.take_over().await.unwrap(), ours());
+        assert_eq!((started.elapsed(), world.is_left()), (Duration::ZERO, false));
     }
 
     #[tokio::test(start_paused = true)]

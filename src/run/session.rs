@@ -10,7 +10,7 @@ use std::{
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use super::{Exit, Failure, Signals, others::Left, removed};
+use super::{Exit, Failure, Signals, others::Earlier, removed};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
@@ -53,8 +53,8 @@ pub struct Session {
     /// One stream for the whole command. Once tokio has a handler, a signal no longer ends the process, so one that
     /// arrives while nothing listens has to wait here for the next listener.
     pub(super) signals: Mutex<Signals>,
-    /// What the journals of earlier runs leave open; known once the lock is taken.
-    pub(super) left: std::sync::Mutex<Left>,
+    /// What earlier runs of this folder left; known once the lock is taken.
+    pub(super) earlier: std::sync::Mutex<Earlier>,
     /// `--config`, as given.
     config_file: Option<PathBuf>,
     /// Each `--region`, as given.
@@ -134,7 +134,7 @@ impl Session {
             run: RunId::new(),
             command,
             signals: Mutex::new(Signals::listen()?),
-            left: std::sync::Mutex::default(),
+            earlier: std::sync::Mutex::default(),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),
         })
@@ -148,9 +148,9 @@ impl Session {
         or_interrupted(&self.signals, work).await
     }
 
-    /// What the journals of earlier runs leave open.
-    pub(super) fn left(&self) -> Left {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What earlier runs of this folder left.
+    pub(super) fn earlier(&self) -> Earlier {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn config(&self) -> &Config {
