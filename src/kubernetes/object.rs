@@ -106,11 +106,13 @@ pub async fn difference(client: &Client, manager: &str, object: &Value, by: By) 
 /// Fields that are not in `wanted` belong to others, except those that an earlier apply set: the API server lists them
 /// in `managedFields`.
 fn unapplied(live: &Value, manager: &str, wanted: &Value) -> Vec<String> {
-    let entries = live["metadata"]["managedFields"].as_array();
-    let ours = entries.into_iter().flatten().find(|entry| {
+    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let (ours, others): (Vec<&Value>, Vec<&Value>) = entries.partition(|entry| {
         entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null()
     });
-    let owned = ours.map_or(&Value::Null, |entry| &entry["fieldsV1"]);
+    let ours = ours.first().map_or(&Value::Null, |entry| &entry["fieldsV1"]);
+    let others: Vec<&Value> = others.into_iter().map(|entry| &entry["fieldsV1"]).collect();
+    let owned = &owned_alone(ours, &others);
     let empty = serde_json::Map::new();
     let mut names = Vec::new();
     let top = wanted.as_object().unwrap_or(&empty).keys().map(String::as_str).chain(owned_keys(owned));
@@ -139,6 +141,21 @@ fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// What is in `ours` and in none of the `others`, all in the format of `fieldsV1`. An apply that leaves out a field which
+/// another manager also owns gives up its share, and the field stays.
+fn owned_alone(ours: &Value, others: &[&Value]) -> Value {
+    let fields = ours.as_object().into_iter().flatten().filter_map(|(key, ours)| {
+        let others: Vec<&Value> = others.iter().filter_map(|other| other.get(key)).collect();
+        if others.is_empty() {
+            return Some((key.clone(), ours.clone()));
+        }
+        let alone = owned_alone(ours, &others);
+        (!alone.is_null()).then(|| (key.clone(), alone))
+    });
+    let fields: serde_json::Map<String, Value> = fields.collect();
+    if fields.is_empty() { Value::Null } else { fields.into() }
 }
 
 /// The names of the fields in a level of `fieldsV1`. Other entries stand for items of lists.
@@ -297,6 +314,18 @@ mod tests {
         let without_spec = json!({ "apiVersion": "v1", "kind": "Thing", "metadata": wanted()["metadata"] });
         assert_eq!(unapplied(&live(), "paydeploy", &without_spec), ["spec"]);
         assert_eq!(unapplied(&live(), "another", &without_spec), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_field_that_another_manager_also_owns_is_not_removed_by_leaving_it_out() {
+        let mut live = live();
+        live["metadata"]["managedFields"][1]["fieldsV1"] =
+            json!({ "f:spec": { "f:depth": { "f:old": {} } } });
+        let mut changed = wanted();
+        changed["spec"]["depth"] = json!({});
+        assert_eq!(unapplied(&live, "paydeploy", &changed), Vec::<String>::new());
+        changed["spec"] = json!({});
+        assert_eq!(unapplied(&live, "paydeploy", &changed), ["spec.rules"]);
     }
 
     #[test]
