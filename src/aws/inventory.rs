@@ -67,8 +67,14 @@ pub async fn remaining(aws: &Aws, deleted: Deleted<'_>) -> Result<Vec<Remaining>
         }
     }
     all.extend(unmanaged(aws, deleted, &all).await?);
-    all.sort_by(|one, other| one.resource.cmp(&other.resource));
+    all.sort_by(|one, other| order(one).cmp(&order(other)));
     Ok(all)
+}
+
+/// Kind by kind, and within one by the reason: many ids are random, and two teardowns should read alike.
+fn order(one: &Remaining) -> (&str, &str, &str) {
+    let kind = one.resource.rfind([':', '/']).map_or("", |end| &one.resource[..end]);
+    (kind, &one.reason, &one.resource)
 }
 
 /// The ARNs of the keys that remain by design, and why.
@@ -319,6 +325,22 @@ mod tests {
         );
         assert_eq!(command("arn:aws:s3:::pay-audit"), "aws s3 rb --force s3://pay-audit");
         assert_eq!(command("arn:aws:sqs:eu-south-2:1:queue"), "delete it in the console of sqs");
+    }
+
+    #[test]
+    fn two_teardowns_list_what_remains_in_the_same_order_although_ids_are_random() {
+        let key = |id: &str, reason: &str| Remaining {
+            region: "spain".to_owned(),
+            resource: format!("arn:aws:kms:eu-south-2:1:key/{id}"),
+            reason: reason.to_owned(),
+            fix: None,
+        };
+        let ordered = |mut all: [Remaining; 2]| {
+            all.sort_by(|one, other| order(one).cmp(&order(other)));
+            all.map(|one| one.reason)
+        };
+        assert_eq!(ordered([key("1", "scheduled"), key("2", "history")]), ["history", "scheduled"]);
+        assert_eq!(ordered([key("1", "history"), key("2", "scheduled")]), ["history", "scheduled"]);
     }
 
     #[test]
