@@ -26,6 +26,7 @@ pub use self::{
     network::admits,
     problem::{Problem, Problems},
     raw::schema,
+    text::major_and_minor,
 };
 use crate::task::RegionName;
 

@@ -51,9 +51,13 @@ pub fn is_exact(version: &str) -> bool {
 /// Whether a version is at least a major and minor one. True for a text that is not a version, which has its own
 /// message.
 pub fn is_at_least(version: &str, least: (u32, u32)) -> bool {
-    let mut numbers = version.trim_start_matches('v').split('.').map(str::parse::<u32>);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return true };
-    (major, minor) >= least
+    major_and_minor(version).is_none_or(|version| version >= least)
+}
+
+/// The major and minor number of a version, with or without a leading `v`; `None` if it does not start with both.
+pub fn major_and_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Whether a text is a host name in lower case that ACM accepts as a certificate's domain: 64 characters at

@@ -129,8 +129,8 @@ fn a_teardown_needs_neither_git_nor_a_commit() {
     assert!(output.contains("delete: nothing found"), "{output}");
 }
 
-/// A teardown without permission, and one with all permissions except one.
-fn is_refused(deployment: &Deployment) {
+/// Tries without permission, and with all permissions except one.
+fn a_teardown_that_is_not_allowed_changes_nothing(deployment: &Deployment) {
     let before = deployment.checkout.changes();
     let refused = deployment.down(6, &[], &[]);
     for expected in [
@@ -157,7 +157,7 @@ fn is_refused(deployment: &Deployment) {
 fn production_is_deleted_only_as_allowed_without_leftovers_and_without_what_belongs_to_others() {
     // One deployment for all of it: creating one takes a minute, and two exceed the account's quota of addresses.
     let deployment = Deployment::new("teardown");
-    is_refused(&deployment);
+    a_teardown_that_is_not_allowed_changes_nothing(&deployment);
     let name = deployment.name();
 
     // What controllers, nodes and AWS left behind, in nobody's state.

@@ -9,6 +9,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    config::major_and_minor,
     kubernetes::{self, By, MANAGER, classify, helm::Stored, ready},
     step::{Class, Context, Error, ErrorExt, Poll, Result},
 };
@@ -44,16 +45,10 @@ fn wanted(aws_region: &str) -> Value {
     })
 }
 
-/// The major and minor number of a version, with or without a leading `v`.
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.trim_start_matches('v').split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
 /// Refuses an upgrade that skips 0.16. Only 0.16 serves both versions of the API, and migrates the stored objects.
 pub(super) fn refuse_direct_upgrade(stored: Option<&Stored>, wanted: &str) -> Result<()> {
     let Some(stored) = stored else { return Ok(()) };
-    let skips = match (minor(&stored.version), minor(wanted)) {
+    let skips = match (major_and_minor(&stored.version), major_and_minor(wanted)) {
         (Some(from), Some(to)) => from < (0, 16) && to > (0, 16),
         _ => false,
     };

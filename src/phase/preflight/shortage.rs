@@ -13,6 +13,7 @@ use crate::{
         offers::{Feature, InstanceType, Orderable, Support, Zone, major},
         quotas::{Quota, Used, is_standard},
     },
+    config::major_and_minor,
     step::Error,
 };
 
@@ -198,9 +199,9 @@ impl Comparison<'_> {
             }
             return;
         };
-        let Some(ended) = ended(support, self.now) else { return self.ends_soon(cluster, support) };
-        let ended = format!("standard support of Kubernetes {version} ended on {ended}");
         let newer = format!("set {variable} to a newer version, and `addon_versions` to match it");
+        let Some(ended) = ended(support, self.now) else { return self.ends_soon(cluster, support, &newer) };
+        let ended = format!("standard support of Kubernetes {version} ended on {ended}");
         let keep = self.set("cluster_support_type = \"EXTENDED\"");
         // https://aws.amazon.com/eks/pricing
         let price = "0.60 instead of 0.10 USD per hour";
@@ -218,17 +219,15 @@ impl Comparison<'_> {
     }
 
     /// Warns before EKS upgrades the control plane by itself, while the operator can still choose the moment.
-    fn ends_soon(&mut self, cluster: &Cluster, support: &Support) {
+    fn ends_soon(&mut self, cluster: &Cluster, support: &Support, newer: &str) {
         let Some(end) = support.standard.filter(|end| end.duration_since(self.now) < NOTICE) else { return };
         if cluster.support_type.as_deref() == Some("EXTENDED") {
             return;
         }
-        let (version, variable) = (&cluster.version, self.set("kubernetes_version"));
         self.warns(
-            format!("standard support of Kubernetes {version} ends on {}", day(end)),
+            format!("standard support of Kubernetes {} ends on {}", cluster.version, day(end)),
             format!(
-                "before that day, set {variable} to a newer version, and `addon_versions` to match it: EKS then upgrades \
-                 the cluster by itself, or charges for extended support"
+                "before that day, {newer}: EKS then upgrades the cluster by itself, or charges for extended support"
             ),
         );
     }
@@ -341,13 +340,9 @@ fn running_vcpus(offer: &Offer) -> Option<Used> {
     }))
 }
 
-/// Whether one `MAJOR.MINOR` version is newer than another. What is not of this form is not compared.
+/// Whether one version is newer than another. What is not a version is not compared.
 fn is_newer(one: &str, other: &str) -> bool {
-    let parse = |version: &str| {
-        let (major, minor) = version.split_once('.')?;
-        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-    };
-    matches!((parse(one), parse(other)), (Some(one), Some(other)) if one > other)
+    matches!((major_and_minor(one), major_and_minor(other)), (Some(one), Some(other)) if one > other)
 }
 
 /// The day on which standard support ended; `None` while it lasts.

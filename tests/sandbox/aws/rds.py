@@ -103,7 +103,7 @@ class AutomatedBackup(DBInstanceAutomatedBackup):
     def db_instance_automated_backups_arn(self) -> str:
         source = self.automated_snapshots[-1].db_snapshot_arn
         name = hashlib.sha256(source.encode()).hexdigest()[:32]
-        return f"{source.rsplit(':', 2)[0].removesuffix(':snapshot')}:auto-backup:ab-{name}"
+        return f"{source.partition(':snapshot:')[0]}:auto-backup:ab-{name}"
 
     @property
     def kms_key_id(self) -> str | None:
