@@ -18,7 +18,9 @@ terraform {
 provider "aws" {
   region = var.aws_region
 
+  # The stack's folder names the stack. Only here and not in local.tags: what nodes and controllers create belongs to no
+  # stack, and another tag in a launch template would replace every node.
   default_tags {
-    tags = local.tags
+    tags = merge(local.tags, { Stack = basename(abspath(path.root)) })
   }
 }
