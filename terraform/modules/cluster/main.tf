@@ -52,6 +52,15 @@ resource "aws_eks_cluster" "this" {
     aws_iam_role_policy.key,
     aws_cloudwatch_log_group.this,
   ]
+
+  lifecycle {
+    # EKS takes both only when it creates a cluster and reports neither. Without this, adopting a cluster that an
+    # interrupted run created would replace it.
+    ignore_changes = [
+      bootstrap_self_managed_addons,
+      access_config[0].bootstrap_cluster_creator_admin_permissions,
+    ]
+  }
 }
 
 # EKS creates this group, which the nodes and the control plane share, and tags it with nothing of ours.

@@ -89,4 +89,10 @@ resource "aws_db_instance" "this" {
   final_snapshot_identifier = "${var.name}-final-${terraform_data.created.output}"
 
   depends_on = [aws_iam_role_policy_attachment.monitoring]
+
+  lifecycle {
+    # Neither is read back from RDS. Without this, adopting a database that an interrupted run created would set them
+    # again, and a password that is set again is another one, in another secret.
+    ignore_changes = [manage_master_user_password, master_user_secret_kms_key_id]
+  }
 }
