@@ -2,6 +2,7 @@
 //! part starts from the state that the previous one left.
 
 mod access;
+mod power_cut;
 mod profile;
 mod recipes;
 mod release;
@@ -72,9 +73,7 @@ fn two_regions_are_created_operated_and_deleted() {
     release::a_failure_stays_in_its_region(&world, &mut transcripts);
     access::lost_access_is_reported_and_restored(&world);
 
-    section("down of one region: the other keeps running");
-    ends_with(0, &mut world.paydeploy(&["down", "--yes", "--region", "mexico"]));
-    verify::region_runs(&world, SPAIN, &world.head());
+    power_cut::a_teardown_continues_after_one(&world);
     section("down");
     transcripts.record("down", 0, &mut world.paydeploy(&["down", "--yes"]));
     section("down again: nothing to do");
