@@ -267,7 +267,7 @@ fn delete(service: &str, what: &str, flag: &str, name: &str, aws_region: &str) -
 }
 
 /// The command that deletes a resource, where it follows from the ARN.
-fn command(arn: &str, aws_region: &str) -> String {
+pub fn command(arn: &str, aws_region: &str) -> String {
     let (service, resource) = parts(arn);
     let name = resource.rsplit([':', '/']).next().unwrap_or_default();
     let (what, flag, name) = match (service, resource.split([':', '/']).next().unwrap_or_default()) {
@@ -280,6 +280,27 @@ fn command(arn: &str, aws_region: &str) -> String {
         ("ec2", "launch-template") => ("launch-template", "--launch-template-id", name),
         ("ec2", "internet-gateway") => ("internet-gateway", "--internet-gateway-id", name),
         ("ec2", "route-table") => ("route-table", "--route-table-id", name),
+        ("ec2", "vpc-endpoint") => {
+            return format!("aws ec2 delete-vpc-endpoints --region {aws_region} --vpc-endpoint-ids {name}");
+        }
+        ("ec2", "vpc-flow-log") => {
+            return format!("aws ec2 delete-flow-logs --region {aws_region} --flow-log-ids {name}");
+        }
+        ("eks", "nodegroup") => {
+            // nodegroup/CLUSTER/NAME/UUID
+            let mut parts = resource.split('/').skip(1);
+            let (cluster, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let flags = format!("--cluster-name {cluster} --nodegroup-name {name}");
+            return format!("aws eks delete-nodegroup --region {aws_region} {flags}");
+        }
+        ("eks", "addon") => {
+            let mut parts = resource.split('/').skip(1);
+            let (cluster, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            return format!(
+                "aws eks delete-addon --region {aws_region} --cluster-name {cluster} --addon-name {name}"
+            );
+        }
+        ("iam", "role") => return format!("aws iam delete-role --role-name {name}"),
         ("ec2", "elastic-ip") => {
             return format!("aws ec2 release-address --region {aws_region} --allocation-id {name}");
         }
@@ -322,6 +343,10 @@ mod tests {
         assert_eq!(
             command("arn:aws:logs:eu-south-2:123456789012:log-group:/aws/eks/pay-spain/cluster:*"),
             "aws logs delete-log-group --region eu-south-2 --log-group-name /aws/eks/pay-spain/cluster"
+        );
+        assert_eq!(
+            command("arn:aws:eks:eu-south-2:123456789012:nodegroup/pay-spain/system/1a2b"),
+            "aws eks delete-nodegroup --region eu-south-2 --cluster-name pay-spain --nodegroup-name system"
         );
         assert_eq!(command("arn:aws:s3:::pay-audit"), "aws s3 rb --force s3://pay-audit");
         assert_eq!(command("arn:aws:sqs:eu-south-2:1:queue"), "delete it in the console of sqs");

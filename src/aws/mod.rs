@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod key;
 pub mod objects;
 pub mod offers;
+pub mod orphans;
 mod partition;
 pub mod quotas;
 pub mod records;

@@ -16,7 +16,8 @@
 //!   then the effect may be half done.
 //! - Each attempt starts over with `repair` and `check`: an attempt that failed may have done part of its work.
 //! - `repair` gets the step's open claims: those of dead runs, which the gate returns once their owners are proved dead,
-//!   and those of this run's earlier attempts. They are released when it succeeds. `Read` and `Check` repair nothing.
+//!   and those of this run's earlier attempts. They are released when it succeeds, except for those that the step settles
+//!   later and releases itself. `Read` and `Check` repair nothing.
 //! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
 //! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does
 //!   not drop a running effect: `apply` and `destroy` see the token and end at their next safe point. The read after
@@ -191,7 +192,7 @@ async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &dyn Gate) -
     let repaired = node.repair(cx, facts, &left).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     repaired?;
-    for claim in &left {
+    for claim in left.iter().filter(|claim| !claim.outlives_repair()) {
         cx.release(claim);
     }
     Ok(())

@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 pub enum Claim {
     /// The lock of a Terraform state, with the id that is written into it.
     StateLock { bucket: String, key: String, id: String },
+    /// A `terraform apply` on a state, and when it started, in RFC 3339. Terraform saves its state only every 20 s and
+    /// at its end, so what it created may be in no state.
+    Apply { bucket: String, key: String, since: String },
     /// The revision of a Helm release that Helm was about to write.
     /// Helm writes the mark into the revision's labels, except at a rollback.
     Release { cluster: String, namespace: String, release: String, revision: u32, mark: Option<String> },
@@ -30,10 +33,18 @@ pub enum Claim {
     Probe { application: String },
 }
 
+impl Claim {
+    /// Whether the claim stays open when its step is repaired: what it names is settled by the step's next effect.
+    pub fn outlives_repair(&self) -> bool {
+        matches!(self, Self::Apply { .. })
+    }
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StateLock { bucket, key, id } => write!(f, "lock {id} of s3://{bucket}/{key}"),
+            Self::Apply { bucket, key, since } => write!(f, "apply on s3://{bucket}/{key} since {since}"),
             Self::Release { cluster, namespace, release, revision, .. } => {
                 write!(f, "revision {revision} of release {namespace}/{release} in {cluster}")
             }

@@ -27,10 +27,19 @@ pub struct ChildExit {
     pub(super) from: u64,
 }
 
+/// The number of SIGKILL.
+const KILL: i32 = 9;
+
 impl ChildExit {
     /// The exit code; `None` when a signal terminated the child.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
+    }
+
+    /// Whether the child was killed and could not even save what it had done, for instance by the kernel when memory
+    /// ran out.
+    pub fn is_killed(&self) -> bool {
+        std::os::unix::process::ExitStatusExt::signal(&self.status) == Some(KILL)
     }
 
     /// Whether the exit code is one that the command expects.

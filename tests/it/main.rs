@@ -14,6 +14,7 @@ mod config_file;
 mod docs;
 mod journey;
 mod offers;
+mod orphans;
 mod power_cut;
 mod read_only;
 mod recipes;

@@ -81,7 +81,7 @@ fn prepare() -> Checkout {
 }
 
 /// The processes that a process has started.
-fn children(parent: u32) -> Vec<String> {
+pub fn children(parent: u32) -> Vec<String> {
     let is_child = |pid: &String| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // Behind the name in parentheses: the state, then the parent.

@@ -12,7 +12,7 @@ use super::{
     message::{Diagnostic, Message},
 };
 use crate::{
-    step::{Context, Error, ErrorExt, Result},
+    step::{Class, Context, Error, ErrorExt, Result},
     tool::{ChildExit, Command},
 };
 
@@ -225,7 +225,11 @@ impl Terraform<'_> {
         let exit = if command.has_arg(NO_LOCK) && !command.has_arg(DESTROY) {
             let lock = lock::hold(self, if command.has_arg("plan") { PLAN } else { APPLY }).await?;
             let exit = follow.await;
-            lock.release(self).await;
+            // A killed terraform may have left a provider that still acts, and has not saved its state. The lock keeps
+            // everyone else out until the next attempt or run repairs both.
+            if !exit.as_ref().is_ok_and(ChildExit::is_killed) {
+                lock.release(self).await;
+            }
             exit?
         } else {
             follow.await?
@@ -249,6 +253,10 @@ impl Said {
         }
         match diagnosis::judge(&self.diagnostics) {
             Some(error) => Err(error),
+            // Whoever killed it, or the lack of memory, is most likely gone when it is tried again.
+            None if self.exit.is_killed() => {
+                self.exit.check().map_err(|error| Error { class: Class::Transient, ..error })
+            }
             None => self.exit.check(),
         }
     }

@@ -5,8 +5,8 @@
 //!
 //! 1. just before the stack's deletion, when the database has left its snapshots, Terraform forgets the key and its
 //!    alias where they are needed (`keep_if_needed`);
-//! 2. the next `up` finds the key by its alias, and the stack imports it (`kept`). Without that, the new key's alias
-//!    would conflict with the old one's.
+//! 2. the next `up` finds the key by its alias, and imports both (`kept`). Without that, the new key's alias would
+//!    conflict with the old one's.
 //!
 //! Both may be interrupted and repeated: a key that is in no state is found by its alias, and one that is in the state
 //! already is not imported again.
@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use super::{
     command::{REMOVE, Terraform},
     lock,
+    orphans::Import,
 };
 use crate::{
     aws::{
@@ -27,8 +28,9 @@ use crate::{
     step::{Context, ErrorExt, Result},
 };
 
-/// The stack's variable with the id of the key to import.
-pub(super) const VARIABLE: &str = "kept_key_id";
+/// The addresses of the key and of its alias in the stack.
+const KEY: &str = "module.key.aws_kms_key.this";
+const ALIAS: &str = "module.key.aws_kms_alias.this";
 
 /// Without the key, these are lost.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,15 +46,18 @@ fn key(cx: &Context, region: &Region) -> (String, Key) {
     (alias, key)
 }
 
-/// The id of the region's key, for the stack to import; `None` where there is none. A key of another owner under our
-/// alias is not taken over: creating the alias then fails, and names it.
-pub(super) async fn kept(cx: &Context, region: &Region) -> Result<Option<String>> {
-    let (_, key) = key(cx, region);
-    let Some(arn) = key.find().await? else { return Ok(None) };
+/// The region's key and its alias, for the stack to import. A key of another owner under our alias is not taken over:
+/// creating the alias then fails, and names it.
+pub(super) async fn kept(cx: &Context, region: &Region) -> Result<Vec<Import>> {
+    let (alias, key) = key(cx, region);
+    let Some(arn) = key.find().await? else { return Ok(Vec::new()) };
     let ours =
         BTreeMap::from([("Project", cx.world.config.project.as_str()), ("Region", region.name.as_str())]);
-    let is_foreign = key.missing(&arn, &ours).await?.contains(&Setting::Tags);
-    Ok((!is_foreign).then(|| id(&arn).to_owned()))
+    if key.missing(&arn, &ours).await?.contains(&Setting::Tags) {
+        return Ok(Vec::new());
+    }
+    let import = |address: &str, id: &str| Import { address: address.to_owned(), id: id.to_owned() };
+    Ok(vec![import(KEY, id(&arn)), import(ALIAS, &alias)])
 }
 
 fn id(arn: &str) -> &str {

@@ -60,10 +60,29 @@ pub enum Lock {
 /// Judges the output of `terraform show -json PLAN` of a deletion. `allowed` are kinds and addresses. Terraform forgets
 /// the resources `kept`, by their addresses, before the deletion.
 pub fn judge(plan: &str, profile: Profile, allowed: &[String], kept: &[String]) -> Result<Deletion> {
-    let mut deletion = Deletion::default();
     let changes = changes(plan)?;
     let deletions = changes.iter().filter(|one| one.change.actions.contains(&Action::Delete));
-    for one in deletions.filter(|one| !kept.contains(&one.address)) {
+    Ok(judge_all(deletions.filter(|one| !kept.contains(&one.address)), profile, allowed))
+}
+
+/// Judges the deletion of resources that a plan, which is not that of a deletion, would adopt at these addresses.
+pub fn judge_adopted(
+    plan: &str,
+    profile: Profile,
+    allowed: &[String],
+    adopted: &BTreeSet<&str>,
+) -> Result<Deletion> {
+    let changes = changes(plan)?;
+    Ok(judge_all(changes.iter().filter(|one| adopted.contains(one.address.as_str())), profile, allowed))
+}
+
+fn judge_all<'a>(
+    all: impl Iterator<Item = &'a ResourceChange>,
+    profile: Profile,
+    allowed: &[String],
+) -> Deletion {
+    let mut deletion = Deletion::default();
+    for one in all {
         deletion.resources += 1;
         deletion.locks.extend(lock(one));
         let Some((kind, loss)) = protection(one) else { continue };
@@ -74,7 +93,7 @@ pub fn judge(plan: &str, profile: Profile, allowed: &[String], kept: &[String]) 
             deletion.refused.push(Protected { address: one.address.clone(), kind, loss });
         }
     }
-    Ok(deletion)
+    deletion
 }
 
 impl Deletion {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::message::Message;
+use super::message::{Importing, Message};
 use crate::step::{Class, Error, ErrorExt, Result};
 
 /// The supported major version of the plan's JSON format.
@@ -115,9 +115,12 @@ pub(super) struct PlanChange {
     /// The resource's attributes as they are. They may contain secrets.
     #[serde(default)]
     pub before: Value,
+    /// Those that it would have, as far as they are known. They may contain secrets.
+    #[serde(default)]
+    pub after: Value,
     #[serde(default)]
     replace_paths: Vec<Vec<Value>>,
-    importing: Option<Value>,
+    importing: Option<Importing>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -140,6 +143,8 @@ pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
     let mut announced = None;
     for message in messages {
         match message {
+            // What is imported may be replaced as well, which only the JSON says.
+            Message::PlannedChange { change } if change.importing.is_some() => return None,
             Message::PlannedChange { change } => {
                 let sign = match change.action.as_str() {
                     "create" => "+",
@@ -245,8 +250,11 @@ impl ResourceChange {
         let Self { address, change, .. } = self;
         match (&change.actions[..], &self.previous_address, &change.importing) {
             ([Action::NoOp], Some(old), _) => Some(format!("moved {old} -> {address}")),
-            ([Action::NoOp], None, Some(_)) => Some(format!("import {address}")),
+            ([Action::NoOp], None, Some(importing)) => Some(format!("adopt {address}{importing}")),
             ([Action::NoOp | Action::Read], ..) => None,
+            ([Action::Update], _, Some(importing)) => {
+                Some(format!("adopt {address}{importing}, and update it"))
+            }
             _ => {
                 let why = if self.change.actions.len() > 1 {
                     format!(" ({})", self.reason())

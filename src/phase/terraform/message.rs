@@ -71,6 +71,24 @@ pub fn readable(line: &str) -> Cow<'_, str> {
 pub struct Hook {
     pub resource: Resource,
     pub action: String,
+    /// The existing resource that a planned change starts from.
+    pub importing: Option<Importing>,
+}
+
+/// An existing resource that Terraform takes into its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Importing {
+    /// Missing while it is unknown.
+    id: Option<String>,
+}
+
+impl fmt::Display for Importing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, " ({id}), which exists and is in no state"),
+            None => f.write_str(", which exists and is in no state"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

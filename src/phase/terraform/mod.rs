@@ -10,6 +10,7 @@ mod judge;
 mod kind;
 mod lock;
 mod message;
+mod orphans;
 mod progress;
 mod stack;
 mod state_bucket;

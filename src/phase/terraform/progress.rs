@@ -87,7 +87,7 @@ mod tests {
 
     fn hook(resource: &str, action: &str) -> Hook {
         let resource = Resource { addr: format!("module.m.{resource}"), resource: resource.to_owned() };
-        Hook { resource, action: action.to_owned() }
+        Hook { resource, action: action.to_owned(), importing: None }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! One stack in one region. `read` reads its state; `check` plans and judges the plan; `apply` applies that plan.
 
 use std::{
+    collections::BTreeSet,
     marker::PhantomData,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,18 +14,21 @@ use serde_json::{Map, Value, json};
 use tempfile::TempPath;
 
 use super::{
-    command::{Backend, DESTROY, Terraform},
+    command::{Backend, DESTROY, Said, Terraform},
     data_key,
-    deletion::{self, Lock},
+    deletion::{self, Deletion, Lock},
     folder::Folder,
     judge::{judge, judge_messages},
     kind::Kind,
     lock,
+    message::Message,
+    orphans::{self, Import, Search},
     progress::Progress,
     unlock::unlock,
 };
 use crate::{
     aws::{
+        self,
         objects::Objects,
         state_file::{self, StateFile},
         sweep::Scope,
@@ -36,6 +43,8 @@ pub struct Stack<K> {
     region: Region,
     /// What `plan_destroy` has planned, until `destroy` applies it.
     doomed: Mutex<Option<Doomed>>,
+    /// Whether the last deletion was planned without the search for what an apply that died created.
+    unsearched: AtomicBool,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -43,17 +52,29 @@ pub struct Stack<K> {
 #[derive(Debug)]
 pub enum Planned {
     /// A judged plan. Exactly this plan is applied.
-    Plan { file: TempPath, operations: u32 },
+    Plan { file: TempPath, operations: u32, imports: Vec<Import> },
     /// An earlier run changed resources and could not save the state. It has to be pushed before anything can be
     /// planned: a plan without it would create the same resources again.
     UnsavedState,
 }
 
+/// A plan that has changes.
+struct Drawn {
+    messages: Vec<Message>,
+    /// The plan as JSON, if it was read already. It may contain secrets: it is never written to the log or to disk.
+    shown: Option<String>,
+    /// What it adopts because an apply that died created it.
+    imports: Vec<Import>,
+}
+
 /// A judged plan of a deletion. Exactly this plan is applied.
 #[derive(Debug)]
 struct Doomed {
-    file: TempPath,
+    /// `None` if the state has no resources yet, because all of them have to be adopted first.
+    file: Option<TempPath>,
     resources: u32,
+    /// What is in no state and has to be adopted before it can be deleted.
+    adopted: Vec<Import>,
     locks: Vec<Lock>,
     /// The data key was left out of the judgement, because it outlives the stack.
     keeps_key: bool,
@@ -61,7 +82,12 @@ struct Doomed {
 
 impl<K: Kind> Stack<K> {
     pub(super) fn new(region: &Region) -> Self {
-        Self { region: region.clone(), doomed: Mutex::default(), kind: PhantomData }
+        Self {
+            region: region.clone(),
+            doomed: Mutex::default(),
+            unsearched: AtomicBool::new(false),
+            kind: PhantomData,
+        }
     }
 
     fn backend(&self, cx: &Context) -> Backend {
@@ -86,13 +112,7 @@ impl<K: Kind> Stack<K> {
     }
 
     /// `-var-file` for the region's own file, then for paydeploy's variables: the later file takes precedence.
-    fn variables(
-        &self,
-        cx: &Context,
-        folder: &Folder,
-        input: Option<&K::Input>,
-        kept: Option<String>,
-    ) -> Result<[String; 2]> {
+    fn variables(&self, cx: &Context, folder: &Folder, input: Option<&K::Input>) -> Result<[String; 2]> {
         let config = &cx.world.config;
         let region = &self.region;
         let common = [
@@ -110,32 +130,74 @@ impl<K: Kind> Stack<K> {
             variables.insert("git_server".to_owned(), json!({ "address": address, "port": port }));
         }
         variables.extend(K::variables(input, &config.account));
-        variables.extend(kept.map(|key| (data_key::VARIABLE.to_owned(), key.into())));
         let generated = folder.write_variables(variables)?;
         let own = std::path::absolute(&region.var_file)?;
         Ok([format!("-var-file={}", own.display()), format!("-var-file={}", generated.display())])
+    }
+
+    /// Writes a plan; `None` if it has no changes.
+    async fn plan_to(
+        &self,
+        terraform: &Terraform<'_>,
+        file: &TempPath,
+        more: &[String],
+    ) -> Result<Option<Vec<Message>>> {
+        let args = ["plan", "-json", "-input=false", "-detailed-exitcode"];
+        let command =
+            terraform.command(args)?.arg(format!("-out={}", file.display())).args(more).codes(&[0, 2]);
+        terraform.cx.progress("planning");
+        let mut messages = Vec::new();
+        let result = terraform.run(command, |message| messages.push(message.clone())).await?;
+        result.check()?;
+        Ok((result.exit.code() != Some(0)).then_some(messages))
+    }
+
+    /// The plan's JSON may contain secrets: it is never written to the log or to disk.
+    async fn show(&self, terraform: &Terraform<'_>, file: &TempPath) -> Result<String> {
+        terraform.cx.progress("reading the plan");
+        terraform.command(["show", "-json"])?.arg(&**file).output(terraform.cx).await
+    }
+
+    /// Writes a plan that adopts what an apply that died created; `None` if it has no changes.
+    async fn draw(
+        &self,
+        terraform: &Terraform<'_>,
+        file: &TempPath,
+        variables: &[String],
+        deletes: bool,
+    ) -> Result<Option<Drawn>> {
+        // The data key that outlived an earlier deployment.
+        let kept =
+            if K::HAS_DATA_KEY { data_key::kept(terraform.cx, &self.region).await? } else { Vec::new() };
+        let mut search = Search::start(terraform, &self.region, K::NAME, kept, deletes)?;
+        loop {
+            let Some(messages) = self.plan_to(terraform, file, variables).await? else { return Ok(None) };
+            let Some(search) = &mut search else {
+                return Ok(Some(Drawn { messages, shown: None, imports: Vec::new() }));
+            };
+            let shown = self.show(terraform, file).await?;
+            if !search.more(terraform, &shown).await? {
+                let imports = std::mem::take(&mut search.imports);
+                return Ok(Some(Drawn { messages, shown: Some(shown), imports }));
+            }
+        }
     }
 
     async fn plan(&self, terraform: &Terraform<'_>, variables: &[String]) -> Result<Check<Planned>> {
         let cx = terraform.cx;
         terraform.prepare().await?;
         let file = terraform.folder.plan_file()?;
-        let args = ["plan", "-json", "-input=false", "-detailed-exitcode"];
-        let command =
-            terraform.command(args)?.arg(format!("-out={}", file.display())).args(variables).codes(&[0, 2]);
-        cx.progress("planning");
-        let mut messages = Vec::new();
-        let result = terraform.run(command, |message| messages.push(message.clone())).await?;
-        result.check()?;
-        if result.exit.code() == Some(0) {
+        let Some(drawn) = self.draw(terraform, &file, variables, false).await? else {
+            orphans::release(terraform)?;
             return self.clean(terraform).await;
-        }
-        let judged = if let Some(judged) = judge_messages(&messages) {
+        };
+        let judged = if let Some(judged) = judge_messages(&drawn.messages) {
             judged
         } else {
-            cx.progress("reading the plan");
-            // The plan's JSON may contain secrets: it is never written to the log or to disk.
-            let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+            let shown = match drawn.shown {
+                Some(shown) => shown,
+                None => self.show(terraform, &file).await?,
+            };
             let state = self.state(cx, terraform.backend).await?;
             let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
             judge(&shown, &cx.world.allow_replace, complete)?
@@ -143,27 +205,102 @@ impl<K: Kind> Stack<K> {
         judged.check()?;
         // Terraform also ends with 2 when all that an apply would do is to read data.
         if judged.lines.is_empty() {
+            orphans::release(terraform)?;
             return self.clean(terraform).await;
         }
-        let change = Planned::Plan { file, operations: judged.operations };
+        let change = Planned::Plan { file, operations: judged.operations, imports: drawn.imports };
         Ok(Check::Change { lines: judged.lines, change })
     }
 
     /// Plans with the variables that come from these facts.
     async fn plan_for(&self, terraform: &Terraform<'_>, input: &K::Input) -> Result<Check<Planned>> {
         let Terraform { cx, folder, .. } = terraform;
-        let kept = if K::HAS_DATA_KEY { data_key::kept(cx, &self.region).await? } else { None };
-        let variables = self.variables(cx, folder, Some(input), kept)?;
+        let variables = self.variables(cx, folder, Some(input))?;
         self.plan(terraform, &variables).await.doing(format!("plan {}", self.named()))
     }
 
-    async fn apply_plan(&self, terraform: &Terraform<'_>, file: TempPath, operations: u32) -> Result<()> {
+    async fn apply_plan(
+        &self,
+        terraform: &Terraform<'_>,
+        file: TempPath,
+        operations: u32,
+        imports: &[Import],
+    ) -> Result<()> {
         let cx = terraform.cx;
         let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
         let cluster = cx.world.config.name_in(&self.region.name);
         K::before_apply(self.scope(cx, &cluster)).await?;
         self.keep_configuration(cx).await?;
-        run(terraform, command, Progress::apply(operations)).await.doing(format!("apply {}", self.named()))
+        let Backend { bucket, key, .. } = terraform.backend.clone();
+        let claim = Claim::Apply { bucket, key, since: jiff::Timestamp::now().to_string() };
+        cx.claim(&claim).await?;
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        for group in imports.iter().filter(|one| one.id.starts_with("sg-")) {
+            aws::orphans::close(&aws, &group.id).await?;
+        }
+        // Without an exit, it is not known whether terraform has saved its state: the claim stays.
+        let said = run(terraform, command, Progress::apply(operations)).await?;
+        if said.exit.is_good() {
+            orphans::release(terraform)?;
+        } else if !said.exit.is_killed() {
+            // It has saved its state, here or in `errored.tfstate`. What an earlier apply left may not be in it.
+            cx.release(&claim);
+        }
+        said.check().doing(format!("apply {}", self.named()))
+    }
+
+    /// What an apply that died created and a deletion would miss, with the plan that adopts it; `None` if nothing.
+    async fn find_orphans(
+        &self,
+        terraform: &Terraform<'_>,
+        input: Option<&K::Input>,
+    ) -> Result<Option<(Vec<Import>, String)>> {
+        let Terraform { cx, folder, backend } = *terraform;
+        self.unsearched.store(false, Ordering::Relaxed);
+        if orphans::open(cx, backend).is_empty() {
+            return Ok(None);
+        }
+        let search = async {
+            terraform.prepare().await?;
+            let variables = self.variables(cx, folder, input)?;
+            let file = folder.plan_file()?;
+            self.draw(terraform, &file, &variables, true).await
+        };
+        match search.await {
+            Ok(drawn) => {
+                let found = drawn.and_then(|drawn| Some((drawn.imports, drawn.shown?)));
+                Ok(found.filter(|(imports, _)| !imports.is_empty()))
+            }
+            // What the stack reads may be deleted already. The rest can still be deleted.
+            Err(error) if error.class == Class::Permanent => {
+                self.unsearched.store(true, Ordering::Relaxed);
+                cx.warn(
+                    format!("failed to search for what a run that died created: {error}"),
+                    "delete what the inventory at the end lists as left behind",
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes resources into the state, and with them only what they depend on.
+    async fn adopt(
+        &self,
+        terraform: &Terraform<'_>,
+        input: Option<&K::Input>,
+        imports: &[Import],
+    ) -> Result<()> {
+        let Terraform { cx, folder, .. } = *terraform;
+        let mut more = self.variables(cx, folder, input)?.to_vec();
+        more.extend(imports.iter().map(|one| format!("-target={}", one.address)));
+        let file = folder.plan_file()?;
+        if self.plan_to(terraform, &file, &more).await?.is_some() {
+            cx.progress(format!("adopting {} resources that a run that died created", imports.len()));
+            let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
+            run(terraform, command, Progress::apply(0)).await?.check()?;
+        }
+        folder.remove_imports()
     }
 
     async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
@@ -180,16 +317,33 @@ impl<K: Kind> Stack<K> {
     ) -> Result<Option<Doomed>> {
         let Terraform { cx, folder, backend } = terraform;
         terraform.save_state().await?;
-        let Some(state) = self.state(cx, backend).await? else { return Ok(None) };
         // Reported before the first effect of the teardown: planning takes no lock, and applying would fail late.
         let aws = cx.world.aws.in_region(&self.region.aws_region);
         let holder = state_file::lock(&aws, &backend.bucket, &backend.key).await?;
+        let orphans = if holder.is_none() { self.find_orphans(terraform, input).await? } else { None };
+        let state = self.state(cx, backend).await?;
+        if state.is_none() && orphans.is_none() {
+            return Ok(None);
+        }
         if holder.is_some() {
             return Err(lock::locked(terraform, holder));
         }
+        let allowed = cx.world.teardown.as_ref().map_or(&[][..], |teardown| &teardown.allow_delete);
+        let mut all = Deletion::default();
+        let mut adopted = Vec::new();
+        if let Some((imports, shown)) = orphans {
+            let addresses: BTreeSet<&str> = imports.iter().map(|one| one.address.as_str()).collect();
+            all = deletion::judge_adopted(&shown, cx.world.config.profile, allowed, &addresses)?;
+            adopted = imports;
+        }
+        let Some(state) = state else {
+            all.check()?;
+            let Deletion { resources, locks, .. } = all;
+            return Ok(Some(Doomed { file: None, resources, adopted, locks, keeps_key: false }));
+        };
         let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
         terraform.prepare().await?;
-        let variables = self.variables(cx, folder, input, None)?;
+        let variables = self.variables(cx, folder, input)?;
         let file = folder.plan_file()?;
         match self.plan_destroy_to(terraform, &file, &variables, true).await {
             // What the stack reads while it refreshes may be deleted already, such as its zone or its network.
@@ -199,14 +353,16 @@ impl<K: Kind> Stack<K> {
             }
             planned => planned?,
         }
-        cx.progress("reading the plan");
-        // The plan's JSON may contain secrets: it is never written to the log or to disk.
-        let shown = terraform.command(["show", "-json"])?.arg(&*file).output(cx).await?;
+        let shown = self.show(terraform, &file).await?;
         let kept = if keeps_key { &state.keys[..] } else { &[] };
-        let allowed = cx.world.teardown.as_ref().map_or(&[][..], |teardown| &teardown.allow_delete);
-        let deletion = deletion::judge(&shown, cx.world.config.profile, allowed, kept)?;
-        deletion.check()?;
-        Ok(Some(Doomed { file, resources: deletion.resources, locks: deletion.locks, keeps_key }))
+        let Deletion { resources, refused, locks } =
+            deletion::judge(&shown, cx.world.config.profile, allowed, kept)?;
+        all.resources += resources;
+        all.refused.extend(refused);
+        all.locks.extend(locks);
+        all.check()?;
+        let Deletion { resources, locks, .. } = all;
+        Ok(Some(Doomed { file: Some(file), resources, adopted, locks, keeps_key }))
     }
 
     /// Writes the plan of a deletion, without the state's lock. A plan that another run has made stale is refused when it is applied.
@@ -236,6 +392,21 @@ impl<K: Kind> Stack<K> {
             Some(doomed) => Some(doomed),
             None => self.plan_deletion(terraform, input).await?,
         };
+        let mut adopted = 0;
+        while let Some(imports) =
+            doomed.as_ref().map(|doomed| doomed.adopted.clone()).filter(|all| !all.is_empty())
+        {
+            // Adopting changes the state, which makes the plan of its deletion stale. It is dropped first, because that
+            // deletes its file, and the new plan has the same path.
+            drop(doomed.take());
+            self.adopt(terraform, input, &imports).await?;
+            adopted += imports.len();
+            doomed = self.plan_deletion(terraform, input).await?;
+            if doomed.as_ref().is_some_and(|doomed| doomed.adopted == imports) {
+                return Err(Error::permanent(format!("adopting {} resources had no effect", imports.len()))
+                    .with_hint("report it with the step's log"));
+            }
+        }
         let kept = if K::HAS_DATA_KEY { self.keep_data_key(terraform).await? } else { None };
         if kept.is_some() || doomed.as_ref().is_some_and(|doomed| doomed.keeps_key) {
             // Forgetting the key has changed the state, which makes an earlier plan stale. And if the key is not kept
@@ -244,18 +415,31 @@ impl<K: Kind> Stack<K> {
             drop(doomed.take());
             doomed = self.plan_deletion(terraform, input).await?;
         }
-        let Some(doomed) = doomed else { return Ok(kept) };
+        let Some(doomed) = doomed else {
+            self.settle(terraform)?;
+            return Ok(kept);
+        };
         for lock in &doomed.locks {
             unlock(cx, &self.region.aws_region, lock).await?;
         }
-        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*doomed.file);
-        run(terraform, command, Progress::destroy(doomed.resources)).await.map_err(|error| {
+        let Some(file) = &doomed.file else { return Err(Error::permanent("the deletion was not planned")) };
+        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&**file);
+        let deleted = run(terraform, command, Progress::destroy(doomed.resources)).await;
+        deleted.and_then(|said| said.check()).map_err(|error| {
             // Something was written to it after it was emptied, such as the last events of a trail: try again.
             let is_refilled = error.to_string().contains("NotEmpty");
             if is_refilled { Error { class: Class::Transient, ..error } } else { error }
         })?;
-        let deleted = format!("{} resources deleted", doomed.resources);
+        self.settle(terraform)?;
+        let outside =
+            if adopted > 0 { format!(", {adopted} of them outside the state") } else { String::new() };
+        let deleted = format!("{} resources deleted{outside}", doomed.resources);
         Ok(Some([Some(deleted), kept].into_iter().flatten().collect::<Vec<_>>().join("; ")))
+    }
+
+    /// Releases the claims of applies that died, if what they created was searched for.
+    fn settle(&self, terraform: &Terraform<'_>) -> Result<()> {
+        if self.unsearched.load(Ordering::Relaxed) { Ok(()) } else { orphans::release(terraform) }
     }
 
     /// Makes Terraform forget the region's data key where it must outlive the stack. Returns why.
@@ -372,12 +556,14 @@ impl<K: Kind> Step for Stack<K> {
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
         match change {
-            Planned::Plan { file, operations } => self.apply_plan(&terraform, file, operations).await,
+            Planned::Plan { file, operations, imports } => {
+                self.apply_plan(&terraform, file, operations, &imports).await
+            }
             Planned::UnsavedState => {
                 terraform.save_state().await?;
                 match self.plan_for(&terraform, input).await? {
-                    Check::Change { change: Planned::Plan { file, operations }, .. } => {
-                        self.apply_plan(&terraform, file, operations).await
+                    Check::Change { change: Planned::Plan { file, operations, imports }, .. } => {
+                        self.apply_plan(&terraform, file, operations, &imports).await
                     }
                     Check::Change { .. } | Check::Clean(_) => Ok(()),
                 }
@@ -390,7 +576,13 @@ impl<K: Kind> Step for Stack<K> {
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
         let planned = self.plan_deletion(&terraform, input).await;
         let doomed = planned.doing(format!("plan the deletion of {}", self.named()))?;
-        let summary = doomed.as_ref().map(|doomed| format!("{} resources to delete", doomed.resources));
+        let summary = doomed.as_ref().map(|doomed| {
+            let outside = match doomed.adopted.len() {
+                0 => String::new(),
+                count => format!(", {count} of them outside the state, which a run that died created"),
+            };
+            format!("{} resources to delete{outside}", doomed.resources)
+        });
         *self.doomed.lock().unwrap_or_else(PoisonError::into_inner) = doomed;
         Ok(summary)
     }
@@ -411,7 +603,11 @@ impl<K: Kind> Step for Stack<K> {
 }
 
 /// Runs a command that changes resources, and reports its progress.
-async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progress: Progress) -> Result<()> {
+async fn run(
+    terraform: &Terraform<'_>,
+    command: crate::tool::Command,
+    mut progress: Progress,
+) -> Result<Said> {
     let cx = terraform.cx;
     let show = |progress: &Progress| match progress.total {
         0 => cx.progress(progress.text()),
@@ -423,7 +619,7 @@ async fn run(terraform: &Terraform<'_>, command: crate::tool::Command, mut progr
             show(&progress);
         }
     });
-    result.await?.check()
+    result.await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 # One key per region. Data encrypted with it cannot be read outside the region, and disabling it makes all of it
-# unreadable. paydeploy removes it from the state before it destroys the stack, if final snapshots or backups need it.
+# unreadable. paydeploy removes it from the state before it destroys the stack, if final snapshots or backups need it,
+# and the next `up` imports it again: src/phase/terraform/data_key.rs knows its address.
 module "key" {
   source = "../../modules/key"
 
@@ -19,20 +20,4 @@ module "key" {
     "/aws/vpc/${local.name}/flow",
     "/aws/cloudtrail/${local.name}",
   ]
-}
-
-# A key that outlived an earlier deployment is adopted with its alias, which would otherwise conflict. What is in the
-# state already is not imported again.
-import {
-  for_each = toset(compact([var.kept_key_id]))
-
-  to = module.key.aws_kms_key.this
-  id = each.value
-}
-
-import {
-  for_each = toset(compact([var.kept_key_id]))
-
-  to = module.key.aws_kms_alias.this
-  id = "alias/${local.name}"
 }

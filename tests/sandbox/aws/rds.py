@@ -331,6 +331,11 @@ class Backend(RDSBackend):
         background.start(None, lambda _failure: self.db_proxies.pop(proxy_name, None))
         return proxy
 
+    def describe_db_proxy_targets(self, proxy_name: str) -> list[DBProxyTarget]:
+        # moto fails on a proxy that does not exist.
+        self.describe_db_proxies(proxy_name)
+        return super().describe_db_proxy_targets(proxy_name)
+
     def _close(self, proxy_name: str) -> None:
         targets = self.describe_db_proxies(proxy_name)[0].proxy_target_groups["default"].targets
         for target in targets:
