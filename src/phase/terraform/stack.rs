@@ -644,6 +644,7 @@ mkdir -p "$folder/.terraform"
 echo '{"backend": {"type": "s3"}}' >"$folder/.terraform/terraform.tfstate"
 if [ "$1" = plan ] && [ -f "$0.plans" ]; then exit 2; fi
 if [ "$1" = show ]; then cat "$0.plans"; fi
+if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
 "#;
 
     struct World {
@@ -666,7 +667,10 @@ if [ "$1" = show ]; then cat "$0.plans"; fi
             world.aws = aws;
             world.tools.terraform = testing::program(&dir.path().join("terraform.sh"), TERRAFORM);
             fs::create_dir_all(dir.path().join("terraform/stacks/audit")).unwrap();
-            Self { dir, cx, stack: Stack::new(&testing::region()) }
+            let var_file = dir.path().join("spain.tfvars");
+            fs::write(&var_file, "").unwrap();
+            let region = Region { var_file, ..testing::region() };
+            Self { dir, cx, stack: Stack::new(&region) }
         }
 
         fn ran(&self) -> Vec<String> {
@@ -695,6 +699,49 @@ if [ "$1" = show ]; then cat "$0.plans"; fi
         world.stack.apply(&world.cx, &fact::Foundation::default(), change).await.unwrap();
         assert_eq!(world.ran(), ["init", "state", "plan"]);
         assert!(!unsaved.exists());
+    }
+
+    /// Plans a change and applies it with a terraform that ends in some way; returns when the applies started that are
+    /// still claimed.
+    async fn applied(world: &World, how: &str) -> Vec<String> {
+        let output = json!({ "actions": ["create"] });
+        world.plans(&json!({ "format_version": "1.2", "output_changes": { "trail_arn": output } }));
+        fs::write(world.dir.path().join("terraform.sh.applies"), how).unwrap();
+        let Check::Change { change, .. } = world.check().await.unwrap() else { panic!("taken for clean") };
+        let applied = world.stack.apply(&world.cx, &fact::Foundation::default(), change).await;
+        assert_eq!(applied.is_ok(), how == "exit 0", "{applied:?}");
+        let claims = world.cx.claims.open().into_iter();
+        claims
+            .filter_map(|claim| if let Claim::Apply { since, .. } = claim { Some(since) } else { None })
+            .collect()
+    }
+
+    /// An apply of an earlier run that died.
+    fn of_a_dead_run(world: &World) -> String {
+        let Backend { bucket, key, .. } = world.stack.backend(&world.cx);
+        let since = "2026-11-22T10:00:00Z".to_owned();
+        world.cx.claims.insert(Claim::Apply { bucket, key, since: since.clone() });
+        since
+    }
+
+    #[tokio::test]
+    async fn an_apply_that_succeeds_leaves_nothing_to_adopt_of_itself_and_of_earlier_ones() {
+        let world = World::new().await;
+        of_a_dead_run(&world);
+        assert!(applied(&world, "exit 0").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_terraform_that_fails_has_saved_its_state_but_not_what_an_earlier_one_left() {
+        let world = World::new().await;
+        let dead = of_a_dead_run(&world);
+        assert_eq!(applied(&world, "exit 1").await, [dead]);
+    }
+
+    #[tokio::test]
+    async fn what_a_terraform_that_was_killed_alone_created_is_still_searched_for() {
+        let world = World::new().await;
+        assert_eq!(applied(&world, "kill -9 $$").await.len(), 1);
     }
 
     #[tokio::test]
