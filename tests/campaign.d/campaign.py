@@ -2,7 +2,8 @@
 
 1. One `up` and one `down` without a kill: how long they take, and what exists after each.
 2. Until all kills are done: some kills of `up`, then `up` to its end and a check; some kills of `down`, then `down` to its
-   end and a check. The first full run after the kills must succeed: a second attempt counts as a failure.
+   end and a check. The first full run after the kills must succeed: a second attempt counts as a failure. A run that
+   ends before its kill has to succeed as well, unless a fault met it, and counts as no kill.
 3. A check compares the account's inventory with that of step 1, so a second VPC or a leftover is a failure, and searches
    everything that a run has written for the values of the account's secrets.
 
@@ -50,12 +51,14 @@ class Campaign:
         self.lost = 0
         self.converged: list[float] = []
         self.problems: list[str] = []
+        # How long a run takes and how many records it writes, if nothing happens.
         self.took: dict[str, float] = {}
+        self.records: dict[str, int] = {}
         self.expected: dict[str, Counter[str]] = {}
 
-    def start(self, command: str) -> Run:
+    def start(self, command: str, unread: bool = False) -> Run:
         words = [str(self.options.program), command, *(["--yes"] if command == "down" else [])]
-        return Run(words, self.identity, self.options.power_cut, self.written)
+        return Run(words, self.identity, self.options.power_cut, self.written, unread)
 
     def rehearse(self) -> None:
         """Measures both commands, and remembers what exists after each."""
@@ -64,24 +67,29 @@ class Campaign:
             if run.finish(PATIENCE) != 0:
                 sys.exit(f"campaign: `{command}` fails without any kill:\n{run.output()}")
             self.took[command] = time.monotonic() - run.begin
+            self.records[command] = run.records()
             self.expected[command] = account.counted()
             exist = self.expected[command].total()
             say(f"{command} without a kill: {self.took[command]:.0f} s, then {exist} resources")
 
     def up_and_down(self) -> None:
-        for command, most in (("up", 4), ("down", 2)):
+        for command, most in (("up", 5), ("down", 4)):
             for _ in range(self.rng.randint(1, most)):
-                if self.kills < self.options.runs:
-                    self.kill(command)
+                # One that has ended leaves the next one nothing to do.
+                if self.kills == self.options.runs or not self.kill(command):
+                    break
             self.converge(command)
 
-    def kill(self, command: str) -> None:
-        self.kills += 1
-        fault = faults.inject(self.rng) if self.options.faults else None
-        run = self.start(command)
+    def kill(self, command: str) -> bool:
+        """Starts a run and kills it; false if it ended before."""
+        fault = faults.choose(self.rng, self.took[command]) if self.options.faults else None
+        unread = self.options.faults and self.rng.random() < 0.2
+        run = self.start(command, unread)
         point = self.choose_point(command, run)
-        ended = run.kill_at(point)
-        faults.clear()
+        ended = run.kill_at(point, fault)
+        if fault:
+            fault.end()
+        self.kills += ended is None
         if self.options.power_cut:
             self.identity.reboot(self.rng)
         lost = self.options.power_cut and self.rng.random() < 0.5
@@ -90,14 +98,19 @@ class Campaign:
             self.written.keep(self.identity.state())
             self.identity.lose(self.rng)
         happened = "killed" if ended is None else f"ended with {ended} before"
-        say(f"{self.kills}/{self.options.runs} {command} {happened} at {point}{', local state lost' if lost else ''}")
-        self.report(kill=self.kills, command=command, point=str(point), ended=ended, lost=lost, fault=fault)
+        around = "".join([f", {fault}" if fault else "", ", unread" if unread else "", ", local state lost" if lost else ""])
+        say(f"{self.kills}/{self.options.runs} {command} {happened} at {point}{around}")
+        if ended and not fault:
+            self.problems.append(f"`{command}` ended with {ended} after kills:\n{run.output()}")
+        entry = {"fault": str(fault) if fault else None, "unread": unread}
+        self.report(kill=self.kills, command=command, point=str(point), ended=ended, lost=lost, **entry)
+        return ended is None
 
     def choose_point(self, command: str, run: Run) -> Point:
         """A moment of the whole life, or a journal record: at those the state of affairs changes."""
         if self.rng.random() < 0.5:
             return run.after_seconds(self.rng.uniform(0.2, self.took[command]))
-        return run.after_records(self.rng.randint(1, 400 if command == "up" else 200))
+        return run.after_records(self.rng.randint(1, self.records[command]))
 
     def converge(self, command: str) -> None:
         # Before a `down`, which deletes them.

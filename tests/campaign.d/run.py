@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from faults import Fault
 from written import Written, output_file
 
 # How often a run is looked at: often enough to hit single journal records, seldom enough to leave it the processor.
@@ -55,7 +56,8 @@ class Point:
 
 
 class Run:
-    def __init__(self, command: list[str], identity: Identity, contained: bool, written: Written):
+    def __init__(self, command: list[str], identity: Identity, contained: bool, written: Written, unread: bool = False):
+        """With `unread`, the output is a pipe that nobody reads."""
         self.identity = identity
         self.written = written
         self.begin = time.monotonic()
@@ -66,8 +68,10 @@ class Run:
                 identity.contained(command) if contained else command,
                 cwd=identity.workspace,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=subprocess.PIPE if unread else output,
                 stderr=subprocess.STDOUT,
+                # The smallest that the kernel offers, so that a run fills it soon.
+                pipesize=4096,
             )
 
     def finish(self, patience: float) -> int:
@@ -76,17 +80,19 @@ class Run:
         self.process.kill()
         return self.process.wait()
 
-    def kill_at(self, point: Point) -> int | None:
+    def kill_at(self, point: Point, fault: Fault | None) -> int | None:
         """Kills at the point; returns the exit code if the run has ended before."""
-        self._until(point.reached)
+        self._until(point.reached, fault)
         code = self.process.poll()
         self.process.kill()
         self.process.wait()
         return code
 
-    def _until(self, reached: Callable[[], bool]) -> None:
+    def _until(self, reached: Callable[[], bool], fault: Fault | None = None) -> None:
         while self.process.poll() is None and not reached():
             self.written.look_at_children(self.process.pid)
+            if fault:
+                fault.at(time.monotonic() - self.begin)
             time.sleep(INTERVAL)
 
     def output(self) -> str:
@@ -96,10 +102,11 @@ class Run:
         return Point(f"{seconds:.1f} s", lambda: time.monotonic() - self.begin >= seconds)
 
     def after_records(self, records: int) -> Point:
-        return Point(f"record {records}", lambda: self._records() >= records)
+        return Point(f"record {records}", lambda: self.records() >= records)
 
     def _journals(self) -> list[Path]:
         return list((self.identity.state() / "runs").glob("*/journal.ndjson"))
 
-    def _records(self) -> int:
+    def records(self) -> int:
+        """How many lines its journal has."""
         return sum(file.read_bytes().count(b"\n") for file in set(self._journals()) - self.before)
