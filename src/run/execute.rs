@@ -22,7 +22,7 @@ impl Session {
     }
 
     pub fn orders(&self, actions: BTreeMap<StepId, Action>) -> Orders {
-        let gate = Arc::new(Others::new(self.run.clone(), self.earlier()));
+        let gate = Arc::new(Others::new(self.run.clone(), self.earlier(), self.world.clone()));
         Orders { actions, gate, ..Orders::new(self.logs()) }
     }
 

@@ -11,8 +11,14 @@
 //!
 //! Before the bucket exists there is nothing to mirror to, and nothing to repair: only `terraform/REGION/state` runs.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -59,7 +65,7 @@ pub(super) struct Held {
 }
 
 /// The folder of a region's records in its state bucket, beside its states.
-pub(super) fn folder(config: &Config, region: &RegionName) -> String {
+fn folder(config: &Config, region: &RegionName) -> String {
     format!("{}/{region}/paydeploy/runs/", config.project)
 }
 
@@ -90,20 +96,47 @@ impl Bucket for Objects {
     }
 }
 
+/// The state buckets of all regions.
+pub(super) trait Buckets: Send + Sync + 'static {
+    type Bucket: Bucket;
+
+    /// A region's bucket and the folder of its records; `None` if the region is not configured.
+    fn of(&self, region: &RegionName) -> Option<(Self::Bucket, String)>;
+}
+
+impl Buckets for Arc<World> {
+    type Bucket = Objects;
+
+    fn of(&self, region: &RegionName) -> Option<(Objects, String)> {
+        let region = self.config.regions.get(region)?;
+        let aws = self.aws.in_region(&region.aws_region);
+        let bucket = Objects::new(&aws, &self.config.state_bucket(region));
+        Some((bucket, folder(&self.config, &region.name)))
+    }
+}
+
 /// An event to mirror, and the step that waits for it.
 type Note = (Event, Option<oneshot::Sender<Result<()>>>);
 
+/// Writes a region's object until its channel ends; `None` if the region is not configured.
+type StartWriter =
+    Box<dyn Fn(&RegionName, mpsc::UnboundedReceiver<Note>) -> Option<BoxFuture<'static, ()>> + Send>;
+
 /// The writers of all regions, each started by its first event.
 pub(super) struct Mirror {
-    world: Arc<World>,
-    header: Header,
+    start: StartWriter,
     regions: BTreeMap<RegionName, mpsc::UnboundedSender<Note>>,
     writers: JoinSet<()>,
 }
 
 impl Mirror {
-    pub fn new(world: Arc<World>, header: Header) -> Self {
-        Self { world, header, regions: BTreeMap::new(), writers: JoinSet::new() }
+    pub fn new(buckets: impl Buckets, header: Header) -> Self {
+        let start: StartWriter = Box::new(move |region, inbox| {
+            let (bucket, folder) = buckets.of(region)?;
+            let key = format!("{folder}{}.json", header.run);
+            Some(Box::pin(Writer::new(bucket, key, header.clone()).serve(inbox)))
+        });
+        Self { start, regions: BTreeMap::new(), writers: JoinSet::new() }
     }
 
     /// Mirrors an event that is on disk, and then acknowledges it.
@@ -115,20 +148,22 @@ impl Mirror {
             | Event::ChildEnded { step, .. } => step.region.as_ref(),
             _ => None,
         };
-        let region = region.and_then(|name| self.world.config.regions.get(name));
         let Some(region) = region else {
             acknowledge(recorded, Ok(()));
             return;
         };
-        let writer = self.regions.entry(region.name.clone()).or_insert_with(|| {
-            let (sender, inbox) = mpsc::unbounded_channel();
-            let config = &self.world.config;
-            let bucket =
-                Objects::new(&self.world.aws.in_region(&region.aws_region), &config.state_bucket(region));
-            let key = format!("{}{}.json", folder(config, &region.name), self.header.run);
-            self.writers.spawn(Writer::new(bucket, key, self.header.clone()).serve(inbox));
-            sender
-        });
+        let writer = match self.regions.entry(region.clone()) {
+            Entry::Occupied(writer) => writer.into_mut(),
+            Entry::Vacant(entry) => {
+                let (sender, inbox) = mpsc::unbounded_channel();
+                let Some(writer) = (self.start)(region, inbox) else {
+                    acknowledge(recorded, Ok(()));
+                    return;
+                };
+                self.writers.spawn(writer);
+                entry.insert(sender)
+            }
+        };
         // A writer ends only after its channel. If it panicked, the step gets an error, as it must.
         drop(writer.send((event.clone(), recorded)));
     }

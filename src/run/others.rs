@@ -24,9 +24,9 @@ use std::{
 use futures::future::{BoxFuture, try_join_all};
 use tokio::sync::OnceCell;
 
-use super::mirror::{Bucket, Mirrored, folder};
+use super::mirror::{Bucket, Buckets, Mirrored};
 use crate::{
-    aws::objects::{Object, Objects},
+    aws::objects::Object,
     engine::Gate,
     report,
     state::{Life, Machine},
@@ -64,8 +64,9 @@ struct Eyes {
 }
 
 /// What earlier runs left open: this folder's from the start, and each region's others when it is entered.
-pub(super) struct Others {
+pub(super) struct Others<B> {
     run: RunId,
+    buckets: B,
     eyes: Eyes,
     left: Mutex<Left>,
     entered: Mutex<BTreeMap<RegionName, std::sync::Arc<OnceCell<()>>>>,
@@ -76,19 +77,17 @@ fn since_boot() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-impl Others {
-    pub fn new(run: RunId, Earlier { ended, left }: Earlier) -> Self {
+impl<B: Buckets> Others<B> {
+    pub fn new(run: RunId, Earlier { ended, left }: Earlier, buckets: B) -> Self {
         let eyes = Eyes { here: Machine::here(), ended, clock: since_boot };
-        Self { run, eyes, left: Mutex::new(left), entered: Mutex::default() }
+        Self { run, buckets, eyes, left: Mutex::new(left), entered: Mutex::default() }
     }
 
     /// Takes over what dead runs left open in a region.
     async fn enter(&self, cx: &Context, region: &RegionName) -> Result<()> {
-        let config = &cx.world.config;
-        let Some(region) = config.regions.get(region) else { return Ok(()) };
-        let bucket = Objects::new(&cx.world.aws.in_region(&region.aws_region), &config.state_bucket(region));
-        let left = take_over(&cx.task, &bucket, &folder(config, &region.name), &self.run, &self.eyes).await;
-        let left = left.doing(format!("find out what other runs left open in region `{}`", region.name))?;
+        let Some((bucket, folder)) = self.buckets.of(region) else { return Ok(()) };
+        let left = take_over(&cx.task, &bucket, &folder, &self.run, &self.eyes).await;
+        let left = left.doing(format!("find out what other runs left open in region `{region}`"))?;
         let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         for (step, claims) in left {
             all.entry(step).or_default().extend(claims);
@@ -97,7 +96,7 @@ impl Others {
     }
 }
 
-impl Gate for Others {
+impl<B: Buckets> Gate for Others<B> {
     fn pass<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Vec<Claim>>> {
         Box::pin(async move {
             if let Some(region) = &cx.step.region {
