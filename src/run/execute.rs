@@ -2,15 +2,22 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use futures::Stream;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Failure, Session, mirror::Mirror, others::Others, owner::Owner};
+use super::{
+    Failure, Session,
+    mirror::Mirror,
+    others::{Left, Others},
+    owner::{Owner, Recorder},
+    signals::Signal,
+};
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
-    report::{self, Links},
+    report::{self, Links, Report},
     state::{Header, Journal, JournalError},
-    step::{Action, Event, Events, StepId},
+    step::{Action, Cancel, Event, Events, StepId},
     task::write_fix,
 };
 
@@ -35,31 +42,22 @@ impl Session {
         let command = line.strip_prefix("paydeploy ").unwrap_or(&line);
         let header = Header::new(&self.run, command);
         let journal = Journal::create(&self.logs(), &header).map_err(unwritten)?;
-        let report = report::report(self.output);
-        let mut owner = Owner::new(Some(Box::new(journal)), Some(report), Timestamp::now);
-        owner.mirror = Some(Mirror::new(self.world.clone(), header));
-        // Before the run counts as started: from then on its journal alone says what earlier runs left open.
-        for (step, claims) in self.earlier().left {
-            for claim in claims {
-                owner.record(&Event::Claimed { step: step.clone(), claim });
-            }
-        }
-        owner.emit(Event::RunStarted {
+        let recording = Recording {
+            journal: Box::new(journal),
+            mirror: Mirror::new(self.world.clone(), header),
+            report: report::report(self.output),
+            clock: Timestamp::now,
+        };
+        let started = Event::RunStarted {
             run: self.run.clone(),
             command: command.to_owned(),
             headline: self.headline(),
             steps: orders.planned(graph),
-        });
-        let started = Instant::now();
-        let (events, inbox) = Events::channel();
+        };
         let mut signals = self.signals.lock().await;
-        let engine = engine::run(graph, orders, facts, self.world.clone(), events, owner.cancel.clone());
-        let outcome = owner.drive(engine, inbox, &mut *signals).await;
-        owner.emit(Event::RunFinished { elapsed: started.elapsed() });
-        if let Some(mirror) = owner.mirror.take() {
-            mirror.finish().await;
-        }
-        match owner.broken {
+        let engine = |events, cancel| engine::run(graph, orders, facts, self.world.clone(), events, cancel);
+        let (outcome, broken) = recording.run(self.earlier().left, started, engine, &mut *signals).await;
+        match broken {
             Some(error) => {
                 // The outcome is dropped here, so the failures of steps are printed first.
                 eprint!("{}", self.failures(orders, &outcome));
@@ -84,6 +82,45 @@ impl Session {
         };
         let links = Links { log: &log, again: &self.command_line(&self.command), resumes };
         report::failures(&outcome.verdicts, &outcome.elapsed, &links)
+    }
+}
+
+/// What a run writes.
+pub(super) struct Recording<'a> {
+    pub journal: Box<dyn Recorder + 'a>,
+    pub mirror: Mirror,
+    pub report: Box<dyn Report + 'a>,
+    pub clock: fn() -> Timestamp,
+}
+
+impl Recording<'_> {
+    /// Runs an engine from `run-started` to `run-finished`. `left` is what earlier runs of the folder left open. Returns
+    /// also why the journal can no longer be written.
+    pub async fn run<T, E: Future<Output = T>>(
+        self,
+        left: Left,
+        run_started: Event,
+        engine: impl FnOnce(Events, Cancel) -> E,
+        signals: impl Stream<Item = Signal> + Unpin,
+    ) -> (T, Option<JournalError>) {
+        let mut owner = Owner::new(Some(self.journal), Some(self.report), self.clock);
+        owner.mirror = Some(self.mirror);
+        // Before the run counts as started: from then on its journal alone says what earlier runs left open.
+        for (step, claims) in left {
+            for claim in claims {
+                owner.record(&Event::Claimed { step: step.clone(), claim });
+            }
+        }
+        owner.emit(run_started);
+        let started = Instant::now();
+        let (events, inbox) = Events::channel();
+        let engine = engine(events, owner.cancel.clone());
+        let outcome = owner.drive(engine, inbox, signals).await;
+        owner.emit(Event::RunFinished { elapsed: started.elapsed() });
+        if let Some(mirror) = owner.mirror.take() {
+            mirror.finish().await;
+        }
+        (outcome, owner.broken)
     }
 }
 
