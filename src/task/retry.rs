@@ -97,7 +97,7 @@ impl Attempts {
             return None;
         }
         // The last attempt is at the end of patience and not before it.
-        let delay = self.bound(pauses).mul_f64(rand::random()).min(remaining);
+        let delay = self.bound(pauses).mul_f64(random()).min(remaining);
         self.failing = Some((since, pauses + 1));
         self.started = now + delay;
         self.number += 1;
@@ -106,6 +106,29 @@ impl Attempts {
 
     fn bound(&self, pauses: u32) -> Duration {
         self.policy.first_delay.saturating_mul(2_u32.saturating_pow(pauses)).min(self.policy.longest_delay)
+    }
+}
+
+/// A random number from zero to one.
+fn random() -> f64 {
+    #[cfg(test)]
+    if let Some(number) = testing::SEEDED.with_borrow_mut(|next| next.as_mut().map(|next| next())) {
+        return number;
+    }
+    rand::random()
+}
+
+#[cfg(test)]
+pub mod testing {
+    use std::cell::RefCell;
+
+    thread_local! {
+        pub(super) static SEEDED: RefCell<Option<Box<dyn FnMut() -> f64>>> = RefCell::default();
+    }
+
+    /// From now on this thread's pauses are drawn from `next`, so that a test can be repeated exactly.
+    pub fn draw_from(next: impl FnMut() -> f64 + 'static) {
+        SEEDED.set(Some(Box::new(next)));
     }
 }
 
