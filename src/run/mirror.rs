@@ -302,6 +302,8 @@ pub(super) mod testing {
         pub objects: BTreeMap<String, Object>,
         pub writes: u32,
         pub is_down: bool,
+        /// The answers to this many deletions are lost.
+        pub lost_deletions: u32,
     }
 
     impl Memory {
@@ -346,8 +348,12 @@ pub(super) mod testing {
                 if content.objects.get(key).is_some_and(|object| object.etag == etag) {
                     content.objects.remove(key);
                 }
-            });
-            Ok(())
+                if content.lost_deletions > 0 {
+                    content.lost_deletions -= 1;
+                    return Err(Error::transient("the answer was lost"));
+                }
+                Ok(())
+            })
         }
     }
 }

@@ -86,13 +86,8 @@ impl<B: Buckets> Others<B> {
     /// Takes over what dead runs left open in a region.
     async fn enter(&self, cx: &Context, region: &RegionName) -> Result<()> {
         let Some((bucket, folder)) = self.buckets.of(region) else { return Ok(()) };
-        let left = take_over(&cx.task, &bucket, &folder, &self.run, &self.eyes).await;
-        let left = left.doing(format!("find out what other runs left open in region `{region}`"))?;
-        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        for (step, claims) in left {
-            all.entry(step).or_default().extend(claims);
-        }
-        Ok(())
+        let taken = take_over(&cx.task, &bucket, &folder, &self.run, &self.eyes, &self.left).await;
+        taken.doing(format!("find out what other runs left open in region `{region}`"))
     }
 }
 
@@ -113,26 +108,29 @@ impl<B: Buckets> Gate for Others<B> {
     }
 }
 
-/// Waits until the owners of a region's records are known to be alive or dead, and takes over what dead ones left.
+/// Waits until the owners of a region's records are known to be alive or dead, and adds to `left` what dead ones left.
 async fn take_over<B: Bucket>(
     task: &Task,
     bucket: &B,
     folder: &str,
     run: &RunId,
     eyes: &Eyes,
-) -> Result<Left> {
+    left: &Mutex<Left>,
+) -> Result<()> {
     let own = format!("{folder}{run}.json");
     let keys: Vec<String> = bucket.list(folder).await?.into_iter().filter(|key| *key != own).collect();
     let dead = try_join_all(keys.iter().map(|key| judge(task, bucket, key, eyes))).await?;
-    let mut left = Left::new();
     for (key, (object, mirrored)) in keys.iter().zip(dead).filter_map(|(key, dead)| Some((key, dead?))) {
         for held in mirrored.claims {
             adopt(&task.events, &held.step, &held.claim).await?;
+            // Before the record is deleted: if that fails, or the next record cannot be taken over, this is called again
+            // and may not find the record any more.
+            let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
             left.entry(held.step).or_default().insert(held.claim);
         }
         bucket.delete(key, &object.etag).await?;
     }
-    Ok(left)
+    Ok(())
 }
 
 /// Records a claim of a dead run as this run's own.
@@ -222,7 +220,7 @@ mod tests {
     use crate::{
         run::mirror::{Child, Held, testing::Memory},
         state::Header,
-        step::Phase,
+        step::{Phase, testing},
         task,
         tool::start_time,
     };
@@ -279,7 +277,9 @@ mod tests {
     impl World {
         async fn take_over(&self) -> Result<Left> {
             let eyes = Eyes { here: Machine::here(), ended: self.ended.clone(), clock: paused };
-            take_over(&self.task, &self.bucket, FOLDER, &RunId::named("own"), &eyes).await
+            let left = Mutex::default();
+            take_over(&self.task, &self.bucket, FOLDER, &RunId::named("own"), &eyes, &left).await?;
+            Ok(left.into_inner().unwrap())
         }
 
         fn is_left(&self) -> bool {
@@ -316,6 +316,29 @@ mod tests {
         let waiting = "waiting for run dead (`paydeploy up --region spain` on runner-7, process 7): it counts as dead if \
                        it stays silent for 3m 00s";
         assert_eq!((texts[0].as_str(), claims), (waiting, 1));
+    }
+
+    /// The only region's bucket.
+    impl Buckets for Memory {
+        type Bucket = Self;
+
+        fn of(&self, _region: &RegionName) -> Option<(Self, String)> {
+            Some((self.clone(), FOLDER.to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_over_is_passed_on_although_the_answer_to_the_deletion_was_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut cx, _events) = testing::context(dir.path());
+        cx.task.step = step();
+        let bucket = Memory::default();
+        bucket.write(KEY, serde_json::to_vec(&record(Machine::here(), NOBODY, Vec::new())).unwrap());
+        bucket.with(|content| content.lost_deletions = 1);
+        let others = Others::new(RunId::named("own"), Earlier::default(), bucket.clone());
+        assert_eq!(others.pass(&cx).await.unwrap_err().class, task::Class::Transient);
+        assert!(bucket.with(|content| content.objects.is_empty()));
+        assert_eq!(others.pass(&cx).await.unwrap(), [claim()]);
     }
 
     #[tokio::test(start_paused = true)]
