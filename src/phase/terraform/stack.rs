@@ -242,8 +242,9 @@ impl<K: Kind> Stack<K> {
         let said = run(terraform, command, Progress::apply(operations)).await?;
         if said.exit.is_good() {
             orphans::release(terraform)?;
-        } else if !said.exit.is_killed() {
-            // It has saved its state, here or in `errored.tfstate`. What an earlier apply left may not be in it.
+        } else if !said.exit.is_killed() && terraform.folder.unsaved_state().is_none() {
+            // It has saved its state. What an earlier apply left may not be in it. In `errored.tfstate` the state would be
+            // lost with this machine, and the claim is in the bucket as well.
             cx.release(&claim);
         }
         said.check().doing(format!("apply {}", self.named()))
@@ -742,6 +743,12 @@ if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
     async fn what_a_terraform_that_was_killed_alone_created_is_still_searched_for() {
         let world = World::new().await;
         assert_eq!(applied(&world, "kill -9 $$").await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_apply_that_could_save_its_state_only_here_keeps_its_claim() {
+        let world = World::new().await;
+        assert_eq!(applied(&world, "echo '{}' >\"$folder/errored.tfstate\"; exit 1").await.len(), 1);
     }
 
     #[tokio::test]
