@@ -8,6 +8,8 @@
 //! - `orphans` finds regions that are deployed and no longer configured; `removed` restores the configuration of one.
 //! - `exit` maps verdicts to exit codes; [`Failure`] is why a command ended without a result.
 
+#[cfg(test)]
+mod campaign;
 mod execute;
 pub mod exit;
 mod failure;

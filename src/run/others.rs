@@ -83,6 +83,13 @@ impl<B: Buckets> Others<B> {
         Self { run, buckets, eyes, left: Mutex::new(left), entered: Mutex::default() }
     }
 
+    /// As seen from another machine, by another clock.
+    #[cfg(test)]
+    pub fn seen_from(mut self, here: Machine, clock: fn() -> Duration) -> Self {
+        (self.eyes.here, self.eyes.clock) = (here, clock);
+        self
+    }
+
     /// Takes over what dead runs left open in a region.
     async fn enter(&self, cx: &Context, region: &RegionName) -> Result<()> {
         let Some((bucket, folder)) = self.buckets.of(region) else { return Ok(()) };
