@@ -91,7 +91,10 @@ impl Key {
 
     async fn create_key(&self, tags: &BTreeMap<&str, &str>) -> Result<String> {
         let create = self.client.create_key().description(&self.description).set_tags(Some(kms_tags(tags)?));
-        let created = create.send().await.map_err(classify)?;
+        // The SDK would send it again after a lost answer, and create a second key. The step's next attempt looks first.
+        let once = aws_sdk_kms::config::Builder::default()
+            .retry_config(aws_sdk_kms::config::retry::RetryConfig::disabled());
+        let created = create.customize().config_override(once).send().await.map_err(classify)?;
         let arn = created.key_metadata.and_then(|key| key.arn);
         arn.ok_or_else(|| Error::permanent("KMS returned no ARN"))
     }
