@@ -123,9 +123,17 @@ impl Account {
         Slow { account: self, aws_region: aws_region.to_owned() }
     }
 
-    /// Adds a rule for errors or delays. Other tests share the account, so it must name a region that only one test uses.
+    /// Adds a rule for errors or delays. Other tests share the account, so it must name a region that only one test uses,
+    /// or the access key of one of its users.
     pub fn add_fault(&self, rule: &Value) {
         self.request(&["-d", &rule.to_string()], "faults");
+    }
+
+    /// How many calls each rule has matched, in the order in which the rules were added.
+    pub fn matched(&self, rule: impl Fn(&Value) -> bool) -> Vec<u64> {
+        let rules = self.request(&[], "faults");
+        let rules = rules.as_array().unwrap().iter().filter(|one| rule(one));
+        rules.filter_map(|one| one["matched"].as_u64()).collect()
     }
 
     /// Changes what a region offers; see `tests/sandbox/README.md`.
@@ -154,9 +162,7 @@ pub struct Slow<'a> {
 impl Slow<'_> {
     /// How many calls were delayed so far.
     pub fn delayed_calls(&self) -> u64 {
-        let rules = self.account.request(&[], "faults");
-        let of_region = |rule: &&Value| rule["region"] == self.aws_region.as_str();
-        rules.as_array().unwrap().iter().filter(of_region).filter_map(|rule| rule["matched"].as_u64()).sum()
+        self.account.matched(|rule| rule["region"] == self.aws_region.as_str()).iter().sum()
     }
 
     /// Waits until more calls were delayed than `before`.

@@ -23,6 +23,15 @@ class Faults(unittest.TestCase):
         self.assertEqual(self.hits(2, region="us-east-1"), [True, True])
         self.assertEqual(self.hits(1, action="DeleteVpc", region="us-east-1"), [False])
 
+    def test_a_rule_hits_only_the_calls_of_its_access_key(self):
+        faults.add([{"access_key": "AKIAOURS", "status": 500}])
+        by = lambda key: bool(faults.on(call.Call("ec2", "eu-south-2", "CreateVpc", "", key)))
+        self.assertEqual([by("AKIATHEIRS"), by("AKIAOURS")], [False, True])
+
+    def test_a_rule_for_changes_hits_no_read(self):
+        faults.add([{"changes": True, "status": 500}])
+        self.assertEqual([*self.hits(1, action="DescribeVpcs"), *self.hits(1)], [False, True])
+
     def test_a_settling_time_applies_to_every_call(self):
         faults.add([{"service": "ec2", "action": "CreateVpc", "settle": 9}])
         self.assertEqual(self.hits(3), [True, True, True])

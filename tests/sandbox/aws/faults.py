@@ -1,8 +1,9 @@
 """Injected errors, delays and settling times, by rule.
 
 The keys of a rule:
-- service, action, region: shell patterns, default `*`. Services are named by their signing names: `elasticloadbalancing`
-  for load balancers, `monitoring` for CloudWatch.
+- service, action, region, access_key: shell patterns, default `*`. Services are named by their signing names:
+  `elasticloadbalancing` for load balancers, `monitoring` for CloudWatch.
+- changes: with true, only calls that change something.
 - skip: number of matching calls to let pass first. count: number of calls to hit then (default 1; null for all, which is
   the default of a rule with `settle`).
 - delay: seconds before the answer.
@@ -52,6 +53,8 @@ class Rule:
     service: str = "*"
     action: str = "*"
     region: str = "*"
+    access_key: str = "*"
+    changes: bool = False
     skip: int = 0
     count: int | None = 1
     delay: float = 0
@@ -77,6 +80,8 @@ class Rule:
             fnmatch.fnmatchcase(call.service, self.service)
             and fnmatch.fnmatchcase(call.action, self.action)
             and fnmatch.fnmatchcase(call.region, self.region)
+            and fnmatch.fnmatchcase(call.access_key, self.access_key)
+            and (call.changes or not self.changes)
         ):
             return False
         self.matched += 1
