@@ -4,7 +4,7 @@
 //! killed has created since then is in no state: the next apply would create it again, or fail because the name is taken,
 //! and a teardown would miss it. So
 //!
-//! 1. `stack.rs` records [`Claim::Apply`] before an apply, and releases it when terraform has ended by itself.
+//! 1. `stack/plan.rs` records [`Claim::Apply`] before an apply, and releases it when terraform has ended by itself.
 //! 2. While such a claim is open, each plan is searched for resources that it would create ([`table`]) and that exist
 //!    ([`find`]). Those that are proved ours are added to a generated file of `import` blocks, and the stack is planned
 //!    again, until nothing more is found: an adopted network makes the ids known by which its routes are found.

@@ -1,0 +1,166 @@
+//! Plans a stack, judges the plan, and applies exactly that plan.
+
+use tempfile::TempPath;
+
+use super::{
+    super::{
+        command::{Backend, Terraform},
+        data_key,
+        judge::{judge, judge_messages},
+        kind::Kind,
+        message::Message,
+        orphans::{self, Import, Search},
+        progress::Progress,
+    },
+    Stack, run,
+};
+use crate::{
+    aws,
+    step::{Check, Claim, ErrorExt, Result},
+};
+
+/// What `apply` does.
+#[derive(Debug)]
+pub enum Planned {
+    /// A judged plan. Exactly this plan is applied.
+    Plan { file: TempPath, operations: u32, imports: Vec<Import> },
+    /// An earlier run changed resources and could not save the state. It has to be pushed before anything can be
+    /// planned: a plan without it would create the same resources again.
+    UnsavedState,
+}
+
+/// A plan that has changes.
+pub(super) struct Drawn {
+    pub(super) messages: Vec<Message>,
+    /// The plan as JSON, if it was read already. It may contain secrets: it is never written to the log or to disk.
+    pub(super) shown: Option<String>,
+    /// What it adopts because an apply that died created it.
+    pub(super) imports: Vec<Import>,
+}
+
+impl<K: Kind> Stack<K> {
+    /// Writes a plan; `None` if it has no changes.
+    pub(super) async fn plan_to(
+        &self,
+        terraform: &Terraform<'_>,
+        file: &TempPath,
+        more: &[String],
+    ) -> Result<Option<Vec<Message>>> {
+        let args = ["plan", "-json", "-input=false", "-detailed-exitcode"];
+        let command =
+            terraform.command(args)?.arg(format!("-out={}", file.display())).args(more).codes(&[0, 2]);
+        terraform.cx.progress("planning");
+        let mut messages = Vec::new();
+        let result = terraform.run(command, |message| messages.push(message.clone())).await?;
+        result.check()?;
+        Ok((result.exit.code() != Some(0)).then_some(messages))
+    }
+
+    /// The plan's JSON may contain secrets: it is never written to the log or to disk.
+    pub(super) async fn show(&self, terraform: &Terraform<'_>, file: &TempPath) -> Result<String> {
+        terraform.cx.progress("reading the plan");
+        terraform.command(["show", "-json"])?.arg(&**file).output(terraform.cx).await
+    }
+
+    /// Writes a plan that adopts what an apply that died created; `None` if it has no changes.
+    pub(super) async fn draw(
+        &self,
+        terraform: &Terraform<'_>,
+        file: &TempPath,
+        variables: &[String],
+        deletes: bool,
+    ) -> Result<Option<Drawn>> {
+        // The data key that outlived an earlier deployment.
+        let kept =
+            if K::HAS_DATA_KEY { data_key::kept(terraform.cx, &self.region).await? } else { Vec::new() };
+        let mut search = Search::start(terraform, &self.region, K::NAME, kept, deletes)?;
+        loop {
+            let Some(messages) = self.plan_to(terraform, file, variables).await? else { return Ok(None) };
+            let Some(search) = &mut search else {
+                return Ok(Some(Drawn { messages, shown: None, imports: Vec::new() }));
+            };
+            let shown = self.show(terraform, file).await?;
+            if !search.more(terraform, &shown).await? {
+                let imports = std::mem::take(&mut search.imports);
+                return Ok(Some(Drawn { messages, shown: Some(shown), imports }));
+            }
+        }
+    }
+
+    async fn plan(&self, terraform: &Terraform<'_>, variables: &[String]) -> Result<Check<Planned>> {
+        let cx = terraform.cx;
+        terraform.prepare().await?;
+        let file = terraform.folder.plan_file()?;
+        let Some(drawn) = self.draw(terraform, &file, variables, false).await? else {
+            orphans::release(terraform)?;
+            return self.clean(terraform).await;
+        };
+        let judged = if let Some(judged) = judge_messages(&drawn.messages) {
+            judged
+        } else {
+            let shown = match drawn.shown {
+                Some(shown) => shown,
+                None => self.show(terraform, &file).await?,
+            };
+            let state = self.state(cx, terraform.backend).await?;
+            let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
+            judge(&shown, &cx.world.allow_replace, complete)?
+        };
+        judged.check()?;
+        // Terraform also ends with 2 when all that an apply would do is to read data.
+        if judged.lines.is_empty() {
+            orphans::release(terraform)?;
+            return self.clean(terraform).await;
+        }
+        let change = Planned::Plan { file, operations: judged.operations, imports: drawn.imports };
+        Ok(Check::Change { lines: judged.lines, change })
+    }
+
+    /// Plans with the variables that come from these facts.
+    pub(super) async fn plan_for(
+        &self,
+        terraform: &Terraform<'_>,
+        input: &K::Input,
+    ) -> Result<Check<Planned>> {
+        let Terraform { cx, folder, .. } = terraform;
+        let variables = self.variables(cx, folder, Some(input))?;
+        self.plan(terraform, &variables).await.doing(format!("plan {}", self.named()))
+    }
+
+    pub(super) async fn apply_plan(
+        &self,
+        terraform: &Terraform<'_>,
+        file: TempPath,
+        operations: u32,
+        imports: &[Import],
+    ) -> Result<()> {
+        let cx = terraform.cx;
+        let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
+        let cluster = cx.world.config.name_in(&self.region.name);
+        K::before_apply(self.scope(cx, &cluster)).await?;
+        self.keep_configuration(cx).await?;
+        let Backend { bucket, key, .. } = terraform.backend.clone();
+        let claim = Claim::Apply { bucket, key, since: jiff::Timestamp::now().to_string() };
+        cx.claim(&claim).await?;
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        for group in imports.iter().filter(|one| one.id.starts_with("sg-")) {
+            aws::orphans::close(&aws, &group.id).await?;
+        }
+        // Without an exit, it is not known whether terraform has saved its state: the claim stays.
+        let said = run(terraform, command, Progress::apply(operations)).await?;
+        if said.exit.is_good() {
+            orphans::release(terraform)?;
+        } else if !said.exit.is_killed() && terraform.folder.unsaved_state().is_none() {
+            // It has saved its state. What an earlier apply left may not be in it. In `errored.tfstate` the state would be
+            // lost with this machine, and the claim is in the bucket as well.
+            cx.release(&claim);
+        }
+        said.check().doing(format!("apply {}", self.named()))
+    }
+
+    async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
+        let state = self.state(terraform.cx, terraform.backend).await?;
+        let count = state.map_or(0, |state| state.resources);
+        Ok(Check::Clean(format!("{count} resources")))
+    }
+}
