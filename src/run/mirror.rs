@@ -7,7 +7,8 @@
 //!    child that starts while a claim is open: on the same machine, its end has to be waited for.
 //! 2. While a claim is open the object is rewritten every [`BEAT`], which tells other machines that the owner lives
 //!    (`others`). What was released disappears with the next write.
-//! 3. When nothing is open, the object is deleted. What a run leaves open at its end stays in it.
+//! 3. When nothing is open, the object is deleted. What a run leaves open at its end stays in it, with a mark that the run
+//!    has ended: nobody has to wait for proof of that.
 //!
 //! Before the bucket exists there is nothing to mirror to, and nothing to repair: only `terraform/REGION/state` runs.
 
@@ -48,6 +49,9 @@ pub(super) struct Mirrored {
     pub beat: u64,
     pub children: Vec<Child>,
     pub claims: Vec<Held>,
+    /// The run and its children have ended. An older paydeploy does not write it, and waits.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -191,11 +195,12 @@ struct Writer<B> {
     beat: u64,
     /// The mark of the object, if there is one.
     written: Option<String>,
+    ended: bool,
 }
 
 impl<B: Bucket> Writer<B> {
     fn new(bucket: B, key: String, header: Header) -> Self {
-        Self { bucket, key, header, open: Unfinished::default(), beat: 0, written: None }
+        Self { bucket, key, header, open: Unfinished::default(), beat: 0, written: None, ended: false }
     }
 
     async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Note>) {
@@ -217,6 +222,8 @@ impl<B: Bucket> Writer<B> {
                 _ = tick.tick() => self.refresh().await,
             }
         }
+        // The inbox is closed: nothing of this run will act any more.
+        self.ended = self.open.children.is_empty();
         self.refresh().await;
     }
 
@@ -276,6 +283,7 @@ impl<B: Bucket> Writer<B> {
             beat: self.beat,
             children: children.collect(),
             claims: claims.collect(),
+            ended: self.ended,
         };
         let put = self.bucket.put(&self.key, serde_json::to_vec(&mirrored)?).await;
         self.written = put.doing("record in the state bucket what this run holds")?;
@@ -465,7 +473,22 @@ mod tests {
 
         let left = open();
         left.record(claimed()).await.unwrap();
-        assert_eq!(left.end().await.with(|content| content.objects.len()), 1);
+        assert!(!left.mirrored().unwrap().ended);
+        let bucket = left.end().await;
+        let object = bucket.with(|content| content.objects.get(KEY).cloned()).unwrap();
+        assert!(serde_json::from_slice::<Mirrored>(&object.body).unwrap().ended);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_leaves_a_child_behind_has_not_ended_for_others() {
+        let left = open();
+        left.record(claimed()).await.unwrap();
+        let started =
+            Event::ChildStarted { step: step(), pid: 7, start: 70, command: "terraform".to_owned() };
+        left.record(started).await.unwrap();
+        let bucket = left.end().await;
+        let object = bucket.with(|content| content.objects.get(KEY).cloned()).unwrap();
+        assert!(!serde_json::from_slice::<Mirrored>(&object.body).unwrap().ended);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //!
 //! Before its first effect in a region a run reads the records of others there. Whether their owners still act:
 //!
+//! - An owner whose record says so has ended, and so have its children.
 //! - An owner whose journal is in this folder has ended: this run holds the folder's lock, and has waited for what the
 //!   owner had started (`leftover`). After a power cut that is most often the only one.
 //! - An owner that this process can look up (same boot, same process namespace) is decided by `/proc`: alive, or dead.
@@ -155,7 +156,7 @@ async fn judge<B: Bucket>(
     let Some(object) = bucket.get(key).await? else { return Ok(None) };
     let mirrored = parse(key, &object)?;
     let (owner, machine) = (&mirrored.header, &mirrored.header.machine);
-    if eyes.ended.contains(&owner.run) {
+    if mirrored.ended || eyes.ended.contains(&owner.run) {
         return Ok(Some((object, mirrored)));
     }
     let since = (eyes.clock)();
@@ -254,7 +255,13 @@ mod tests {
         let header = Header::new(&RunId::named("dead"), "up --region spain");
         let start = start_time(pid).unwrap_or(1);
         let header = Header { machine, pid, start, ..header };
-        Mirrored { header, beat: 1, children, claims: vec![Held { step: step(), claim: claim() }] }
+        Mirrored {
+            header,
+            beat: 1,
+            children,
+            claims: vec![Held { step: step(), claim: claim() }],
+            ended: false,
+        }
     }
 
     fn elsewhere() -> Machine {
@@ -323,6 +330,14 @@ mod tests {
         let waiting = "waiting for run dead (`paydeploy up --region spain` on runner-7, process 7): it counts as dead if \
                        it stays silent for 3m 00s";
         assert_eq!((texts[0].as_str(), claims), (waiting, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_elsewhere_that_ended_in_order_is_not_waited_for() {
+        let world = world(&Mirrored { ended: true, ..record(elsewhere(), 7, Vec::new()) });
+        let started = Instant::now();
+        assert_eq!(world.take_over().await.unwrap(), ours());
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     /// The only region's bucket.
