@@ -226,7 +226,7 @@ impl Terraform<'_> {
             let lock = lock::hold(self, if command.has_arg("plan") { PLAN } else { APPLY }).await?;
             let exit = follow.await;
             // A killed terraform may have left a provider that still acts, and has not saved its state. The lock keeps
-            // everyone else out until the next attempt or run repairs both.
+            // everyone else out until the next attempt or run.
             if !exit.as_ref().is_ok_and(ChildExit::is_killed) {
                 lock.release(self).await;
             }
@@ -245,6 +245,11 @@ impl Terraform<'_> {
 }
 
 impl Said {
+    /// Whether terraform has ended by itself and knows of everything that it has created.
+    pub fn knows_all(&self) -> bool {
+        self.exit.is_good() || self.exit.code() == Some(1) && !diagnosis::may_have_lost(&self.diagnostics)
+    }
+
     /// # Errors
     /// When the command failed: terraform's diagnostics, classified.
     pub fn check(&self) -> Result<()> {

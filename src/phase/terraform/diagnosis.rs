@@ -92,6 +92,18 @@ pub fn wants_init(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|diagnostic| contains_any(diagnostic, &words))
 }
 
+/// Whether terraform may have created something of which it does not know: an answer was lost, a name is taken, a provider
+/// died, or it was interrupted.
+pub fn may_have_lost(diagnostics: &[Diagnostic]) -> bool {
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+    let interrupted = ["canceled", "cancelled", "halted", "interrupt", "plugin"];
+    // Without an error it is not known why it failed.
+    errors.is_empty()
+        || errors.iter().any(|error| {
+            is_transient(error) || contains_any(error, &EXISTING) || contains_any(error, &interrupted)
+        })
+}
+
 /// Errors of one terraform command as the step's error; `None` if there are none.
 pub fn judge(diagnostics: &[Diagnostic]) -> Option<Error> {
     let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
@@ -128,8 +140,26 @@ fn hint(errors: &[&Diagnostic]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, wants_init};
+    use super::{judge, may_have_lost, wants_init};
     use crate::{phase::terraform::message::Diagnostic, step::Class};
+
+    #[test]
+    fn only_an_error_that_aws_has_answered_shows_that_terraform_knows_what_exists() {
+        let lost = |summary: &str| may_have_lost(&[error(summary, "")]);
+        assert!(!lost("creating EC2 VPC: api error VpcLimitExceeded: the maximum number is reached"));
+        assert!(!lost("creating EC2 VPC: api error UnauthorizedOperation"));
+        for summary in [
+            "creating RDS DB Instance: DBInstanceAlreadyExists: DB instance already exists",
+            "creating EC2 VPC: https response error StatusCode: 503",
+            "creating EC2 VPC: request send failed, Post: EOF",
+            "Plugin did not respond",
+            "Two interrupts received",
+            "operation error EC2: CreateVpc, context canceled",
+        ] {
+            assert!(lost(summary), "{summary}");
+        }
+        assert!(may_have_lost(&[]), "it says nothing");
+    }
 
     fn error(summary: &str, detail: &str) -> Diagnostic {
         Diagnostic {

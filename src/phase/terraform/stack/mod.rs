@@ -38,6 +38,8 @@ pub struct Stack<K> {
     doomed: Mutex<Option<Doomed>>,
     /// Whether the last deletion was planned without the search for what an apply that died created.
     unsearched: AtomicBool,
+    /// Whether an apply has started over because a name is taken.
+    started_over: AtomicBool,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -47,6 +49,7 @@ impl<K: Kind> Stack<K> {
             region: region.clone(),
             doomed: Mutex::default(),
             unsearched: AtomicBool::new(false),
+            started_over: AtomicBool::new(false),
             kind: PhantomData,
         }
     }
@@ -281,7 +284,7 @@ mod tests {
         fact,
         kubernetes::testing::{Call, Server},
         phase::terraform::kind::Audit,
-        step::{Error, testing},
+        step::{Class, Error, testing},
     };
 
     /// A terraform that logs its commands, succeeds, and on request plans something.
@@ -349,14 +352,22 @@ if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
         assert!(!unsaved.exists());
     }
 
-    /// Plans a change and applies it with a terraform that ends in some way; returns when the applies started that are
-    /// still claimed.
-    async fn applied(world: &World, how: &str) -> Vec<String> {
+    /// Plans a change and applies it with a terraform that ends in some way.
+    async fn apply(world: &World, how: &str) -> Result<()> {
         let output = json!({ "actions": ["create"] });
         world.plans(&json!({ "format_version": "1.2", "output_changes": { "trail_arn": output } }));
         fs::write(world.dir.path().join("terraform.sh.applies"), how).unwrap();
         let Check::Change { change, .. } = world.check().await.unwrap() else { panic!("taken for clean") };
-        let applied = world.stack.apply(&world.cx, &fact::Foundation::default(), change).await;
+        world.stack.apply(&world.cx, &fact::Foundation::default(), change).await
+    }
+
+    async fn failed(world: &World, how: &str) -> Error {
+        apply(world, how).await.unwrap_err()
+    }
+
+    /// When the applies started that are still claimed after another one.
+    async fn applied(world: &World, how: &str) -> Vec<String> {
+        let applied = apply(world, how).await;
         assert_eq!(applied.is_ok(), how == "exit 0", "{applied:?}");
         let claims = world.cx.claims.open().into_iter();
         claims
@@ -379,17 +390,40 @@ if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
         assert!(applied(&world, "exit 0").await.is_empty());
     }
 
+    /// A script with which terraform reports an error and fails.
+    fn fails(code: i32, summary: &str) -> String {
+        let error =
+            json!({ "type": "diagnostic", "diagnostic": { "severity": "error", "summary": summary } });
+        format!("echo '{error}'; exit {code}")
+    }
+
     #[tokio::test]
     async fn a_terraform_that_fails_has_saved_its_state_but_not_what_an_earlier_one_left() {
         let world = World::new().await;
         let dead = of_a_dead_run(&world);
-        assert_eq!(applied(&world, "exit 1").await, [dead]);
+        assert_eq!(applied(&world, &fails(1, "api error UnauthorizedOperation")).await, [dead]);
     }
 
     #[tokio::test]
-    async fn what_a_terraform_that_was_killed_alone_created_is_still_searched_for() {
+    async fn what_a_terraform_may_have_created_without_knowing_is_still_searched_for() {
+        for how in [
+            "kill -9 $$",
+            "kill -SEGV $$",
+            "exit 1",
+            &fails(11, "api error UnauthorizedOperation"),
+            &fails(1, "Plugin did not respond"),
+            &fails(1, "DBInstanceAlreadyExists: DB instance already exists"),
+        ] {
+            assert_eq!(applied(&World::new().await, how).await.len(), 1, "{how}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_taken_is_looked_for_once_more_and_then_final() {
         let world = World::new().await;
-        assert_eq!(applied(&world, "kill -9 $$").await.len(), 1);
+        let taken = fails(1, "DBInstanceAlreadyExists: DB instance already exists");
+        assert_eq!(failed(&world, &taken).await.class, Class::Transient);
+        assert_eq!(failed(&world, &taken).await.class, Class::Conflict);
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Plans a stack, judges the plan, and applies exactly that plan.
 
+use std::sync::atomic::Ordering;
+
 use tempfile::TempPath;
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     aws,
-    step::{Check, Claim, ErrorExt, Result},
+    step::{Check, Claim, Class, Error, ErrorExt, Result},
 };
 
 /// What `apply` does.
@@ -139,23 +141,36 @@ impl<K: Kind> Stack<K> {
         let cluster = cx.world.config.name_in(&self.region.name);
         K::before_apply(self.scope(cx, &cluster)).await?;
         self.keep_configuration(cx).await?;
-        let Backend { bucket, key, .. } = terraform.backend.clone();
-        let claim = Claim::Apply { bucket, key, since: jiff::Timestamp::now().to_string() };
-        cx.claim(&claim).await?;
         let aws = cx.world.aws.in_region(&self.region.aws_region);
         for group in imports.iter().filter(|one| one.id.starts_with("sg-")) {
             aws::orphans::close(&aws, &group.id).await?;
         }
-        // Without an exit, it is not known whether terraform has saved its state: the claim stays.
-        let said = run(terraform, command, Progress::apply(operations)).await?;
+        let Backend { bucket, key, .. } = terraform.backend.clone();
+        let claim = Claim::Apply { bucket, key, since: jiff::Timestamp::now().to_string() };
+        cx.claim(&claim).await?;
+        let said = match run(terraform, command, Progress::apply(operations)).await {
+            // Somebody else holds the lock, so terraform was not started.
+            Err(error) if error.class == Class::Conflict => {
+                cx.release(&claim);
+                return Err(error);
+            }
+            // Without an exit, it is not known whether terraform has saved its state: the claim stays.
+            said => said?,
+        };
         if said.exit.is_good() {
             orphans::release(terraform)?;
-        } else if !said.exit.is_killed() && terraform.folder.unsaved_state().is_none() {
-            // It has saved its state. What an earlier apply left may not be in it. In `errored.tfstate` the state would be
-            // lost with this machine, and the claim is in the bucket as well.
+        } else if said.knows_all() && terraform.folder.unsaved_state().is_none() {
+            // What an earlier apply left may not be in the state. In `errored.tfstate` the state would be lost with this
+            // machine, and the claim is in the bucket as well.
             cx.release(&claim);
         }
-        said.check().doing(format!("apply {}", self.named()))
+        let applied = said.check().map_err(|error| {
+            // The answer to a creation may have been lost, and the name is taken by what it created: the next attempt
+            // looks for it. If it is somebody else's, the second failure is final.
+            let again = error.class == Class::Conflict && !self.started_over.swap(true, Ordering::Relaxed);
+            if again { Error { class: Class::Transient, ..error } } else { error }
+        });
+        applied.doing(format!("apply {}", self.named()))
     }
 
     async fn clean(&self, terraform: &Terraform<'_>) -> Result<Check<Planned>> {
