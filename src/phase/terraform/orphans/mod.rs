@@ -13,7 +13,7 @@
 //!
 //! A resource is ours if it is not in the state, has the tags `Project`, `Region` and `Stack`, is planned at exactly one
 //! address, and was not created before the apply, where AWS tells when. Anything else is reported with its id and left
-//! alone, as is a successor that an interrupted replacement has created already: the state still has its predecessor.
+//! alone, as is what fits two addresses, and a successor that an interrupted replacement has created already: the state still has its predecessor.
 //!
 //! The table covers every type of `terraform/` that a second apply would create twice or could not create. The others
 //! need nothing:
@@ -35,10 +35,10 @@ use serde_json::Value;
 
 use super::{
     command::{Backend, Terraform},
-    judge::{Action, changes},
+    judge::{Action, ResourceChange, changes},
 };
 use crate::{
-    aws::orphans::Finder,
+    aws::orphans::{Finder, Query},
     config::Region,
     step::{Claim, Context, ErrorExt, Result},
 };
@@ -127,6 +127,7 @@ impl<'a> Search<'a> {
         }
         let mut known = in_state(plan)?;
         let mut found = Vec::new();
+        let mut wanted: Vec<(ResourceChange, bool, Query)> = Vec::new();
         for one in changes(plan)? {
             let replaces = match one.change.actions[..] {
                 [Action::Create] => false,
@@ -134,11 +135,19 @@ impl<'a> Search<'a> {
                 _ => continue,
             };
             let Some(query) = table::query(&one.kind, &one.change.after) else { continue };
+            wanted.push((one, replaces, query));
+        }
+        for (number, (one, replaces, query)) in wanted.iter().enumerate() {
+            let is_same = |(other, (_, _, found)): (usize, &(_, _, Query))| other != number && found == query;
+            if wanted.iter().enumerate().any(is_same) {
+                // Which of them the existing one is cannot be told.
+                continue;
+            }
             self.cx.progress(format!("looking for what a run that died created: {}", one.address));
-            if replaces {
-                self.report_successors(&one.address, &query, &known).await?;
-            } else if let Some(id) = self.existing(&one.address, &query, &mut known).await? {
-                found.push(Import { address: one.address, id });
+            if *replaces {
+                self.report_successors(&one.address, query, &known).await?;
+            } else if let Some(id) = self.existing(&one.address, query, &mut known).await? {
+                found.push(Import { address: one.address.clone(), id });
             }
         }
         if found.is_empty() {

@@ -17,6 +17,7 @@ use super::{
         command::{DESTROY, Terraform},
         data_key,
         deletion::{self, Deletion, Lock},
+        judge::{Action, ResourceChange, changes},
         kind::Kind,
         lock,
         orphans::{self, Import},
@@ -91,6 +92,16 @@ impl<K: Kind> Stack<K> {
         more.extend(imports.iter().map(|one| format!("-target={}", one.address)));
         let file = folder.plan_file()?;
         if self.plan_to(terraform, &file, &more).await?.is_some() {
+            let shown = self.show(terraform, &file).await?;
+            let deletes = |one: &ResourceChange| one.change.actions.contains(&Action::Delete);
+            if let Some(one) = changes(&shown)?.iter().find(|one| deletes(one)) {
+                let message = format!(
+                    "adopting what a run that died created would also replace `{}`, because the configuration has changed",
+                    one.address
+                );
+                let fix = "run `paydeploy up` first, which judges it, or restore the configuration";
+                return Err(Error::msg(Class::Refused, message).with_hint(fix));
+            }
             cx.progress(format!("adopting {} resources that a run that died created", imports.len()));
             let command = terraform.command(["apply", "-json", "-input=false"])?.arg(&*file);
             run(terraform, command, Progress::apply(0)).await?.check()?;
@@ -111,11 +122,12 @@ impl<K: Kind> Stack<K> {
         let holder = state_file::lock(&aws, &backend.bucket, &backend.key).await?;
         let orphans = if holder.is_none() { self.find_orphans(terraform, input).await? } else { None };
         let state = self.state(cx, backend).await?;
+        // Under somebody else's lock it is not known whether there is anything to adopt.
+        if holder.is_some() && (state.is_some() || !orphans::open(cx, backend).is_empty()) {
+            return Err(lock::locked(terraform, holder));
+        }
         if state.is_none() && orphans.is_none() {
             return Ok(None);
-        }
-        if holder.is_some() {
-            return Err(lock::locked(terraform, holder));
         }
         let allowed = cx.world.teardown.as_ref().map_or(&[][..], |teardown| &teardown.allow_delete);
         let mut all = Deletion::default();
