@@ -75,13 +75,13 @@ class Campaign:
     def up_and_down(self) -> None:
         for command, most in (("up", 5), ("down", 4)):
             for _ in range(self.rng.randint(1, most)):
-                # One that has ended leaves the next one nothing to do.
+                # One that has succeeded leaves the next one nothing to do.
                 if self.kills == self.options.runs or not self.kill(command):
                     break
             self.converge(command)
 
     def kill(self, command: str) -> bool:
-        """Starts a run and kills it; false if it ended before."""
+        """Starts a run and kills it; false if it succeeded before."""
         fault = faults.choose(self.rng, self.took[command]) if self.options.faults else None
         unread = self.options.faults and self.rng.random() < 0.2
         run = self.start(command, unread)
@@ -104,7 +104,7 @@ class Campaign:
             self.problems.append(f"`{command}` ended with {ended} after kills:\n{run.output()}")
         entry = {"fault": str(fault) if fault else None, "unread": unread}
         self.report(kill=self.kills, command=command, point=str(point), ended=ended, lost=lost, **entry)
-        return ended is None
+        return ended != 0
 
     def choose_point(self, command: str, run: Run) -> Point:
         """A moment of the whole life, or a journal record: at those the state of affairs changes."""

@@ -129,6 +129,11 @@ impl Account {
         self.request(&["-d", &rule.to_string()], "faults");
     }
 
+    /// Removes the rules that name an access key.
+    pub fn clear_faults(&self, key: &str) {
+        self.request(&["-X", "DELETE"], &format!("faults?access_key={key}"));
+    }
+
     /// How many calls each rule has matched, in the order in which the rules were added.
     pub fn matched(&self, rule: impl Fn(&Value) -> bool) -> Vec<u64> {
         let rules = self.request(&[], "faults");

@@ -28,6 +28,11 @@ class Faults(unittest.TestCase):
         by = lambda key: bool(faults.on(call.Call("ec2", "eu-south-2", "CreateVpc", "", key)))
         self.assertEqual([by("AKIATHEIRS"), by("AKIAOURS")], [False, True])
 
+    def test_the_rules_of_one_access_key_can_be_cleared_alone(self):
+        faults.add([{"access_key": "AKIAOURS", "status": 500}, {"status": 500}])
+        faults.clear("AKIAOURS")
+        self.assertEqual([rule["access_key"] for rule in faults.listed()], ["*"])
+
     def test_a_rule_for_changes_hits_no_read(self):
         faults.add([{"changes": True, "status": 500}])
         self.assertEqual([*self.hits(1, action="DescribeVpcs"), *self.hits(1)], [False, True])

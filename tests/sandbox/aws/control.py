@@ -20,11 +20,11 @@ class Missing(Exception):
     """The requested page does not exist."""
 
 
-def _faults(method: str, _query: dict[str, str], body: Any) -> Any:
+def _faults(method: str, query: dict[str, str], body: Any) -> Any:
     if method == "POST":
         faults.add(body if isinstance(body, list) else [body])
     elif method == "DELETE":
-        faults.clear()
+        faults.clear(query.get("access_key", ""))
     return faults.listed()
 
 

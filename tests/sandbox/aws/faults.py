@@ -117,9 +117,10 @@ def _place(rule: dict[str, Any]) -> dict[str, str]:
     return dict(zip(("service", "action"), LEAKS[rule["leak"]])) if rule.get("leak") else {}
 
 
-def clear() -> None:
+def clear(access_key: str = "") -> None:
+    """Removes the rules that name this access key, or all."""
     with _lock:
-        _rules.clear()
+        _rules[:] = [rule for rule in _rules if access_key and rule.access_key != access_key]
 
 
 def listed() -> list[dict[str, Any]]:
