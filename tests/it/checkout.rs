@@ -123,6 +123,20 @@ impl Checkout {
         self.push();
     }
 
+    /// A clone that deploys one region, under a project of its own, with the real Terraform.
+    pub fn of_one_region(project: &str) -> Self {
+        let checkout = Self::new();
+        checkout.use_real("terraform");
+        let config = fs::read_to_string(checkout.path("paydeploy.toml")).unwrap();
+        let (config, _mexico) = config.split_once("[regions.mexico]").unwrap();
+        checkout.write("paydeploy.toml", config);
+        let host = format!("{project}.payments.example");
+        checkout.edit("paydeploy.toml", "api-es.payments.example", &host);
+        checkout.edit("paydeploy.toml", "[\"spain\", \"mexico\"]", "[\"spain\"]");
+        checkout.rename_project(project);
+        checkout
+    }
+
     /// Puts a tool first on PATH that prints this version and logs any other command that it is run for.
     pub fn tool(&self, name: &str, version: &str) {
         self.stand_in(name, version, &format!("echo \"{name} $*\" >>\"$RAN\"; exit 1"));

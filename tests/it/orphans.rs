@@ -30,15 +30,7 @@ struct Deployment {
 
 impl Deployment {
     fn new(project: &'static str) -> Self {
-        let checkout = Checkout::new();
-        checkout.use_real("terraform");
-        let config = fs::read_to_string(checkout.path("paydeploy.toml")).unwrap();
-        let (config, _mexico) = config.split_once("[regions.mexico]").unwrap();
-        checkout.write("paydeploy.toml", config);
-        let host = format!("{project}.payments.example");
-        checkout.edit("paydeploy.toml", "api-es.payments.example", &host);
-        checkout.edit("paydeploy.toml", "[\"spain\", \"mexico\"]", "[\"spain\"]");
-        checkout.rename_project(project);
+        let checkout = Checkout::of_one_region(project);
         Self { checkout, project, others: account().user(&format!("auditor-of-{project}"), OURS) }
     }
 

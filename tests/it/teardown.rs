@@ -23,20 +23,8 @@ struct Deployment {
 
 impl Deployment {
     fn new(project: &'static str) -> Self {
-        let checkout = Checkout::new();
-        checkout.use_real("terraform");
-        let config = fs::read_to_string(checkout.path("paydeploy.toml")).unwrap();
-        let (config, _mexico) = config.split_once("[regions.mexico]").unwrap();
-        checkout.write("paydeploy.toml", config);
-        for (from, to) in [
-            ("project = \"payment-latency-api\"", format!("project = \"{project}\"")),
-            ("repository = \"payment-latency-api\"", format!("repository = \"{project}\"")),
-            ("api-es.payments.example", format!("{project}.payments.example")),
-            ("[\"spain\", \"mexico\"]", "[\"spain\"]".to_owned()),
-            ("profile = \"staging\"", "profile = \"production\"".to_owned()),
-        ] {
-            checkout.edit("paydeploy.toml", from, &to);
-        }
+        let checkout = Checkout::of_one_region(project);
+        checkout.edit("paydeploy.toml", "profile = \"staging\"", "profile = \"production\"");
         checkout.commit("one region in production");
         checkout.push();
         let deployment = Self { checkout, project, others: account().user("platform-team", OURS) };
