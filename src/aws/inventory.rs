@@ -286,19 +286,12 @@ pub fn command(arn: &str, aws_region: &str) -> String {
         ("ec2", "vpc-flow-log") => {
             return format!("aws ec2 delete-flow-logs --region {aws_region} --flow-log-ids {name}");
         }
-        ("eks", "nodegroup") => {
-            // nodegroup/CLUSTER/NAME/UUID
+        ("eks", kind @ ("nodegroup" | "addon")) => {
+            // KIND/CLUSTER/NAME/UUID
             let mut parts = resource.split('/').skip(1);
             let (cluster, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            let flags = format!("--cluster-name {cluster} --nodegroup-name {name}");
-            return format!("aws eks delete-nodegroup --region {aws_region} {flags}");
-        }
-        ("eks", "addon") => {
-            let mut parts = resource.split('/').skip(1);
-            let (cluster, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            return format!(
-                "aws eks delete-addon --region {aws_region} --cluster-name {cluster} --addon-name {name}"
-            );
+            let flags = format!("--cluster-name {cluster} --{kind}-name {name}");
+            return format!("aws eks delete-{kind} --region {aws_region} {flags}");
         }
         ("iam", "role") => return format!("aws iam delete-role --role-name {name}"),
         ("ec2", "elastic-ip") => {
