@@ -328,6 +328,23 @@ pub(super) mod testing {
             })
         }
 
+        pub fn keys(&self) -> Vec<String> {
+            self.with(|content| content.objects.keys().cloned().collect())
+        }
+
+        pub fn object(&self, key: &str) -> Option<Object> {
+            self.with(|content| content.objects.get(key).cloned())
+        }
+
+        /// Deletes an object, unless it has changed.
+        pub fn remove(&self, key: &str, etag: &str) {
+            self.with(|content| {
+                if content.objects.get(key).is_some_and(|object| object.etag == etag) {
+                    content.objects.remove(key);
+                }
+            });
+        }
+
         fn up(&self) -> Result<()> {
             if self.with(|content| content.is_down) { Err(Error::transient("slow down")) } else { Ok(()) }
         }
@@ -336,13 +353,12 @@ pub(super) mod testing {
     impl Bucket for Memory {
         async fn list(&self, prefix: &str) -> Result<Vec<String>> {
             self.up()?;
-            let keys = self.with(|content| content.objects.keys().cloned().collect::<Vec<_>>());
-            Ok(keys.into_iter().filter(|key| key.starts_with(prefix)).collect())
+            Ok(self.keys().into_iter().filter(|key| key.starts_with(prefix)).collect())
         }
 
         async fn get(&self, key: &str) -> Result<Option<Object>> {
             self.up()?;
-            Ok(self.with(|content| content.objects.get(key).cloned()))
+            Ok(self.object(key))
         }
 
         async fn put(&self, key: &str, body: Vec<u8>) -> Result<Option<String>> {
@@ -352,10 +368,8 @@ pub(super) mod testing {
 
         async fn delete(&self, key: &str, etag: &str) -> Result<()> {
             self.up()?;
+            self.remove(key, etag);
             self.with(|content| {
-                if content.objects.get(key).is_some_and(|object| object.etag == etag) {
-                    content.objects.remove(key);
-                }
                 if content.lost_deletions > 0 {
                     content.lost_deletions -= 1;
                     return Err(Error::transient("the answer was lost"));
@@ -410,7 +424,7 @@ mod tests {
         }
 
         fn mirrored(&self) -> Option<Mirrored> {
-            let object = self.bucket.with(|content| content.objects.get(KEY).cloned());
+            let object = self.bucket.object(KEY);
             object.map(|object| serde_json::from_slice(&object.body).unwrap())
         }
 
@@ -475,7 +489,7 @@ mod tests {
         left.record(claimed()).await.unwrap();
         assert!(!left.mirrored().unwrap().ended);
         let bucket = left.end().await;
-        let object = bucket.with(|content| content.objects.get(KEY).cloned()).unwrap();
+        let object = bucket.object(KEY).unwrap();
         assert!(serde_json::from_slice::<Mirrored>(&object.body).unwrap().ended);
     }
 
@@ -487,7 +501,7 @@ mod tests {
             Event::ChildStarted { step: step(), pid: 7, start: 70, command: "terraform".to_owned() };
         left.record(started).await.unwrap();
         let bucket = left.end().await;
-        let object = bucket.with(|content| content.objects.get(KEY).cloned()).unwrap();
+        let object = bucket.object(KEY).unwrap();
         assert!(!serde_json::from_slice::<Mirrored>(&object.body).unwrap().ended);
     }
 

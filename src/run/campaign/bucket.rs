@@ -58,15 +58,12 @@ impl Region {
 
 impl Bucket for Region {
     async fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        let keys =
-            |memory: &Memory| memory.with(|content| content.objects.keys().cloned().collect::<Vec<_>>());
-        let keys = self.ask("list the records", Answer::Certain, keys).await?.unwrap_or_default();
+        let keys = self.ask("list the records", Answer::Certain, Memory::keys).await?.unwrap_or_default();
         Ok(keys.into_iter().filter(|key| key.starts_with(prefix)).collect())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Object>> {
-        let get = |memory: &Memory| memory.with(|content| content.objects.get(key).cloned());
-        Ok(self.ask(&format!("get {key}"), Answer::Certain, get).await?.flatten())
+        Ok(self.ask(&format!("get {key}"), Answer::Certain, |memory| memory.object(key)).await?.flatten())
     }
 
     async fn put(&self, key: &str, body: Vec<u8>) -> Result<Option<String>> {
@@ -74,13 +71,7 @@ impl Bucket for Region {
     }
 
     async fn delete(&self, key: &str, etag: &str) -> Result<()> {
-        let delete = |memory: &Memory| {
-            memory.with(|content| {
-                if content.objects.get(key).is_some_and(|object| object.etag == etag) {
-                    content.objects.remove(key);
-                }
-            });
-        };
+        let delete = |memory: &Memory| memory.remove(key, etag);
         self.ask(&format!("delete {key}"), Answer::MayBeLost, delete).await.map(drop)
     }
 }

@@ -302,7 +302,7 @@ impl Stage {
 
     fn no_record_remains(&self) -> Result<(), String> {
         for (region, memory) in &self.around.world.lock().records {
-            let keys = memory.with(|content| content.objects.keys().cloned().collect::<Vec<_>>());
+            let keys = memory.keys();
             if !keys.is_empty() {
                 return Err(format!("records remain in the bucket of {region}: {keys:?}"));
             }
