@@ -24,6 +24,12 @@ fn services_can_be_created_while_the_load_balancer_controller_is_down() {
 }
 
 #[test]
+fn a_pod_without_a_readiness_gate_is_refused_rather_than_created() {
+    let values = values("aws-load-balancer-controller");
+    assert_eq!(values["podMutatorWebhookConfig"]["failurePolicy"], "Fail");
+}
+
+#[test]
 fn records_of_a_deleted_ingress_are_deleted_and_those_of_others_are_not() {
     let values = values("external-dns");
     // `upsert-only`, the chart's default, never deletes; without the registry it would delete what others created.

@@ -36,7 +36,7 @@ key: {{ b64enc $served.Key }}
 {{- end -}}
 {{- end -}}
 
-{{/* The webhook settings for one path. Takes a dict of root, tls and path. */}}
+{{/* The webhook settings for one path. Takes a dict of root, tls, path and, unless it is Fail, failurePolicy. */}}
 {{- define "controller.webhook.client" -}}
 clientConfig:
   caBundle: {{ .tls.ca }}
@@ -44,7 +44,7 @@ clientConfig:
     name: {{ include "controller.webhook.service" .root }}
     namespace: {{ .root.Release.Namespace }}
     path: {{ .path }}
-failurePolicy: Fail
+failurePolicy: {{ .failurePolicy | default "Fail" }}
 admissionReviewVersions: [v1beta1, v1]
 sideEffects: None
 {{- end -}}
