@@ -1,9 +1,10 @@
 //! Tells a refusal that passes by itself from one that lasts.
 //!
 //! A new access entry takes minutes to reach every API server of its cluster, which answers 401 until then, or 403 until
-//! the entry's policy arrives too. So a refusal is transient while this principal's entry is new, and permanent
-//! afterwards, when a retry would only hide that a right is missing. An entry can only be created after its cluster is
-//! ACTIVE, so its age covers a new cluster as well. EKS is asked only after a refusal.
+//! the entry's policy arrives too. So a refusal is transient while this principal's entry or one of its policies is new,
+//! and permanent afterwards, when a retry would only hide that a right is missing. A policy can be new although its entry
+//! is old: an apply that died between the two left an entry without rights. An entry can only be created after its
+//! cluster is ACTIVE, so its age covers a new cluster as well. EKS is asked only after a refusal.
 
 use std::{
     sync::Arc,
@@ -84,17 +85,22 @@ fn is_new(changed: SystemTime, now: SystemTime) -> bool {
 }
 
 impl Signer {
-    /// Whether a refusal may pass by itself: this principal's access entry is new.
+    /// Whether a refusal may pass by itself: this principal's access entry or one of its policies is new.
     pub(super) async fn is_settling(&self) -> Result<bool> {
-        Ok(self.entry_changed().await?.is_some_and(|changed| is_new(changed, SystemTime::now())))
-    }
-
-    /// When this principal's access entry was created or last changed; `None` if there is no entry.
-    async fn entry_changed(&self) -> Result<Option<SystemTime>> {
         let principal = match aws::identity::identity(&self.aws).await?.principal {
             Principal::Role(arn) | Principal::User(arn) => arn,
-            Principal::Other(_) => return Ok(None),
+            Principal::Other(_) => return Ok(false),
         };
+        let Some(entry) = self.entry_changed(&principal).await? else { return Ok(false) };
+        let now = SystemTime::now();
+        if is_new(entry, now) {
+            return Ok(true);
+        }
+        Ok(self.policy_changed(&principal).await?.is_some_and(|policy| is_new(policy, now)))
+    }
+
+    /// When a principal's access entry was created or last changed; `None` if there is no entry.
+    async fn entry_changed(&self, principal: &str) -> Result<Option<SystemTime>> {
         let eks = aws_sdk_eks::Client::new(&self.aws);
         let describe = eks.describe_access_entry().cluster_name(&self.cluster).principal_arn(principal);
         let entry = match describe.send().await {
@@ -104,6 +110,19 @@ impl Signer {
         };
         let changed = entry.and_then(|entry| entry.created_at.max(entry.modified_at));
         Ok(changed.and_then(|time| SystemTime::try_from(time).ok()))
+    }
+
+    /// When the newest policy of a principal's access entry was associated or last changed. The entry's own times do
+    /// not tell.
+    async fn policy_changed(&self, principal: &str) -> Result<Option<SystemTime>> {
+        let eks = aws_sdk_eks::Client::new(&self.aws);
+        let list = eks.list_associated_access_policies().cluster_name(&self.cluster).principal_arn(principal);
+        let policies = list.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+        let policies =
+            policies.map_err(aws::classify).doing("read the policies of this principal's access entry")?;
+        let newest =
+            policies.into_iter().filter_map(|policy| policy.associated_at.max(policy.modified_at)).max();
+        Ok(newest.and_then(|time| SystemTime::try_from(time).ok()))
     }
 }
 
@@ -118,10 +137,22 @@ mod tests {
         <Arn>arn:aws:iam::123456789012:user/ana</Arn><Account>123456789012</Account>\
         </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
+    const OLD: Duration = Duration::from_mins(6);
+
     /// The error of a request that the API server refuses. The caller's access entry has changed that long ago.
     async fn refused(status: u16, entry: Option<Duration>) -> Error {
+        refused_with(status, entry, OLD).await
+    }
+
+    /// The same for an entry whose policy was associated that long ago.
+    async fn refused_with(status: u16, entry: Option<Duration>, policy: Duration) -> Error {
         let server = Server::start(move |call| match (call.path.as_str(), entry) {
             ("/", _) => (200, json!(CALLER)),
+            (path, Some(_)) if path.ends_with("/access-policies") => {
+                let associated = jiff::Timestamp::now() - policy;
+                let policy = json!({ "associatedAt": associated.as_second() });
+                (200, json!({ "associatedAccessPolicies": [policy] }))
+            }
             (path, Some(age)) if path.starts_with("/clusters/payments-spain/access-entries/") => {
                 let changed = jiff::Timestamp::now() - age;
                 let entry = json!({ "createdAt": 1_750_000_000, "modifiedAt": changed.as_second() });
@@ -147,10 +178,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_is_transient_while_the_policy_of_an_older_entry_is_new() {
+        let error = refused_with(403, Some(OLD), Duration::from_mins(1)).await;
+        assert_eq!(error.class, Class::Transient, "{error}");
+    }
+
+    #[tokio::test]
     async fn a_refusal_with_an_older_entry_or_without_one_is_permanent_and_has_a_fix() {
-        for (status, entry) in
-            [(401, Some(Duration::from_mins(6))), (403, Some(Duration::from_mins(6))), (401, None)]
-        {
+        for (status, entry) in [(401, Some(OLD)), (403, Some(OLD)), (401, None)] {
             let error = refused(status, entry).await;
             assert_eq!(
                 (error.class, error.to_string().as_str()),
