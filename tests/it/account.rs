@@ -96,6 +96,15 @@ impl Account {
             .await
     }
 
+    /// The AWS CLI. `Value::Null` if it prints nothing.
+    pub fn aws(&self, keys: &Keys, aws_region: &str, args: &[&str]) -> Value {
+        let mut aws = Command::new("aws");
+        aws.env("AWS_ACCESS_KEY_ID", &keys.id).env("AWS_SECRET_ACCESS_KEY", &keys.secret);
+        aws.args(["--endpoint-url", &self.endpoint, "--region", aws_region, "--output", "json"]);
+        let out = text(aws.args(args));
+        if out.trim().is_empty() { Value::Null } else { serde_json::from_str(&out).unwrap() }
+    }
+
     /// The changing calls with an access key, including refused ones.
     pub fn changes_by(&self, key: &str) -> Vec<String> {
         let calls = self.request(&[], "calls?since=0");

@@ -79,10 +79,7 @@ impl Deployment {
 
     /// The AWS CLI, with the other team's credentials.
     fn aws(&self, args: &[&str]) -> Value {
-        let mut aws = Command::new("aws");
-        aws.env("AWS_ACCESS_KEY_ID", &self.others.id).env("AWS_SECRET_ACCESS_KEY", &self.others.secret);
-        aws.args(["--endpoint-url", &account().endpoint, "--region", REGION, "--output", "json"]);
-        serde_json::from_str(&text(aws.args(args))).unwrap()
+        account().aws(&self.others, REGION, args)
     }
 
     /// How many resources of each kind EC2 has with the project's tag.
