@@ -8,6 +8,7 @@ mod error;
 pub mod identity;
 pub mod inventory;
 pub mod key;
+pub mod node_groups;
 pub mod objects;
 pub mod offers;
 pub mod orphans;

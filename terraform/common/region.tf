@@ -153,7 +153,7 @@ variable "cluster_support_type" {
 }
 
 variable "node_release_version" {
-  description = "Release of the nodes' image, such as 1.35.0-20251112 (default: the one that AWS recommends for kubernetes_version, so that security patches arrive with the next run). Setting it keeps the nodes at that release; EKS refuses an older one than they have."
+  description = "Release of the nodes' image, such as 1.35.0-20251112; EKS refuses an older one than the nodes have. Default in staging: the release that AWS recommends for kubernetes_version, so that security patches arrive with the next run. Default in production: the release that the nodes have. A newer recommendation is reported as a warning."
   type        = string
   default     = null
 

@@ -2,12 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use aws_config::SdkConfig;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     aws::{
-        backups,
+        backups, node_groups,
         sweep::{self, Scope},
     },
     config::stack,
@@ -30,6 +31,14 @@ pub trait Kind: Send + Sync + 'static {
     /// The variables that come from other steps. Without input (a teardown whose facts are lost), placeholders that
     /// pass the stack's validation.
     fn variables(input: Option<&Self::Input>, account: &str) -> Map<String, Value>;
+
+    /// In production: variables without which a run would change what exists although its configuration is the same.
+    fn unchanged(
+        _aws: &SdkConfig,
+        _cluster: &str,
+    ) -> impl Future<Output = Result<Map<String, Value>>> + Send {
+        async { Ok(Map::new()) }
+    }
 
     /// Deletes what would stop the creation of the stack's resources.
     fn before_apply(_scope: Scope<'_>) -> impl Future<Output = Result<()>> + Send {
@@ -100,6 +109,12 @@ impl Kind for Cluster {
         [("hub_nat_cidrs".to_owned(), cidrs.into()), ("deployer_arn".to_owned(), deployer.into())]
             .into_iter()
             .collect()
+    }
+
+    /// A newer image of the nodes would replace all of them, in all regions side by side.
+    async fn unchanged(aws: &SdkConfig, cluster: &str) -> Result<Map<String, Value>> {
+        let releases = node_groups::releases(aws, cluster).await?;
+        Ok([("running_node_releases".to_owned(), json!(releases))].into_iter().collect())
     }
 
     async fn before_apply(scope: Scope<'_>) -> Result<()> {

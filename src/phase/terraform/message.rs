@@ -146,6 +146,19 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == "error"
     }
+
+    /// The warning and the fix of a stack's `check` that failed. Its message may have both, as `WARNING fix: FIX`.
+    pub fn failed_check(&self) -> Option<(&str, &str)> {
+        if self.severity != "warning" || self.summary != "Check block assertion failed" {
+            return None;
+        }
+        let detail = self.detail.trim();
+        Some(
+            detail
+                .split_once(" fix: ")
+                .unwrap_or((detail, "see the `check` in the stack that has this message")),
+        )
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -167,7 +180,7 @@ impl fmt::Display for Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, readable};
+    use super::{Diagnostic, Message, readable};
 
     #[test]
     fn operations_are_read_from_their_lines() {
@@ -176,6 +189,21 @@ mod tests {
             .replace('\n', "");
         let Some(Message::ApplyStart { hook }) = Message::parse(&line) else { panic!("not read: {line}") };
         assert_eq!((hook.resource.resource.as_str(), hook.action.as_str()), ("aws_vpc.this", "create"));
+    }
+
+    #[test]
+    fn a_failed_check_has_a_warning_and_a_fix() {
+        let warning = |summary: &str, detail: &str| Diagnostic {
+            severity: "warning".to_owned(),
+            summary: summary.to_owned(),
+            detail: detail.to_owned(),
+            address: None,
+            range: None,
+        };
+        let failed = |detail| warning("Check block assertion failed", detail);
+        assert_eq!(failed("nodes are old fix: set x").failed_check(), Some(("nodes are old", "set x")));
+        assert_eq!(failed("nodes are old").failed_check().unwrap().0, "nodes are old");
+        assert_eq!(warning("Argument is deprecated", "x fix: y").failed_check(), None);
     }
 
     #[test]

@@ -26,15 +26,29 @@ resource "aws_iam_role_policy_attachment" "node" {
 # AWS publishes patched images under the same Kubernetes version. A managed node group keeps its image until it is told
 # the release of another one, so that without this only a new Kubernetes version would bring patches. A newer release
 # replaces the nodes of each group one at a time, as `paydeploy plan` announces; regions and groups are replaced side by side.
+# In production a release of the application must not replace nodes, so groups keep their image and the check below
+# reports a newer one.
 data "aws_ssm_parameter" "node_release" {
-  count = var.node_release_version == null ? 1 : 0
-
   name = "/aws/service/eks/optimized-ami/${var.kubernetes_version}/amazon-linux-2023/x86_64/standard/recommended/release_version"
 }
 
 locals {
   # A public parameter holds no secret.
-  node_release_version = coalesce(var.node_release_version, one(data.aws_ssm_parameter.node_release[*].insecure_value))
+  recommended_node_release = nonsensitive(data.aws_ssm_parameter.node_release.insecure_value)
+
+  # A release belongs to one Kubernetes version, so an upgrade of Kubernetes changes it in any case.
+  node_releases = {
+    for group in keys(local.node_groups) : group => coalesce(
+      var.node_release_version,
+      try(startswith(var.running_node_releases[group], "${var.kubernetes_version}.") ? var.running_node_releases[group] : null, null),
+      local.recommended_node_release,
+    )
+  }
+  # A release is VERSION-DATE.
+  older_node_releases = distinct([
+    for release in values(local.node_releases) : release
+    if try(tonumber(split("-", release)[1]) < tonumber(split("-", local.recommended_node_release)[1]), false)
+  ])
 
   # Only add-ons, migrations and, on the hub, Argo CD run on the system nodes.
   system_label = { role = "system" }
@@ -66,7 +80,7 @@ module "node_group" {
   name               = each.key
   cluster_name       = module.cluster.name
   kubernetes_version = var.kubernetes_version
-  release_version    = local.node_release_version
+  release_version    = local.node_releases[each.key]
   role_arn           = aws_iam_role.node.arn
   subnet_ids         = local.foundation.private_subnet_ids
   security_group_ids = each.value.security_groups
@@ -81,4 +95,15 @@ module "node_group" {
   # A node needs the network plugin to become ready. If the plugin is deleted first, the node leaves its network
   # interfaces behind.
   depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.network]
+}
+
+# paydeploy reports it as a warning with its fix.
+check "node_release" {
+  assert {
+    condition = length(local.older_node_releases) == 0
+    error_message = join(" fix: ", [
+      "AWS recommends node image ${local.recommended_node_release} in region `${var.region_name}`, which has ${join(", ", local.older_node_releases)}",
+      "set `node_release_version = \"${local.recommended_node_release}\"` in the region's file; EKS then replaces the nodes of each group one at a time",
+    ])
+  }
 }

@@ -24,3 +24,10 @@ variable "hub_nat_cidrs" {
     error_message = "hub_nat_cidrs: must be empty on the hub, which reaches its own API inside the cluster."
   }
 }
+
+variable "running_node_releases" {
+  description = "The image release of each node group that must not change by itself. paydeploy sets it in production."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}

@@ -1,5 +1,7 @@
 //! A production deployment of one region, and the account around it as others see it.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::REGION;
@@ -8,6 +10,10 @@ use crate::{
     checkout::Checkout,
     world::ends_with,
 };
+
+pub const VARIABLES: &str = "terraform/regions/spain.tfvars";
+/// An older release of the nodes' image than AWS recommends.
+pub const OLD_IMAGE: &str = "node_release_version = \"1.35.0-20250101\"";
 
 /// A project with one region, in production, of which nothing exists yet.
 pub struct Deployment {
@@ -21,6 +27,8 @@ impl Deployment {
     pub fn new(project: &'static str) -> Self {
         let checkout = Checkout::of_one_region(project);
         checkout.edit("paydeploy.toml", "profile = \"staging\"", "profile = \"production\"");
+        let variables = fs::read_to_string(checkout.path(VARIABLES)).unwrap();
+        fs::write(checkout.path(VARIABLES), format!("{variables}\n{OLD_IMAGE}\n")).unwrap();
         checkout.commit("one region in production");
         checkout.push();
         Self { checkout, project, others: account().user("platform-team", OURS) }

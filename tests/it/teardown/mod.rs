@@ -7,7 +7,10 @@ use std::fs;
 
 use serde_json::Value;
 
-use self::{deployment::Deployment, left_behind::LeftBehind};
+use self::{
+    deployment::{Deployment, OLD_IMAGE, VARIABLES},
+    left_behind::LeftBehind,
+};
 use crate::checkout::Checkout;
 
 const REGION: &str = "eu-south-2";
@@ -21,6 +24,21 @@ fn a_teardown_needs_neither_git_nor_a_commit() {
     let mut down = checkout.command(env!("CARGO_BIN_EXE_paydeploy"));
     let output = checkout.changed_nothing(0, down.args(["down", "--yes"]));
     assert!(output.contains("delete: nothing found"), "{output}");
+}
+
+/// AWS recommends a newer image than the nodes have, and the region's file does not say which one they should have.
+fn nodes_are_not_replaced_by_themselves(deployment: &Deployment) {
+    deployment.checkout.edit(VARIABLES, OLD_IMAGE, "");
+    deployment.checkout.commit("the recommended image");
+    deployment.checkout.push();
+    let output = deployment.run(0, &["phase", "terraform"]);
+    assert!(
+        output.contains(
+            "AWS recommends node image 1.35.0-20251112 in region `spain`, which has 1.35.0-20250101"
+        ) && output.contains("fix: set `node_release_version = \"1.35.0-20251112\"` in the region's file"),
+        "{output}"
+    );
+    assert!(output.contains("7 steps: 7 unchanged"), "a newer image replaces no nodes: {output}");
 }
 
 /// Tries without permission, and with all permissions except one.
@@ -54,6 +72,7 @@ fn production_is_deleted_only_as_allowed_without_leftovers_and_without_what_belo
     // EKS created it again after it was deleted with an earlier cluster. The new cluster's stack creates its own.
     deployment.create_log_group();
     deployment.run(0, &["phase", "terraform"]);
+    nodes_are_not_replaced_by_themselves(&deployment);
     a_teardown_that_is_not_allowed_changes_nothing(&deployment);
     let name = deployment.name();
 

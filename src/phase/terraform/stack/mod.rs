@@ -5,6 +5,7 @@ mod plan;
 mod teardown;
 
 use std::{
+    collections::BTreeSet,
     marker::PhantomData,
     sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
@@ -40,6 +41,8 @@ pub struct Stack<K> {
     unsearched: AtomicBool,
     /// Whether an apply has started over because a name is taken.
     started_over: AtomicBool,
+    /// The failed checks that this run has reported.
+    warned: Mutex<BTreeSet<String>>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -50,6 +53,7 @@ impl<K: Kind> Stack<K> {
             doomed: Mutex::default(),
             unsearched: AtomicBool::new(false),
             started_over: AtomicBool::new(false),
+            warned: Mutex::default(),
             kind: PhantomData,
         }
     }
@@ -76,7 +80,12 @@ impl<K: Kind> Stack<K> {
     }
 
     /// `-var-file` for the region's own file, then for paydeploy's variables: the later file takes precedence.
-    fn variables(&self, cx: &Context, folder: &Folder, input: Option<&K::Input>) -> Result<[String; 2]> {
+    async fn variables(
+        &self,
+        cx: &Context,
+        folder: &Folder,
+        input: Option<&K::Input>,
+    ) -> Result<[String; 2]> {
         let config = &cx.world.config;
         let region = &self.region;
         let common = [
@@ -94,6 +103,10 @@ impl<K: Kind> Stack<K> {
             variables.insert("git_server".to_owned(), json!({ "address": address, "port": port }));
         }
         variables.extend(K::variables(input, &config.account));
+        if config.profile == Profile::Production {
+            let aws = cx.world.aws.in_region(&region.aws_region);
+            variables.extend(K::unchanged(&aws, &config.name_in(&region.name)).await?);
+        }
         let generated = folder.write_variables(variables)?;
         let own = std::path::absolute(&region.var_file)?;
         Ok([format!("-var-file={}", own.display()), format!("-var-file={}", generated.display())])

@@ -1,16 +1,16 @@
 //! Plans a stack, judges the plan, and applies exactly that plan.
 
-use std::sync::atomic::Ordering;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use tempfile::TempPath;
 
 use super::{
     super::{
-        command::{Backend, Terraform},
+        command::{Backend, DESTROY, Terraform},
         data_key,
         judge::{judge, judge_messages},
         kind::Kind,
-        message::Message,
+        message::{Diagnostic, Message},
         orphans::{self, Import, Search},
         progress::Progress,
     },
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     aws,
-    step::{Check, Claim, Class, Error, ErrorExt, Result},
+    step::{Check, Claim, Class, Context, Error, ErrorExt, Result},
 };
 
 /// What `apply` does.
@@ -55,7 +55,20 @@ impl<K: Kind> Stack<K> {
         let mut messages = Vec::new();
         let result = terraform.run(command, |message| messages.push(message.clone())).await?;
         result.check()?;
+        if !more.iter().any(|one| one == DESTROY) {
+            self.warn(terraform.cx, &result.diagnostics);
+        }
         Ok((result.exit.code() != Some(0)).then_some(messages))
+    }
+
+    /// Reports the failed checks of a plan, each once: a run may plan several times.
+    fn warn(&self, cx: &Context, diagnostics: &[Diagnostic]) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for (warning, fix) in diagnostics.iter().filter_map(Diagnostic::failed_check) {
+            if warned.insert(warning.to_owned()) {
+                cx.warn(warning, fix);
+            }
+        }
     }
 
     /// The plan's JSON may contain secrets: it is never written to the log or to disk.
@@ -125,8 +138,9 @@ impl<K: Kind> Stack<K> {
         input: &K::Input,
     ) -> Result<Check<Planned>> {
         let Terraform { cx, folder, .. } = terraform;
-        let variables = self.variables(cx, folder, Some(input))?;
-        self.plan(terraform, &variables).await.doing(format!("plan {}", self.named()))
+        let doing = || format!("plan {}", self.named());
+        let variables = self.variables(cx, folder, Some(input)).await.doing(doing())?;
+        self.plan(terraform, &variables).await.doing(doing())
     }
 
     pub(super) async fn apply_plan(

@@ -58,7 +58,7 @@ impl<K: Kind> Stack<K> {
         }
         let search = async {
             terraform.prepare().await?;
-            let variables = self.variables(cx, folder, input)?;
+            let variables = self.variables(cx, folder, input).await?;
             let file = folder.plan_file()?;
             self.draw(terraform, &file, &variables, true).await
         };
@@ -88,7 +88,7 @@ impl<K: Kind> Stack<K> {
         imports: &[Import],
     ) -> Result<()> {
         let Terraform { cx, folder, .. } = *terraform;
-        let mut more = self.variables(cx, folder, input)?.to_vec();
+        let mut more = self.variables(cx, folder, input).await?.to_vec();
         more.extend(imports.iter().map(|one| format!("-target={}", one.address)));
         let file = folder.plan_file()?;
         if self.plan_to(terraform, &file, &more).await?.is_some() {
@@ -144,7 +144,7 @@ impl<K: Kind> Stack<K> {
         };
         let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
         terraform.prepare().await?;
-        let variables = self.variables(cx, folder, input)?;
+        let variables = self.variables(cx, folder, input).await?;
         let file = folder.plan_file()?;
         match self.plan_destroy_to(terraform, &file, &variables, true).await {
             // What the stack reads while it refreshes may be deleted already, such as its zone or its network.

@@ -190,21 +190,56 @@ run "nodes_have_the_recommended_image" {
     error_message = "patched images arrive with the next run"
   }
   assert {
-    condition     = one(data.aws_ssm_parameter.node_release[*].name) == "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/release_version"
+    condition     = data.aws_ssm_parameter.node_release.name == "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/standard/recommended/release_version"
     error_message = "AWS recommends it for the cluster's Kubernetes version"
   }
 }
 
-run "nodes_stay_at_a_release_that_the_region_file_names" {
+run "nodes_stay_at_a_release_that_the_region_file_names_and_a_newer_one_is_reported" {
   command = plan
 
   variables {
-    node_release_version = "1.35.0-20250101"
+    node_release_version  = "1.35.0-20250101"
+    running_node_releases = { system = "1.35.0-20241212", application = "1.35.0-20241212" }
+  }
+
+  expect_failures = [check.node_release]
+
+  assert {
+    condition     = alltrue([for group in module.node_group : group.release_version == "1.35.0-20250101"])
+    error_message = "the file says which release is wanted"
+  }
+}
+
+run "nodes_of_production_keep_the_release_that_they_have_and_a_newer_one_is_reported" {
+  command = plan
+
+  variables {
+    running_node_releases = { system = "1.35.0-20250101", application = "1.34.2-20250101" }
+  }
+
+  expect_failures = [check.node_release]
+
+  assert {
+    condition     = module.node_group["system"].release_version == "1.35.0-20250101"
+    error_message = "only a person decides that nodes are replaced"
+  }
+  assert {
+    condition     = module.node_group["application"].release_version == "1.35.0-20251112"
+    error_message = "a release of another Kubernetes version cannot be kept"
+  }
+}
+
+run "an_older_recommendation_and_node_groups_of_others_are_not_reported" {
+  command = plan
+
+  variables {
+    running_node_releases = { system = "1.35.0-20251224", application = "1.35.0-20251112", gpu = "1.35.0-20250801" }
   }
 
   assert {
-    condition     = alltrue([for group in module.node_group : group.release_version == "1.35.0-20250101"]) && length(data.aws_ssm_parameter.node_release) == 0
-    error_message = "a named release is not replaced by a newer one"
+    condition     = module.node_group["system"].release_version == "1.35.0-20251224"
+    error_message = "EKS refuses to go back"
   }
 }
 
