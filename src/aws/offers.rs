@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 
-use super::{classify, is_missing};
+use super::{classify, is_missing, quotas::Tags};
 use crate::task::Error;
 
 /// Why AWS did not answer a question.
@@ -124,6 +124,39 @@ pub async fn instance_types(
         found.entry(name.as_str().to_owned()).or_default().zones.insert(zone.to_owned());
     }
     Ok(found)
+}
+
+/// The names of the zones that offer a VPC endpoint, by the full name of its service. Services without one are missing.
+pub async fn endpoint_services(
+    ec2: &aws_sdk_ec2::Client,
+    services: &[String],
+) -> Answer<BTreeMap<String, BTreeSet<String>>> {
+    if services.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // As a filter, because a service that the region does not know would be an error as an argument.
+    let named = ec2.describe_vpc_endpoint_services().filters(filter("service-name", services));
+    let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+    // The SDK has no paginator for this call.
+    let mut next = None;
+    loop {
+        let page = named.clone().set_next_token(next).send().await?;
+        for service in page.service_details() {
+            let Some(name) = service.service_name() else { continue };
+            found.entry(name.to_owned()).or_default().extend(service.availability_zones().iter().cloned());
+        }
+        next = page.next_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// The services to which a deployment has endpoints already, by full name.
+pub async fn endpoints(ec2: &aws_sdk_ec2::Client, tags: Tags<'_>) -> Answer<BTreeSet<String>> {
+    let pages = ec2.describe_vpc_endpoints().into_paginator().items().send();
+    let listed = pages.collect::<Result<Vec<_>, _>>().await?;
+    Ok(listed.into_iter().filter(|one| tags.on(one.tags())).filter_map(|one| one.service_name).collect())
 }
 
 /// The Kubernetes versions that EKS offers.

@@ -44,7 +44,7 @@ pub struct Tags<'a> {
 }
 
 impl Tags<'_> {
-    fn on(&self, tags: &[Tag]) -> bool {
+    pub(super) fn on(&self, tags: &[Tag]) -> bool {
         let has = |key: &str, value: &str| {
             tags.iter().any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
         };

@@ -45,6 +45,20 @@ fn missing_quotas_are_listed_with_the_commands_that_request_them() {
 }
 
 #[test]
+fn an_endpoint_that_a_region_does_not_offer_is_reported_before_anything_is_created() {
+    let services = json!({ "com.amazonaws.eu-central-1.sts": [] });
+    let checkout = in_region("eu-central-1", json!({ "endpoint_services": services }));
+    let output = checkout.refused(PREFLIGHT, &["up"]);
+    assert_contains(
+        &output,
+        &[
+            "region `spain`: `eu-central-1` does not offer a VPC endpoint for `sts`",
+            "fix: set `interface_endpoints = [\"ecr.api\", \"ecr.dkr\", \"secretsmanager\"]` in `terraform/regions/spain.tfvars`",
+        ],
+    );
+}
+
+#[test]
 fn instance_class_and_version_that_a_region_lacks_are_listed_together() {
     let offers = json!({
         "instance_types": { "t3.medium": ["euw2-az1", "euw2-az2"] },

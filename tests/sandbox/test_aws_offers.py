@@ -43,6 +43,25 @@ class Offers(unittest.TestCase):
         self.assertEqual(caught.exception.response["Error"]["Code"], code)
         return str(caught.exception)
 
+    def test_endpoint_services_are_refused_where_they_are_not_offered(self):
+        region = "eu-north-1"
+        ec2 = self.client("ec2", region)
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        zones = offers.zones(region)
+        subnets = [
+            ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+            for number, zone in enumerate(sorted(zones))
+        ]
+        sts, ecr = f"com.amazonaws.{region}.sts", f"com.amazonaws.{region}.ecr.api"
+        offers.change(region, {"endpoint_services": {sts: [], ecr: [zones[sorted(zones)[0]]]}})
+        described = ec2.describe_vpc_endpoint_services(Filters=[{"Name": "service-name", "Values": [sts, ecr]}])
+        self.assertEqual([one["ServiceName"] for one in described["ServiceDetails"]], [ecr])
+        self.assertEqual(described["ServiceDetails"][0]["AvailabilityZones"], [sorted(zones)[0]])
+        common = {"VpcId": vpc, "VpcEndpointType": "Interface"}
+        self.refused("InvalidServiceName", ec2.create_vpc_endpoint, ServiceName=sts, **common)
+        self.refused("InvalidParameter", ec2.create_vpc_endpoint, ServiceName=ecr, SubnetIds=subnets, **common)
+        ec2.create_vpc_endpoint(ServiceName=ecr, SubnetIds=subnets[:1], **common)
+
     def test_quotas_are_those_of_the_account_and_enforced(self):
         region = "eu-west-1"
         shown = self.client("service-quotas", region)

@@ -20,6 +20,8 @@ pub struct Need {
     /// Elastic IP addresses, one per NAT gateway.
     pub addresses: u64,
     pub vpcs: u64,
+    /// Full names of services that get an interface endpoint.
+    pub endpoints: Vec<String>,
     pub nodes: Vec<Nodes>,
     pub cluster: Option<Cluster>,
     pub database: Option<Database>,
@@ -89,6 +91,7 @@ fn need(foundation: &Stack, cluster: &Stack, database: &Stack) -> Need {
     Need {
         addresses: if foundation.resources("aws_nat_gateway").is_empty() { 0 } else { gateways },
         vpcs: foundation.resources("aws_vpc").len() as u64,
+        endpoints: endpoints(foundation),
         nodes: nodes(cluster, count),
         cluster: wanted_cluster(cluster),
         database: database.resources("aws_db_instance").first().and_then(wanted_database),
@@ -101,6 +104,13 @@ fn zones(foundation: &Stack) -> Option<Zones> {
     let source = foundation.data("aws_availability_zones").into_iter().next()?;
     let excluded = source.value("exclude_zone_ids").as_ref().map(texts).unwrap_or_default();
     Some(Zones { count, excluded })
+}
+
+/// A gateway endpoint, which only S3 and DynamoDB have, exists in every region.
+fn endpoints(foundation: &Stack) -> Vec<String> {
+    let all = foundation.resources("aws_vpc_endpoint").into_iter();
+    let interfaces = all.filter(|one| one.text("vpc_endpoint_type").as_deref() == Some("Interface"));
+    interfaces.flat_map(|one| one.texts("service_name")).collect()
 }
 
 /// Every variable that describes nodes: an object with instance types and a largest size.
@@ -180,6 +190,8 @@ mod tests {
         let need =
             need(Profile::Staging, "system_nodes = { max = 4 }\ndb_instance_class = \"db.m7g.large\"\n");
         assert_eq!((need.addresses, need.vpcs), (1, 1));
+        let endpoints = ["ecr.api", "ecr.dkr", "secretsmanager", "sts"];
+        assert_eq!(need.endpoints, endpoints.map(|name| format!("com.amazonaws.eu-south-2.{name}")));
         assert!(
             matches!(&need.zones, Some(Zones { count: 3, excluded }) if excluded.contains(&"use1-az3".to_owned()))
         );

@@ -24,6 +24,8 @@ pub struct Offer {
     pub limits: Vec<(Quota, u64)>,
     pub addresses: Option<Used>,
     pub vpcs: Option<Used>,
+    /// The names of the zones that offer an endpoint of a service, by its full name.
+    pub endpoints: Option<BTreeMap<String, BTreeSet<String>>>,
     /// Running instances by type.
     pub instances: Option<BTreeMap<String, Used>>,
     pub types: Option<BTreeMap<String, InstanceType>>,
@@ -41,6 +43,8 @@ pub struct Deployed {
     /// The cluster's Kubernetes version.
     pub cluster: Option<String>,
     pub addons: BTreeMap<String, String>,
+    /// The services to which there are endpoints, by full name.
+    pub endpoints: BTreeSet<String>,
     /// The database's class and major version.
     pub database: Option<(String, String)>,
 }
@@ -79,6 +83,8 @@ pub async fn read(cx: &Context, region: &Region, need: &Need) -> Result<Offer> {
             asked.ask("ec2", offers::zones(&ec2)),
             asked.ask("ec2", quotas::addresses(&ec2, tags)),
             asked.ask("ec2", quotas::vpcs(&ec2, tags)),
+            asked.ask("ec2", offers::endpoint_services(&ec2, &need.endpoints)),
+            asked.ask("ec2", offers::endpoints(&ec2, tags)),
         )
     };
     let cluster = async {
@@ -109,15 +115,21 @@ pub async fn read(cx: &Context, region: &Region, need: &Need) -> Result<Offer> {
 
     let (limits, (instances, types), network, cluster, database) =
         tokio::try_join!(limits, instances, network, cluster, database)?;
-    let (zones, addresses, vpcs) = network;
+    let (zones, addresses, vpcs, endpoints, existing) = network;
     let (kubernetes, addons, cluster, installed) = cluster;
     let (orderable, postgres, database) = database;
-    let deployed = Deployed { cluster, addons: installed, database: database.flatten() };
+    let deployed = Deployed {
+        cluster,
+        addons: installed,
+        endpoints: existing.unwrap_or_default(),
+        database: database.flatten(),
+    };
     Ok(Offer {
         zones,
         limits,
         addresses,
         vpcs,
+        endpoints,
         instances,
         types,
         kubernetes,

@@ -43,6 +43,7 @@ pub fn compare(need: &Need, offer: &Offer, place: Place<'_>, now: Timestamp) -> 
     let mut found = Comparison { place, now, found: Found::default() };
     let zones = found.zones(need, offer);
     found.quotas(need, offer);
+    found.endpoints(need, offer, &zones);
     if let Some(types) = &offer.types {
         for nodes in &need.nodes {
             found.nodes(nodes, types, &zones);
@@ -147,6 +148,37 @@ impl Comparison<'_> {
                 self.warns(message, fix);
             } else {
                 self.lacks(message, fix);
+            }
+        }
+    }
+
+    /// An interface endpoint gets a network interface in each zone of the network. Services of others are not compared.
+    fn endpoints(&mut self, need: &Need, offer: &Offer, zones: &[&Zone]) {
+        let Some(offered) = &offer.endpoints else { return };
+        let aws_region = self.place.aws_region;
+        let prefix = format!("com.amazonaws.{aws_region}.");
+        let own: Vec<&str> =
+            need.endpoints.iter().filter_map(|service| service.strip_prefix(&prefix)).collect();
+        for name in &own {
+            let service = format!("{prefix}{name}");
+            if offer.deployed.endpoints.contains(&service) {
+                continue;
+            }
+            let others: Vec<String> =
+                own.iter().filter(|one| *one != name).map(|one| format!("\"{one}\"")).collect();
+            let fix = format!(
+                "set {}, so that `{name}` is reached through NAT",
+                self.set(&format!("interface_endpoints = [{}]", others.join(", ")))
+            );
+            let Some(known) = offered.get(&service) else {
+                self.lacks(format!("`{aws_region}` does not offer a VPC endpoint for `{name}`"), fix);
+                continue;
+            };
+            let without = zones.iter().filter(|zone| !known.contains(&zone.name));
+            let without: Vec<String> = without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect();
+            if !without.is_empty() {
+                let without = without.join(" and ");
+                self.lacks(format!("a VPC endpoint for `{name}` is not offered in {without}"), fix);
             }
         }
     }

@@ -122,6 +122,25 @@ impl<'a> Resource<'a> {
         instances.iter().filter_map(one).collect()
     }
 
+    /// An attribute of each instance: of all keys of `for_each`, or of the only one.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        if self.value("count").is_some_and(|count| count.as_u64() == Some(0)) {
+            return Vec::new();
+        }
+        let keys = self.value("for_each");
+        let Some(keys) = keys.as_ref().and_then(Value::as_array) else {
+            return self.text(name).into_iter().collect();
+        };
+        let Some(expression) = self.expression(name) else { return Vec::new() };
+        let text = |key: &Value| {
+            let mut context = self.stack.context();
+            let each = [("key", key), ("value", key)].map(|(name, key)| (name.to_owned(), key.clone()));
+            context.declare_var("each", Value::Object(each.into_iter().collect()));
+            expression.evaluate(&context).ok()?.as_str().map(str::to_owned)
+        };
+        keys.iter().filter_map(text).collect()
+    }
+
     fn expression(&self, name: &str) -> Option<&'a Expression> {
         self.body.attributes().find(|attribute| attribute.key() == name).map(hcl::Attribute::expr)
     }

@@ -13,7 +13,7 @@ from moto.ec2.models.nat_gateways import NatGateway
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
 
-from . import background, dependencies, wiring
+from . import background, dependencies, offers, wiring
 
 
 def _refuse(what: str, name: str, held: list[str]) -> None:
@@ -90,12 +90,18 @@ class Backend(EC2Backend):
 
     # Endpoints
 
-    def create_vpc_endpoint(self, *args: Any, **kwargs: Any) -> Any:
-        endpoint = super().create_vpc_endpoint(*args, **kwargs)
+    def create_vpc_endpoint(self, vpc_id: str, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        offers.check_endpoint(self, service_name, kwargs.get("subnet_ids") or ())
+        endpoint = super().create_vpc_endpoint(vpc_id, service_name, *args, **kwargs)
         for interface in endpoint.network_interface_ids or ():
             self.enis[interface].interface_type = "vpc_endpoint"
             self.enis[interface].description = f"VPC Endpoint Interface {endpoint.id}"
         return endpoint
+
+    def describe_vpc_endpoint_services(self, service_names: Any, filters: Any, *args: Any, **kwargs: Any) -> Any:
+        """A filter has `Values`. moto reads `Value`."""
+        filters = [{**one, "Value": one.get("Values", [])} for one in filters or ()]
+        return super().describe_vpc_endpoint_services(service_names, filters, *args, **kwargs)
 
     def allocate_address(self, domain: str, address: str | None = None, tags: dict[str, str] | None = None) -> Any:
         """Uses 198.18.0.0/15, which RFC 2544 reserves for benchmarks. moto would assign addresses of 127.0.0.0/8."""

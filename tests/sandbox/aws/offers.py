@@ -7,6 +7,8 @@ Changes apply to one AWS region, so that tests that run side by side in their ow
 The keys of a change:
 - quotas: values by quota code.
 - instance_types: by type, the ids of the zones that offer it (an empty list withdraws it).
+- endpoint_services: by the service's full name, the ids of the zones in which it can have an interface endpoint (an empty
+  list withdraws the service).
 - database_classes: by class, the major versions of PostgreSQL that it can be ordered with.
 - kubernetes, postgres: by version, {"standard": DATE, "extended": DATE}, the ends of support; null withdraws it.
 - addons: by name, the versions that are offered for every Kubernetes version, the default first.
@@ -18,14 +20,15 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from moto.ec2.exceptions import EC2ClientError, InvalidInstanceTypeError
+from moto.ec2.exceptions import EC2ClientError, InvalidInstanceTypeError, InvalidServiceName
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES, InstanceTypeOfferingBackend
 from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.models.vpcs import VPCBackend
 
 from . import offers_data
 
-KEYS = ("quotas", "instance_types", "database_classes", "kubernetes", "postgres", "addons")
+KEYS = ("quotas", "instance_types", "endpoint_services", "database_classes", "kubernetes", "postgres", "addons")
 
 _changes: dict[str, dict[str, dict[str, Any]]] = {}
 _lock = threading.Lock()
@@ -129,6 +132,39 @@ def _zone_of(backend: Any, options: dict[str, Any]) -> str | None:
     return backend.get_subnet(subnet).availability_zone if subnet else options.get("placement")
 
 
+# Endpoint services
+
+_describe_services = VPCBackend._collect_default_endpoint_services
+
+
+def endpoint_services(account_id: str, region: str) -> list[dict[str, Any]]:
+    """moto's endpoint services with the changes applied."""
+    names = {zone_id: name for name, zone_id in zones(region).items()}
+    known = changed(region, "endpoint_services")
+    found = []
+    for service in _describe_services(account_id, region):
+        ids = known.get(service["ServiceName"])
+        if ids is None:
+            found.append(service)
+        elif ids:
+            found.append({**service, "AvailabilityZones": [names[one] for one in ids]})
+    return found
+
+
+def check_endpoint(backend: Any, service_name: str, subnets: Iterable[str]) -> None:
+    """CreateVpcEndpoint refuses a service that the region or the zone of a subnet does not offer."""
+    named = [one for one in endpoint_services(backend.account_id, backend.region_name) if one["ServiceName"] == service_name]
+    if not named:
+        raise InvalidServiceName(service_name)
+    offered = {zone for service in named for zone in service["AvailabilityZones"]}
+    for subnet in subnets:
+        if backend.get_subnet(subnet).availability_zone not in offered:
+            raise EC2ClientError(
+                "InvalidParameter",
+                f"The VPC endpoint service {service_name} does not support the availability zone of the subnet: {subnet}.",
+            )
+
+
 # Databases
 
 
@@ -175,3 +211,4 @@ def addons(region: str, kubernetes_version: str) -> dict[str, list[str]]:
 def install() -> None:
     InstanceTypeOfferingBackend.describe_instance_type_offerings = _offerings  # type: ignore[method-assign]
     InstanceBackend.run_instances = _run  # type: ignore[method-assign]
+    VPCBackend._collect_default_endpoint_services = staticmethod(endpoint_services)  # type: ignore[method-assign]

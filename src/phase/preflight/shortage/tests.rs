@@ -18,6 +18,9 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
+const STS: &str = "com.amazonaws.us-east-1.sts";
+const ENDPOINTS: [&str; 2] = ["com.amazonaws.us-east-1.ecr.api", STS];
+
 fn need() -> Need {
     let nodes = |variable: &str, peak| Nodes {
         variable: text(variable),
@@ -29,6 +32,7 @@ fn need() -> Need {
         zones: Some(Zones { count: 3, excluded: vec![text("use1-az3")] }),
         addresses: 3,
         vpcs: 1,
+        endpoints: ENDPOINTS.map(text).into(),
         nodes: vec![nodes("system_nodes", 9), nodes("application_nodes", 12)],
         cluster: Some(Cluster {
             version: text("1.35"),
@@ -62,6 +66,7 @@ fn offer() -> Offer {
         limits: vec![(Quota::Addresses, 5), (Quota::Vpcs, 5), (Quota::Vcpus, 64)],
         addresses: Some(Used { all: 2, ours: 0 }),
         vpcs: Some(Used { all: 4, ours: 0 }),
+        endpoints: Some(ENDPOINTS.map(|one| (text(one), ["b", "c", "d"].map(text).into())).into()),
         instances: Some([(text("t3.medium"), Used { all: 11, ours: 0 })].into()),
         types: Some([(text("t3.medium"), kind)].into()),
         kubernetes: Some(["1.34", "1.35"].map(|one| (text(one), support("2027-03-27T00:00:00Z"))).into()),
@@ -113,6 +118,8 @@ fn what_already_exists_of_this_deployment_is_not_needed_again() {
         offer.instances = Some([(text("t3.medium"), Used { all: 15, ours: 4 })].into());
         offer.kubernetes = Some(BTreeMap::new());
         offer.addons = Some(BTreeMap::new());
+        offer.endpoints = Some(BTreeMap::new());
+        offer.deployed.endpoints = ENDPOINTS.map(text).into();
         offer.orderable = Some(Vec::new());
         offer.deployed.cluster = Some(text("1.35"));
         offer.deployed.addons = [(text("coredns"), text("v2"))].into();
@@ -132,6 +139,20 @@ fn all_shortages_of_a_region_are_listed_together() {
         offer.orderable = Some(Vec::new());
     });
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_endpoint_that_a_region_or_a_zone_does_not_offer_can_be_left_out() {
+    let fix = "  fix: set `interface_endpoints = [\"ecr.api\"]` in `terraform/regions/mexico.tfvars`, so that `sts` is \
+               reached through NAT\n";
+    let none = with(|offer| drop(offer.endpoints.as_mut().unwrap().remove(STS)));
+    assert_eq!(none, format!("region `mexico`: `us-east-1` does not offer a VPC endpoint for `sts`\n{fix}"));
+    let zone = with(|offer| {
+        let zones = offer.endpoints.as_mut().unwrap().get_mut(STS).unwrap();
+        zones.remove("d");
+    });
+    let message = "region `mexico`: a VPC endpoint for `sts` is not offered in use1-az4 (d)";
+    assert_eq!(zone, format!("{message}\n{fix}"));
 }
 
 #[test]
