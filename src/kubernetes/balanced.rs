@@ -92,7 +92,7 @@ impl Balanced<'_> {
 
     async fn wait(&self, task: &Task, aws: &Aws) -> Result<()> {
         let deadline = if self.force { FORCED_DEADLINE } else { DELETED_DEADLINE };
-        task.wait("the deletion of every Ingress and load balancer", INTERVAL, deadline, || async {
+        task.wait("the deletion of every Ingress, Gateway and load balancer", INTERVAL, deadline, || async {
             let mut remaining: Vec<String> = self.users().await?.iter().map(ToString::to_string).collect();
             if !self.is_controlled && !remaining.is_empty() {
                 let remaining = remaining.join(", ");
@@ -116,9 +116,16 @@ impl Balanced<'_> {
 
     async fn users(&self) -> Result<Vec<User>> {
         let mut users = Vec::new();
+        // Routes come first: the controller keeps a Gateway as long as a route is attached to it.
         for kind in [
+            kind("gateway.networking.k8s.io", "v1", "HTTPRoute"),
+            kind("gateway.networking.k8s.io", "v1", "GRPCRoute"),
+            kind("gateway.networking.k8s.io", "v1alpha2", "TCPRoute"),
+            kind("gateway.networking.k8s.io", "v1alpha2", "TLSRoute"),
+            kind("gateway.networking.k8s.io", "v1alpha2", "UDPRoute"),
             kind("networking.k8s.io", "v1", "Ingress"),
             kind("", "v1", "Service"),
+            kind("gateway.networking.k8s.io", "v1", "Gateway"),
             kind("elbv2.k8s.aws", "v1beta1", "TargetGroupBinding"),
         ] {
             let api: Api<DynamicObject> = match self.namespace {
@@ -127,7 +134,7 @@ impl Balanced<'_> {
             };
             let found = match api.list(&ListParams::default()).await {
                 Ok(found) => found.items,
-                // The controller's own kinds are deleted with it.
+                // The controller's own kinds are deleted with it, and those of the Gateway API are rarely installed.
                 Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
                 Err(error) => return Err(classify(error)).doing(format!("list every {}", kind.kind)),
             };
@@ -146,6 +153,79 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        kubernetes::testing::{Call, Server},
+        task::testing,
+    };
+
+    const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/pay/ingresses";
+    const GATEWAYS: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/pay/gateways";
+
+    /// AWS without load balancers, and a cluster with one object in a list, whose controller is not installed.
+    async fn uncontrolled(list: &'static str, finalizer: &'static str) -> Server {
+        Server::start(move |call: &Call| match (call.method.as_str(), call.path.split('?').next().unwrap()) {
+            ("POST", "/") => {
+                let action =
+                    call.body.strip_prefix("Action=").and_then(|rest| rest.split('&').next()).unwrap();
+                (200, json!(format!("<{action}Response><{action}Result/></{action}Response>")))
+            }
+            ("GET", path) if path == list => {
+                let metadata = json!({ "namespace": "pay", "name": "api", "finalizers": [finalizer] });
+                (200, json!({ "metadata": {}, "items": [{ "metadata": metadata }] }))
+            }
+            ("GET", path) if path.contains(".k8s.aws/") || path.contains("/gateway.") => {
+                (404, json!("not served"))
+            }
+            ("GET", _) => (200, json!({ "metadata": {}, "items": [] })),
+            (_, path) if path == format!("{list}/api") => {
+                (200, json!({ "metadata": { "namespace": "pay", "name": "api" } }))
+            }
+            _ => (500, json!("unexpected")),
+        })
+        .await
+    }
+
+    async fn remove(server: &Server, force: bool) -> Result<Vec<String>> {
+        let dir = tempfile::tempdir().unwrap();
+        let (task, _events) = testing::task(dir.path());
+        let client = server.client();
+        let balanced = Balanced {
+            client: &client,
+            namespace: Some("pay"),
+            aws_region: "eu-south-2",
+            cluster: "payments-spain",
+            is_controlled: false,
+            force,
+        };
+        balanced.remove(&task, &server.aws()).await
+    }
+
+    #[tokio::test]
+    async fn what_no_controller_deletes_is_named_with_its_finalizer_and_the_flag_that_removes_it() {
+        for (list, kind, finalizer) in [
+            (INGRESSES, "Ingress", "ingress.k8s.aws/resources"),
+            (GATEWAYS, "Gateway", "gateway.k8s.aws/alb"),
+        ] {
+            let server = uncontrolled(list, finalizer).await;
+            let error = remove(&server, false).await.unwrap_err();
+            let named = format!("{kind} pay/api (finalizer {finalizer})");
+            let expected = format!("no load balancer controller deletes {named}");
+            assert!(error.to_string().contains(&expected), "{error}");
+            assert!(error.hint.unwrap().contains("--force"));
+            assert!(!server.asked().contains(&format!("PATCH {list}/api")));
+        }
+    }
+
+    #[tokio::test]
+    async fn with_force_finalizers_are_removed_after_what_they_protect_is_looked_for_in_aws() {
+        let server = uncontrolled(INGRESSES, "ingress.k8s.aws/resources").await;
+        assert_eq!(remove(&server, true).await.unwrap(), ["Ingress pay/api"]);
+        let asked = server.asked();
+        let last = |call: &str| asked.iter().rposition(|one| one == call).expect(call);
+        assert!(last("POST /") < last(&format!("PATCH {INGRESSES}/api")), "{asked:?}");
+        let patch = server.calls().into_iter().find(|call| call.method == "PATCH").unwrap();
+        assert_eq!(patch.body, r#"{"metadata":{"finalizers":null}}"#);
+    }
 
     #[test]
     fn an_object_is_named_with_the_finalizer_that_holds_it() {

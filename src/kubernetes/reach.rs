@@ -195,51 +195,97 @@ async fn admit(aws: &Aws, aws_region: &str, cluster: &str) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::task::testing;
+    use crate::{
+        kubernetes::testing::{Call, Server},
+        task::testing,
+    };
 
-    fn client(port: u16) -> Client {
-        let uri = format!("http://127.0.0.1:{port}").parse().unwrap();
-        Client::try_from(kube::Config::new(uri)).unwrap()
+    /// AWS and the API server of the cluster `payments-spain` in one.
+    struct Cluster {
+        server: Server,
+        dir: tempfile::TempDir,
     }
 
-    /// A server that answers every request with a status, and its port.
-    async fn server(status: u16) -> u16 {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            loop {
-                let (mut socket, _) = listener.accept().await.unwrap();
-                let body = format!(
-                    r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"no","reason":"x","code":{status}}}"#
-                );
-                let mut request = [0; 4096];
-                let _read = socket.read(&mut request).await.unwrap();
-                let head = format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n");
-                let head = format!("{head}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-            }
-        });
-        port
+    impl Cluster {
+        /// The API server refuses with `status` until this principal's access entry has a policy.
+        async fn that_refuses(status: u16) -> Self {
+            let (endpoint, admitted) = (Arc::<OnceLock<String>>::default(), OnceLock::new());
+            let known = endpoint.clone();
+            let answer = move |call: &Call| match (call.method.as_str(), call.path.as_str()) {
+                ("POST", "/") => (200, json!(CALLER)),
+                ("GET", "/clusters/payments-spain") => {
+                    let ca = json!({ "data": "" });
+                    let cluster =
+                        json!({ "status": "ACTIVE", "endpoint": known.get(), "certificateAuthority": ca });
+                    (200, json!({ "cluster": cluster }))
+                }
+                ("GET", path) if path.starts_with("/clusters/") => {
+                    (404, json!({ "__type": "ResourceNotFoundException", "message": "no such entry" }))
+                }
+                ("POST", path) => {
+                    if path.ends_with("/access-policies") {
+                        admitted.get_or_init(|| ());
+                    }
+                    (200, json!({}))
+                }
+                _ if admitted.get().is_some() => (200, json!({ "metadata": {}, "items": [] })),
+                _ => (
+                    status,
+                    json!({ "kind": "Status", "status": "Failure", "code": status, "message": "no" }),
+                ),
+            };
+            let server = Server::start(answer).await;
+            endpoint.set(server.endpoint.clone()).unwrap();
+            Self { server, dir: tempfile::tempdir().unwrap() }
+        }
+
+        async fn reach(&self) -> Reach {
+            let (task, _events) = testing::task(self.dir.path());
+            reach(&task, &self.server.aws(), "eu-south-2", "payments-spain").await.unwrap()
+        }
+
+        /// The bodies of the calls that changed something in EKS.
+        fn changes(&self) -> Vec<Value> {
+            let calls = self.server.calls().into_iter();
+            let changes = calls.filter(|call| call.method == "POST" && call.path.starts_with("/clusters/"));
+            changes.map(|call| serde_json::from_str(&call.body).unwrap()).collect()
+        }
     }
 
-    async fn answer(port: u16) -> Answer {
+    const CALLER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult>\
+        <Arn>arn:aws:iam::123456789012:user/ana</Arn><Account>123456789012</Account>\
+        </GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+    #[tokio::test]
+    async fn a_cluster_that_does_not_know_this_principal_is_used_with_an_access_entry_of_its_own() {
+        let cluster = Cluster::that_refuses(401).await;
+        assert!(matches!(cluster.reach().await, Reach::Open(_)));
+        let changes = cluster.changes();
+        assert_eq!(changes[0]["principalArn"], "arn:aws:iam::123456789012:user/ana");
+        let administrator = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
+        assert_eq!((changes.len(), &changes[1]["policyArn"]), (2, &json!(administrator)));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_knows_this_principal_and_forbids_is_closed_and_gives_it_no_rights() {
+        let cluster = Cluster::that_refuses(403).await;
+        assert!(matches!(cluster.reach().await, Reach::Closed(why) if why == "forbidden: no"));
+        assert_eq!(cluster.changes(), Vec::<Value>::new());
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_does_not_answer_is_closed_and_not_an_error() {
+        let uri = "http://127.0.0.1:1".parse().unwrap();
+        let client = Client::try_from(kube::Config::new(uri)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         // One attempt: the next one would be after the deadline.
-        ask(&task, &client(port), "pay-spain", Duration::from_secs(1)).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_cluster_that_does_not_answer_or_forbids_is_closed_and_not_an_error() {
-        assert!(matches!(answer(1).await, Answer::Closed(why) if why.contains("timed out")));
-        let forbidden = answer(server(403).await).await;
-        assert!(matches!(forbidden, Answer::Closed(why) if why == "forbidden: no"));
-    }
-
-    #[tokio::test]
-    async fn a_cluster_that_does_not_know_this_principal_is_told_apart() {
-        assert!(matches!(answer(server(401).await).await, Answer::Unknown));
+        let answer = ask(&task, &client, "payments-spain", Duration::from_secs(1)).await.unwrap();
+        assert!(matches!(answer, Answer::Closed(why) if why.contains("timed out")));
     }
 }
