@@ -10,7 +10,7 @@ use super::{Aws, classify, is_missing};
 use crate::task::{ErrorExt, Poll, Result, Task};
 
 /// The tag on load balancers, target groups and security groups; its value is the cluster's name.
-const TAG: &str = "elbv2.k8s.aws/cluster";
+pub const TAG: &str = "elbv2.k8s.aws/cluster";
 /// The most resources that one `DescribeTags` call accepts.
 const CHUNK: usize = 20;
 

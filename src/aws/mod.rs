@@ -3,6 +3,7 @@
 pub mod backups;
 pub mod balancers;
 pub mod bucket;
+pub mod certificates;
 pub mod content;
 mod error;
 pub mod identity;

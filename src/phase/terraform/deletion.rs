@@ -32,6 +32,8 @@ pub struct Deletion {
     pub resources: u32,
     pub refused: Vec<Protected>,
     pub locks: Vec<Lock>,
+    /// The ARNs of the certificates among them.
+    pub certificates: Vec<String>,
 }
 
 /// A protected resource whose deletion was not allowed.
@@ -85,6 +87,9 @@ fn judge_all<'a>(
     for one in all {
         deletion.resources += 1;
         deletion.locks.extend(lock(one));
+        let is_certificate = one.kind == "aws_acm_certificate";
+        let arn = is_certificate.then(|| one.change.before["arn"].as_str()).flatten();
+        deletion.certificates.extend(arn.map(str::to_owned));
         let Some((kind, loss)) = protection(one) else { continue };
         let is_guarded = one.change.before["deletion_protection"] == true;
         let is_protected = profile == Profile::Production || is_guarded;

@@ -1,4 +1,4 @@
-//! What a cluster's controllers, its nodes and AWS leave behind when they are killed, in nobody's state.
+//! What a cluster's controllers, its nodes and AWS leave behind when they are killed, and no stack manages.
 
 use super::deployment::Deployment;
 
@@ -45,6 +45,35 @@ impl LeftBehind {
         deployment.record(zone, "A", &format!("other-{host}"), "192.0.2.2");
         deployment.record(zone, "TXT", &format!("a-other-{host}"), &owner("another-cluster"));
         left
+    }
+
+    /// Makes the other cluster's load balancer use the deployment's certificate. Returns the ARN of the listener.
+    pub fn use_certificate(&self, deployment: &Deployment) -> String {
+        let list = deployment.aws(&["acm", "list-certificates"]);
+        let list = list["CertificateSummaryList"].as_array().unwrap().iter();
+        let mut ours = list.filter(|one| one["DomainName"] == self.host.as_str());
+        let certificate = ours.next().expect("it is deployed")["CertificateArn"].as_str().unwrap();
+        let Balancer { balancer, targets, .. } = &self.others_balancer;
+        let listener = deployment.aws(&[
+            "elbv2",
+            "create-listener",
+            "--load-balancer-arn",
+            balancer,
+            "--protocol",
+            "HTTPS",
+            "--port",
+            "443",
+            "--certificates",
+            &format!("CertificateArn={certificate}"),
+            "--default-actions",
+            &format!("Type=forward,TargetGroupArn={targets}"),
+        ]);
+        listener["Listeners"][0]["ListenerArn"].as_str().unwrap().to_owned()
+    }
+
+    /// The ARN of the other cluster's load balancer.
+    pub fn others(&self) -> &str {
+        &self.others_balancer.balancer
     }
 
     /// All of it is deleted, and nothing of another cluster.

@@ -65,6 +65,23 @@ fn a_teardown_that_is_not_allowed_changes_nothing(deployment: &Deployment) {
     assert_eq!(deployment.checkout.changes(), before, "a refused teardown changes nothing");
 }
 
+/// A certificate cannot be deleted while something uses it.
+fn a_certificate_that_others_use_stops_a_teardown_before_its_first_effect(
+    deployment: &Deployment,
+    left: &LeftBehind,
+    allowed: &[&str],
+) {
+    let listener = left.use_certificate(deployment);
+    let is_lasting = |call: &String| !call.contains("/paydeploy/runs/");
+    let changes = || deployment.checkout.changes().into_iter().filter(is_lasting).collect::<Vec<_>>();
+    let before = changes();
+    let refused = deployment.down(1, allowed, &[]);
+    assert!(refused.contains("is also used by") && refused.contains(left.others()), "{refused}");
+    assert!(refused.contains("so nothing was deleted"), "{refused}");
+    assert_eq!(changes(), before, "{refused}");
+    deployment.aws(&["elbv2", "delete-listener", "--listener-arn", &listener]);
+}
+
 #[test]
 fn production_is_deleted_only_as_allowed_without_leftovers_and_without_what_belongs_to_others() {
     // One deployment for all of it: creating one takes a minute, and two exceed the account's quota of addresses.
@@ -81,6 +98,7 @@ fn production_is_deleted_only_as_allowed_without_leftovers_and_without_what_belo
     // What belongs to others is reported, and never deleted.
     let foreign = deployment.interface("{Key=Name,Value=bastion}");
     let all: Vec<&str> = ALL_KINDS.into_iter().chain(["trail"]).collect();
+    a_certificate_that_others_use_stops_a_teardown_before_its_first_effect(&deployment, &left, &all);
     let blocked = deployment.down(1, &all, &[]);
     let command =
         format!("aws ec2 delete-network-interface --region {REGION} --network-interface-id {foreign}");

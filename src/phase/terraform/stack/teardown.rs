@@ -27,8 +27,8 @@ use super::{
     Stack, run,
 };
 use crate::{
-    aws::state_file,
-    step::{Class, Error, Result},
+    aws::{certificates::lasting_users, state_file},
+    step::{Class, Context, Error, Result},
 };
 
 /// A judged plan of a deletion. Exactly this plan is applied.
@@ -156,14 +156,31 @@ impl<K: Kind> Stack<K> {
         }
         let shown = self.show(terraform, &file).await?;
         let kept = if keeps_key { &state.keys[..] } else { &[] };
-        let Deletion { resources, refused, locks } =
+        let Deletion { resources, refused, locks, certificates } =
             deletion::judge(&shown, cx.world.config.profile, allowed, kept)?;
+        self.check_unused(cx, &certificates).await?;
         all.resources += resources;
         all.refused.extend(refused);
         all.locks.extend(locks);
         all.check()?;
         let Deletion { resources, locks, .. } = all;
         Ok(Some(Doomed { file: Some(file), resources, adopted, locks, keeps_key }))
+    }
+
+    /// Terraform would wait for twenty minutes until nothing uses a certificate, and then not name its users.
+    async fn check_unused(&self, cx: &Context, certificates: &[String]) -> Result<()> {
+        let aws = cx.world.aws.in_region(&self.region.aws_region);
+        let cluster = cx.world.config.name_in(&self.region.name);
+        for arn in certificates {
+            let users = lasting_users(&aws, arn, &cluster).await;
+            if !users.is_empty() {
+                let message = format!("certificate `{arn}` is also used by\n{}", users.join("\n"));
+                return Err(Error::permanent(message).with_hint(
+                    "delete them or give them another certificate, then run the same command again",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Writes the plan of a deletion, without the state's lock. A plan that another run has made stale is refused when it
