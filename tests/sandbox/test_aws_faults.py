@@ -74,6 +74,14 @@ class Faults(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "network-interface"):
             faults.add([{"leak": "x"}])
 
+    def test_only_a_rule_for_the_resolver_delays_its_answers(self):
+        faults.add([{"delay": 9, "count": None}, {"service": "dns", "delay": 3, "skip": 1}])
+        self.assertEqual([faults.delay_of_dns() for _ in range(3)], [0, 3, 0])
+        self.assertEqual([rule["matched"] for rule in faults.listed()], [0, 3])
+        self.assertEqual(len(faults.on(call.Call("ec2", "eu-south-2", "CreateVpc", ""))), 1)
+        with self.assertRaisesRegex(ValueError, "dns"):
+            faults.add([{"service": "dns", "status": 500}])
+
     def test_no_rule_is_added_if_one_is_invalid(self):
         with self.assertRaisesRegex(ValueError, "regoin"):
             faults.add([{"status": 500}, {"regoin": "x", "status": 500}])

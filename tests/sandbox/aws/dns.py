@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 
 import dns.exception
 import dns.message
@@ -14,6 +15,8 @@ import dns.rrset
 from moto.route53.models import route53_backends
 
 import places
+
+from . import faults
 
 # Seconds: the TTL of NS records in public registries (two days).
 TTL = 172800
@@ -42,18 +45,24 @@ def answer(question: bytes, delegated: dict[str, list[str]]) -> bytes:
     return reply.to_wire()
 
 
-def serve(host: str, port: int, delegated: dict[str, list[str]]) -> None:
-    """Answers over UDP in a daemon thread, until the process ends."""
+def serve(host: str, port: int, delegated: dict[str, list[str]]) -> int:
+    """Answers over UDP in daemon threads, until the process ends. Returns the port, which the kernel chooses for 0."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((host, port))
 
+    def reply(question: bytes, client: tuple[str, int]) -> None:
+        try:
+            text = answer(question, delegated)
+            time.sleep(faults.delay_of_dns())
+            server.sendto(text, client)
+        except (dns.exception.DNSException, OSError) as error:
+            # A malformed query or a vanished client must not end the process.
+            sys.stderr.write(f"dns: {type(error).__name__}: {error}\n")
+
     def loop() -> None:
         while True:
-            question, client = server.recvfrom(65535)
-            try:
-                server.sendto(answer(question, delegated), client)
-            except (dns.exception.DNSException, OSError) as error:
-                # A malformed query or a vanished client must not end the loop.
-                sys.stderr.write(f"dns: {type(error).__name__}: {error}\n")
+            # A slow resolver delays each answer, not one after the other.
+            threading.Thread(target=reply, args=server.recvfrom(65535), daemon=True).start()
 
     threading.Thread(target=loop, daemon=True).start()
+    return server.getsockname()[1]

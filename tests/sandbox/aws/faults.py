@@ -2,7 +2,8 @@
 
 The keys of a rule:
 - service, action, region, access_key: shell patterns, default `*`. Services are named by their signing names:
-  `elasticloadbalancing` for load balancers, `monitoring` for CloudWatch.
+  `elasticloadbalancing` for load balancers, `monitoring` for CloudWatch. The service `dns` is the public resolver, which
+  only rules with exactly this service hit, and only with a delay.
 - changes: with true, only calls that change something.
 - skip: number of matching calls to let pass first. count: number of calls to hit then (default 1; null for all, which is
   the default of a rule with `settle`).
@@ -34,6 +35,9 @@ from typing import Any
 
 from . import errors
 from .call import Call
+
+# Not a service of AWS: a rule for calls of any service must neither hit nor count the resolver's questions.
+DNS = "dns"
 
 # What a rule with `leak` does, and the call on which it does so unless the rule names another.
 # - network-interface: an interface of the VPC CNI outlives the node group's instances, as `available`.
@@ -76,6 +80,8 @@ class Rule:
         return errors.Refusal(self.status, code, self.message).render(service)
 
     def hit(self, call: Call) -> bool:
+        if (self.service == DNS) != (call.service == DNS):
+            return False
         if not (
             fnmatch.fnmatchcase(call.service, self.service)
             and fnmatch.fnmatchcase(call.action, self.action)
@@ -103,6 +109,8 @@ def add(rules: list[dict[str, Any]]) -> None:
             raise ValueError(f"unknown keys {sorted(unknown)} in a fault rule; known keys: {sorted(known)}")
         if not any(rule.get(effect) for effect in ("delay", "status", "settle", "leak")):
             raise ValueError("a fault rule needs `delay`, `status`, `settle` or `leak`")
+        if rule.get("service") == DNS and set(rule) - {"service", "skip", "count", "delay"}:
+            raise ValueError("a fault rule for the service `dns` has only `skip`, `count` and `delay`")
         if rule.get("leak") and rule["leak"] not in LEAKS:
             raise ValueError(f"unknown leak `{rule['leak']}`; known leaks: {sorted(LEAKS)}")
         if rule.get("body", "service") not in ("service", *errors.FOREIGN):
@@ -132,6 +140,11 @@ def on(call: Call) -> list[Rule]:
     """The rules that hit this call. Counts the call in every rule that it matches."""
     with _lock:
         return [rule for rule in _rules if rule.hit(call)]
+
+
+def delay_of_dns() -> float:
+    """The seconds by which the resolver delays its next answer. Counts a question in every rule for it."""
+    return max((rule.delay for rule in on(Call(DNS, "", "", ""))), default=0)
 
 
 def set_settling(rules: list[Rule]) -> None:
