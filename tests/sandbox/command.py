@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import breaking
 import ca
 import engine
 import places
@@ -54,6 +55,16 @@ def stop_part(options: argparse.Namespace) -> int:
 
 def start_part(options: argparse.Namespace) -> int:
     processes.restart(processes.named(options.part))
+    return 0
+
+
+def break_part(options: argparse.Namespace) -> int:
+    breaking.start(options.part, [rule for text in options.rules for rule in _rules(text)])
+    return 0
+
+
+def repair_part(options: argparse.Namespace) -> int:
+    breaking.repair(options.part)
     return 0
 
 
@@ -181,6 +192,11 @@ def parse() -> argparse.Namespace:
     stop_parser.add_argument("part", metavar="PART", help="A name that `sandbox status` lists")
     start_parser = command("start", start_part, "Start a part that was stopped")
     start_parser.add_argument("part", metavar="PART", help="A name that `sandbox status` lists")
+    break_parser = command("break", break_part, "Fail chosen requests of a registry or an API server")
+    break_parser.add_argument("part", metavar="PART", choices=breaking.parts(), help=", ".join(breaking.parts()))
+    break_parser.add_argument("rules", nargs="+", metavar="JSON", help="A rule, or a list of rules (see README.md)")
+    repair_parser = command("repair", repair_part, "Undo `break`")
+    repair_parser.add_argument("part", metavar="PART", choices=breaking.parts(), help=", ".join(breaking.parts()))
     command("env", environment, 'Print shell exports for the program under test: eval "$(sandbox env)"')
     faults_parser = command("faults", faults, "List, add or clear fault rules")
     faults_parser.add_argument("action", nargs="?", choices=("list", "add", "clear"), default="list")

@@ -93,7 +93,11 @@ def disconnect_node(region: Region, number: int, inside: Namespace) -> None:
 
 
 def exists(interface: str) -> bool:
-    return subprocess.run(["ip", "link", "show", interface], capture_output=True).returncode == 0
+    return succeeds("ip", "link", "show", interface)
+
+
+def succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def _sysctl(*settings: str) -> None:
@@ -134,4 +138,4 @@ def _close_firewall(region: Region) -> None:
 
 
 def _in_firewall(chain: str, rule: list[str]) -> bool:
-    return subprocess.run(["iptables", "-C", chain, *rule], capture_output=True).returncode == 0
+    return succeeds("iptables", "-C", chain, *rule)

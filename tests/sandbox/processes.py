@@ -169,6 +169,11 @@ def restart(process: Process) -> None:
         spawn(process.name, **process.call, stop_signal=signal.Signals(process.stop_signal))
 
 
+def forget(name: str) -> None:
+    """Deletes the record of a process that has ended, if there is one."""
+    (records() / f"{name}.json").unlink(missing_ok=True)
+
+
 def wait_ready(process: Process, condition, what: str, seconds: float = 40) -> None:
     """Waits until `condition` holds. Fails immediately if the process ends; `what` reads "the registry to answer"."""
 

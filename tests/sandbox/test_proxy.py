@@ -1,0 +1,176 @@
+"""The proxy fails the requests that its rules hit, at the right byte, and passes on everything else."""
+
+import asyncio
+import http.client
+import http.server
+import json
+import socket
+import ssl
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import pki
+import proxy
+
+SIZE = 300_000
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/upgrade":
+            self.send_response(101)
+            self.end_headers()
+            self.wfile.write(self.rfile.readline().upper())
+            self.close_connection = True
+            return
+        self.send_response(200)
+        self.send_header("Transfer-Encoding" if self.path == "/chunked" else "Content-Length",
+                         "chunked" if self.path == "/chunked" else str(SIZE))
+        self.end_headers()
+        if self.path == "/chunked":
+            for size in (SIZE - 5, 5):
+                self.wfile.write(b"%x\r\n%s\r\n" % (size, b"c" * size))
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(b"l" * SIZE)
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(SIZE))
+        self.end_headers()
+
+    def do_PATCH(self) -> None:
+        read = 0
+        while piece := self.rfile.read1(min(65536, int(self.headers["Content-Length"]) - read)):
+            read += len(piece)
+            self.server.received += len(piece)
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    received = 0
+
+    def handle_error(self, *_) -> None:
+        """The proxy resets connections in the middle of a request."""
+
+
+class Requests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        pki.create_authority(folder, "test")
+        pki.issue(folder, folder / "server", "server", hosts=("127.0.0.1",))
+        cls.files = {"certificate": f"{folder}/server.crt", "key": f"{folder}/server.key", "authority": f"{folder}/ca.crt"}
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cls.files["certificate"], cls.files["key"])
+        cls.upstream = Server(("127.0.0.1", 0), Upstream)
+        cls.upstream.socket = context.wrap_socket(cls.upstream.socket, server_side=True)
+        threading.Thread(target=cls.upstream.serve_forever, daemon=True).start()
+        cls.loop = asyncio.new_event_loop()
+        threading.Thread(target=cls.loop.run_forever, daemon=True).start()
+
+    def client(self, *rules: dict, kind: str = "registry") -> http.client.HTTPSConnection:
+        configuration = {"kind": kind, "listen": "127.0.0.1:0", "rules": rules, **self.files}
+        instance = proxy.Proxy({**configuration, "to": f"127.0.0.1:{self.upstream.server_port}"})
+        server = asyncio.run_coroutine_threadsafe(instance.start(), self.loop).result(5)
+        self.addCleanup(self.loop.call_soon_threadsafe, server.close)
+        context = ssl.create_default_context(cafile=self.files["authority"])
+        client = http.client.HTTPSConnection("127.0.0.1", server.sockets[0].getsockname()[1], context=context, timeout=5)
+        self.addCleanup(client.close)
+        return client
+
+    def ask(self, client: http.client.HTTPSConnection, method: str, path: str, **more) -> tuple[int, bytes]:
+        client.request(method, path, **more)
+        answer = client.getresponse()
+        return answer.status, answer.read()
+
+    def test_requests_that_no_rule_hits_share_a_connection(self):
+        client = self.client({"path": "/other", "status": 500})
+        self.assertEqual(self.ask(client, "GET", "/chunked"), (200, b"c" * SIZE))
+        used = client.sock
+        self.assertEqual(self.ask(client, "HEAD", "/"), (200, b""))
+        self.assertEqual(self.ask(client, "PATCH", "/", body=b"x" * SIZE), (202, b""))
+        self.assertEqual(self.ask(client, "GET", "/"), (200, b"l" * SIZE))
+        self.assertIs(client.sock, used)
+
+    def test_a_rule_skips_requests_before_it_fails_some(self):
+        client = self.client({"method": "GET", "authorization": "Bearer mine*", "skip": 1, "status": 403})
+        mine = {"headers": {"Authorization": "Bearer mine.1"}}
+        found = [self.ask(client, "GET", "/", **more)[0] for more in (mine, {}, mine, mine)]
+        self.assertEqual(found, [200, 200, 403, 200])
+
+    def test_an_upload_fails_in_the_middle_and_the_client_sees_the_error(self):
+        self.upstream.received = 0
+        client = self.client({"method": "PATCH", "status": 429, "bytes": 100_000})
+        status, body = self.ask(client, "PATCH", "/blobs/uploads/1", body=b"x" * SIZE)
+        self.assertEqual((status, json.loads(body)["errors"][0]["code"]), (429, "TOOMANYREQUESTS"))
+        self.assertLessEqual(self.upstream.received, 100_000)
+        self.assertEqual(self.ask(client, "PATCH", "/blobs/uploads/1", body=b"x" * SIZE)[0], 202)
+
+    def test_a_download_is_cut_off_in_the_middle(self):
+        for path in ("/", "/chunked"):
+            client = self.client({"status": 500, "bytes": 100_000})
+            with self.assertRaises((ConnectionResetError, http.client.IncompleteRead, ssl.SSLError)):
+                self.ask(client, "GET", path)
+            client.close()
+            self.assertEqual(self.ask(client, "GET", path)[0], 200)
+
+    def test_without_a_status_the_connection_is_reset(self):
+        client = self.client({"count": 2}, kind="kubernetes")
+        for method, more in (("GET", {}), ("PATCH", {"body": b"x" * SIZE})):
+            with self.assertRaises((ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, ssl.SSLError)):
+                self.ask(client, method, "/", **more)
+            client.close()
+
+    def test_errors_have_the_format_of_the_server(self):
+        forbidden = json.loads(proxy.error("kubernetes", 403, "GET").split(b"\r\n\r\n")[1])
+        self.assertEqual((forbidden["reason"], forbidden["code"]), ("Forbidden", 403))
+        self.assertIn(b"\r\nRetry-After: 1\r\n", proxy.error("kubernetes", 429, "GET"))
+        self.assertIn(b"WWW-Authenticate", proxy.error("registry", 401, "GET"))
+        self.assertTrue(proxy.error("registry", 500, "HEAD").endswith(b"\r\n\r\n"))
+
+    def test_an_upgraded_connection_is_passed_on(self):
+        client = self.client()
+        client.connect()
+        client.sock.sendall(b"GET /upgrade HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        received = b""
+        while not received.endswith(b"HELLO\n"):
+            if received.endswith(b"\r\n\r\n"):
+                client.sock.sendall(b"hello\n")
+            received += client.sock.recv(1024)
+
+    def test_a_client_that_expects_permission_gets_it_before_its_upload_fails(self):
+        client = self.client({"status": 401, "bytes": 10})
+        client.connect()
+        client.sock.sendall(b"PATCH / HTTP/1.1\r\nContent-Length: 20\r\nExpect: 100-continue\r\n\r\n")
+        self.assertIn(b"100 Continue", client.sock.recv(1024))
+        client.sock.sendall(b"x" * 20)
+        self.assertTrue(client.sock.recv(1024).startswith(b"HTTP/1.1 401"))
+
+    def test_a_server_that_is_away_resets_the_client(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.upstream, kept = type("Away", (), {"server_port": port}), self.upstream
+        self.addCleanup(setattr, self, "upstream", kept)
+        with self.assertRaises(OSError):
+            self.ask(self.client(), "GET", "/")
+
+    def test_an_invalid_rule_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "stauts"):
+            proxy.Rule.parse({"stauts": 500})
+        with self.assertRaisesRegex(ValueError, "418"):
+            proxy.Rule.parse({"status": 418})
+
+
+if __name__ == "__main__":
+    unittest.main()
