@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from faults import Fault
+from fault import Fault
 from written import Written, output_file
 
 # How often a run is looked at: often enough to hit single journal records, seldom enough to leave it the processor.

@@ -1,0 +1,76 @@
+"""A fault: something that goes wrong around a run, from some moment of the run until the run's end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+SANDBOX = Path(__file__).parent.parent / "sandbox"
+sys.path.append(str(SANDBOX))
+
+from region import REGIONS  # noqa: E402
+from waiting import Failure  # noqa: E402
+
+__all__ = ["REGIONS", "Failure", "Fault", "has_cluster", "sandbox"]
+
+# Seconds between two attempts to begin, for example until there is a cluster. Each runs a program or two.
+RETRY = 5
+
+
+class Fault:
+    """One fault, from `seconds` after the start of a run.
+
+    `begin` returns whether it began: what it concerns may not exist yet, and then it is called again. It runs in a thread,
+    because a kill must not wait for it. `end` is called once if `begin` was called at all, and must not need what
+    it concerns to exist.
+    """
+
+    def __init__(self, name: str, begin: Callable[[], bool], end: Callable[[], object], seconds: float):
+        self.name = name
+        self.seconds = seconds
+        self.began = False
+        self._begin, self._end = begin, end
+        self._next = seconds
+        self._attempt: Future[bool] | None = None
+        self._thread = ThreadPoolExecutor(1)
+
+    def at(self, seconds: float) -> None:
+        """Called again and again while the run lives."""
+        if self._attempt and self._attempt.done():
+            self._conclude()
+        if not (self.began or self._attempt) and seconds >= self._next:
+            self._next = seconds + RETRY
+            self._attempt = self._thread.submit(self._begin)
+
+    def end(self) -> None:
+        attempted = self._next > self.seconds
+        try:
+            self._conclude()
+        finally:
+            self._thread.shutdown()
+            if attempted:
+                self._end()
+
+    def _conclude(self) -> None:
+        """Waits for the attempt that is being made, if there is one, and raises its error."""
+        attempt, self._attempt = self._attempt, None
+        self.began |= attempt is not None and attempt.result()
+
+    def __str__(self) -> str:
+        return f"{self.name} from {self.seconds:.0f} s{'' if self.began else ' (not reached)'}"
+
+
+def sandbox(*words: str) -> str:
+    """Runs a command of the sandbox and returns its output. Raises Failure if it fails."""
+    done = subprocess.run([SANDBOX / "sandbox", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failure(f"`sandbox {words[0]} {words[1]}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def has_cluster(region: str) -> bool:
+    """Whether the region's cluster is complete: not before its creation ends, nor once its deletion has started."""
+    return (REGIONS[region].directory / "cluster").exists()
