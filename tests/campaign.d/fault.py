@@ -63,9 +63,9 @@ class Fault:
         return f"{self.name} from {self.seconds:.0f} s{'' if self.began else ' (not reached)'}"
 
 
-def sandbox(*words: str) -> str:
+def sandbox(*words: str, given: str | None = None) -> str:
     """Runs a command of the sandbox and returns its output. Raises Failure if it fails."""
-    done = subprocess.run([SANDBOX / "sandbox", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([SANDBOX / "sandbox", *words], input=given, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"`sandbox {words[0]} {words[1]}` ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout

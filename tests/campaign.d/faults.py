@@ -14,7 +14,7 @@ import faults_world
 from fault import Fault
 
 # Half are errors of the AWS API, which has most of the calls.
-KINDS = [faults_aws.error, faults_aws.error, faults_kubernetes.choose, faults_world.away]
+KINDS = [faults_aws.error, faults_aws.error, faults_kubernetes.choose, faults_world.choose]
 
 
 def choose(rng: random.Random, length: float) -> Fault:

@@ -1,5 +1,6 @@
 """When faults begin and end, and that a seed repeats them. What they do to the sandbox needs the sandbox."""
 
+import json
 import random
 import threading
 import time
@@ -9,6 +10,8 @@ from unittest import mock
 import fault
 import faults
 import faults_kubernetes
+import faults_world
+import proxy
 
 
 class Lives(unittest.TestCase):
@@ -77,12 +80,67 @@ class Choices(unittest.TestCase):
 
     def test_every_kind_of_fault_is_chosen(self):
         text = "\n".join(self.names(1))
-        for kind in ("'ThrottlingException'", "git is away", "external-secrets-webhook of", "Argo CD of", "hangs"):
+        kinds = ["'ThrottlingException'", "git is away", "'service': 'dns'", "denies writes", "webhook of spain is missing",
+                 "external-secrets-webhook of", "Argo CD of", "hangs", "kubernetes-mexico fails", "ecr-spain fails"]
+        kinds += [f"'status': {status}" for status in (401, 403, 429, 500)]
+        for kind in kinds:
             self.assertIn(kind, text)
+
+    def test_the_rules_of_the_proxy_are_valid(self):
+        rng = random.Random(1)
+        with (
+            mock.patch.object(faults_world, "sandbox") as asked,
+            mock.patch.object(faults_kubernetes, "has_cluster", lambda _: True),
+        ):
+            for choose in (faults_world.registry, lambda rng, _: faults_kubernetes.answer(rng, "spain", 0),
+                           lambda rng, _: faults_kubernetes.reset(rng, "spain", 0)):
+                for _ in range(50):
+                    one = choose(rng, 1)
+                    one.at(9)
+                    one.end()
+        breaks = [call.args for call in asked.call_args_list if call.args[0] == "break"]
+        self.assertEqual(len(breaks), 150)
+        for _, part, rule in breaks:
+            parsed = proxy.Rule.parse(json.loads(rule))
+            # The sandbox's own requests to an API server come from the same address.
+            self.assertEqual(part.startswith("kubernetes-"), parsed.authorization == faults_kubernetes.PROGRAM)
 
 
 class Ends(unittest.TestCase):
     """A fault in a cluster must not outlive its run, unless the cluster does not either."""
+
+    def end(self, exists: list[bool], results: list[str | None]) -> int:
+        one = faults_kubernetes.forbidden(random.Random(), "spain", 0)
+        with (
+            mock.patch.object(faults_kubernetes, "has_cluster", side_effect=exists),
+            mock.patch.object(faults_kubernetes, "_kubectl", side_effect=results) as asked,
+            mock.patch.object(faults_kubernetes.time, "sleep"),
+        ):
+            one.at(0)
+            one.end()
+        return asked.call_count
+
+    def test_the_deletion_of_its_objects_is_repeated_until_it_succeeds(self):
+        self.assertEqual(self.end([True] * 3, ["applied", None, None, "deleted"]), 4)
+
+    def test_a_deleted_cluster_needs_no_end(self):
+        self.assertEqual(self.end([True, False], ["applied", None]), 2)
+
+    def test_a_cluster_may_be_deleted_while_its_proxy_starts(self):
+        for exists, error in (([True, False], None), ([True, True], fault.Failure)):
+            one = faults_world.broken("kubernetes-spain", {"status": 500}, 0, mock.Mock(side_effect=exists))
+            with mock.patch.object(faults_world, "sandbox", side_effect=[fault.Failure("no cluster"), ""]) as asked:
+                one.at(0)
+                if error:
+                    self.assertRaises(error, one.end)
+                else:
+                    one.end()
+            self.assertEqual([call.args[0] for call in asked.call_args_list], ["break", "repair"])
+            self.assertFalse(one.began)
+
+    def test_an_api_server_that_stays_away_ends_the_campaign(self):
+        with mock.patch.object(faults_kubernetes, "PATIENCE", -1), self.assertRaisesRegex(fault.Failure, "cannot be ended"):
+            self.end([True], ["applied", None])
 
     def test_a_workload_gets_its_replicas_back_after_an_attempt_that_timed_out(self):
         one = faults_kubernetes.away(random.Random(), "spain", 0)
