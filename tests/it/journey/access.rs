@@ -1,6 +1,6 @@
 //! Access to the clusters, and regions that are no longer configured.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -46,12 +46,17 @@ pub fn a_region_that_is_no_longer_configured_is_shown(world: &World) {
     let folder = tempfile::tempdir().unwrap();
     let clone = folder.path().join("clone");
     text(Command::new("git").args(["clone", "--quiet"]).arg(&world.workspace).arg(&clone));
+    remove_mexico(&clone);
+    let output = ends_with(3, &mut World::paydeploy_in(&clone, &["status"]));
+    assert!(output.contains("orphan") && output.contains("mexico"), "the region is named");
+}
+
+/// Removes a region from the configuration in a clone.
+pub fn remove_mexico(clone: &Path) {
     let file = clone.join("paydeploy.toml");
     let config = fs::read_to_string(&file).unwrap();
     let (kept, _) = config.split_once("[regions.mexico]").unwrap();
     fs::write(&file, kept.replace("order = [\"spain\", \"mexico\"]", "order = [\"spain\"]")).unwrap();
-    let output = ends_with(3, &mut World::paydeploy_in(&clone, &["status"]));
-    assert!(output.contains("orphan") && output.contains("mexico"), "the region is named");
 }
 
 pub fn lost_access_is_reported_and_restored(world: &World) {

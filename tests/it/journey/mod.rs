@@ -73,7 +73,7 @@ fn two_regions_are_created_operated_and_deleted() {
     release::a_failure_stays_in_its_region(&world, &mut transcripts);
     access::lost_access_is_reported_and_restored(&world);
 
-    power_cut::a_teardown_continues_after_one(&world);
+    power_cut::a_teardown_continues_after_one_although_the_region_is_no_longer_configured(&world);
     section("down");
     transcripts.record("down", 0, &mut world.paydeploy(&["down", "--yes"]));
     section("down again: nothing to do");

@@ -8,15 +8,19 @@ use std::{
 
 use serde_json::Value;
 
-use super::{SPAIN, section, verify::region_runs};
+use super::{SPAIN, access::remove_mexico, section, verify::region_runs};
 use crate::world::{World, ends_with};
 
-pub fn a_teardown_continues_after_one(world: &World) {
-    section("down of one region: a power cut in the middle, then the same command");
+pub fn a_teardown_continues_after_one_although_the_region_is_no_longer_configured(world: &World) {
+    section("down of one region: a power cut in the middle, then up --prune without that region");
     let is_deleting =
         |event: &Value| event["event"] == "effect-started" && event["step"]["part"] == "cluster";
     cut(world, &["down", "--yes", "--region", "mexico", "--output", "json"], is_deleting);
-    ends_with(0, &mut world.paydeploy(&["down", "--yes", "--region", "mexico"]));
+    remove_mexico(&world.workspace);
+    world.commit("only Spain");
+    let output = ends_with(0, &mut world.paydeploy(&["up", "--prune", "--yes"]));
+    assert!(output.contains("deleting region mexico: "), "{output}");
+    ends_with(0, &mut world.paydeploy(&["status"]));
     region_runs(world, SPAIN, &world.head());
 }
 
