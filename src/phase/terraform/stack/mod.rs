@@ -29,7 +29,7 @@ use crate::{
         state_file::{self, StateFile},
         sweep::Scope,
     },
-    config::{Deployed, Region},
+    config::{Deployed, Profile, Region},
     step::{Check, Claim, Context, ErrorExt, Phase, Resource, Result, Seen, State, Step, StepId},
 };
 
@@ -245,7 +245,12 @@ impl<K: Kind> Step for Stack<K> {
                 0 => String::new(),
                 count => format!(", {count} of them outside the state, which a run that died created"),
             };
-            format!("{} resources to delete{outside}", doomed.resources)
+            // The database's backups still need the key now, and are deleted with the database.
+            let key = match (doomed.keeps_key, cx.world.config.profile) {
+                (true, Profile::Staging) => ", and the data key if nothing needs it by then",
+                _ => "",
+            };
+            format!("{} resources to delete{key}{outside}", doomed.resources)
         });
         *self.doomed.lock().unwrap_or_else(PoisonError::into_inner) = doomed;
         Ok(summary)

@@ -41,7 +41,7 @@ pub(super) struct Doomed {
     pub(super) adopted: Vec<Import>,
     locks: Vec<Lock>,
     /// The data key was left out of the judgement, because it outlives the stack.
-    keeps_key: bool,
+    pub(super) keeps_key: bool,
 }
 
 impl<K: Kind> Stack<K> {
