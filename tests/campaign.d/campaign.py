@@ -13,6 +13,7 @@ All choices come from one random generator, so a seed repeats them; where a kill
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import sys
@@ -84,11 +85,14 @@ class Campaign:
         """Starts a run and kills it; false if it succeeded before."""
         fault = faults.choose(self.rng, self.took[command]) if self.options.faults else None
         unread = self.options.faults and self.rng.random() < 0.2
-        run = self.start(command, unread)
-        point = self.choose_point(command, run)
-        ended = run.kill_at(point, fault)
-        if fault:
-            fault.end()
+        # In the reverse order, also after an error or Ctrl-C: the fault ends once the run is dead.
+        with contextlib.ExitStack() as undo:
+            if fault:
+                undo.callback(fault.end)
+            run = self.start(command, unread)
+            undo.callback(run.kill)
+            point = self.choose_point(command, run)
+            ended = run.kill_at(point, fault)
         self.kills += ended is None
         if self.options.power_cut:
             self.identity.reboot(self.rng)

@@ -76,17 +76,25 @@ class Run:
 
     def finish(self, patience: float) -> int:
         """Waits for the end and returns the exit code; -9 if it had to be killed."""
-        self._until(lambda: time.monotonic() - self.begin > patience)
-        self.process.kill()
-        return self.process.wait()
+        try:
+            self._until(lambda: time.monotonic() - self.begin > patience)
+        finally:
+            self.kill()
+        return self.process.returncode
 
     def kill_at(self, point: Point, fault: Fault | None) -> int | None:
         """Kills at the point; returns the exit code if the run has ended before."""
         self._until(point.reached, fault)
         code = self.process.poll()
+        self.kill()
+        return code
+
+    def kill(self) -> None:
+        """Kills the run unless it has ended."""
         self.process.kill()
         self.process.wait()
-        return code
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def _until(self, reached: Callable[[], bool], fault: Fault | None = None) -> None:
         while self.process.poll() is None and not reached():
