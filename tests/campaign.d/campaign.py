@@ -89,6 +89,7 @@ class Campaign:
         with contextlib.ExitStack() as undo:
             if fault:
                 undo.callback(fault.end)
+                fault.before_run()
             run = self.start(command, unread)
             undo.callback(run.kill)
             point = self.choose_point(command, run)

@@ -21,11 +21,11 @@ RETRY = 5
 
 
 class Fault:
-    """One fault, from `seconds` after the start of a run.
+    """One fault, from `seconds` after the start of a run, or from before its start if that is 0.
 
-    `begin` returns whether it began: what it concerns may not exist yet, and then it is called again. It runs in a thread,
-    because a kill must not wait for it. `end` is called once if `begin` was called at all, and must not need what
-    it concerns to exist.
+    `begin` returns whether it began: what it concerns may not exist yet, and then it is called again. During the run it
+    runs in a thread, because a kill must not wait for it. `end` is called once if `begin` was called at all, and must not
+    need what it concerns to exist.
     """
 
     def __init__(self, name: str, begin: Callable[[], bool], end: Callable[[], object], seconds: float):
@@ -33,25 +33,33 @@ class Fault:
         self.seconds = seconds
         self.began = False
         self._begin, self._end = begin, end
-        self._next = seconds
+        # None until the first attempt.
+        self._next: float | None = None
         self._attempt: Future[bool] | None = None
         self._thread = ThreadPoolExecutor(1)
 
+    def before_run(self) -> None:
+        """Called before the run starts. A fault from second 0 on is in effect afterwards, unless what it concerns does
+        not exist yet: in the thread, it could miss the run's first requests, which its rule may count.
+        """
+        if self.seconds == 0:
+            self._next = RETRY
+            self.began = self._begin()
+
     def at(self, seconds: float) -> None:
-        """Called again and again while the run lives."""
+        """Called repeatedly while the run lives."""
         if self._attempt and self._attempt.done():
             self._conclude()
-        if not (self.began or self._attempt) and seconds >= self._next:
+        if not (self.began or self._attempt) and seconds >= (self.seconds if self._next is None else self._next):
             self._next = seconds + RETRY
             self._attempt = self._thread.submit(self._begin)
 
     def end(self) -> None:
-        attempted = self._next > self.seconds
         try:
             self._conclude()
         finally:
             self._thread.shutdown()
-            if attempted:
+            if self._next is not None:
                 self._end()
 
     def _conclude(self) -> None:

@@ -53,7 +53,7 @@ def error(rng: random.Random, _length: float) -> Fault:
 
 
 def rule(keys: dict[str, Any]) -> Fault:
-    """A rule of the simulated AWS, which counts calls and therefore is there from the start."""
+    """A rule of the simulated AWS. It counts calls and therefore exists from before the run's first call."""
 
     def begin() -> bool:
         page("faults", "POST", keys)

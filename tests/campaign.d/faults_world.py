@@ -41,7 +41,7 @@ def registry(rng: random.Random, length: float) -> Fault:
     if rule.get("method") and rng.random() < 0.7:
         rule["bytes"] = rng.randint(1, LARGEST)
     rule |= {"skip": rng.randint(0, 5), "count": rng.choice([1, 3, None])}
-    # A run pushes and pulls within a few seconds, which a fault from some later moment on would often miss.
+    # A run pushes and pulls within a few seconds, which a fault from a later moment would often miss.
     return broken(part, rule, rng.choice([0, rng.uniform(0, length)]))
 
 

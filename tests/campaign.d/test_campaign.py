@@ -48,6 +48,12 @@ class Kills(unittest.TestCase):
             self.kill_with(one)
         self.assertEqual(self.events, ["run", "end, run ended with -9"])
 
+    def test_a_fault_from_second_0_is_in_effect_before_its_run_starts(self):
+        one = fault.Fault("x", lambda: not self.events.append("fault"), self.end, 0)
+        self.campaign.choose_point = lambda _, run: run.after_seconds(0)
+        self.kill_with(one)
+        self.assertEqual(self.events, ["fault", "run", "end, run ended with -9"])
+
     def test_an_interrupt_leaves_no_run_and_no_fault(self):
         one = fault.Fault("x", lambda: True, self.end, 0.01)
 
