@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +21,9 @@ __all__ = ["REGIONS", "Failure", "Fault", "has_cluster", "sandbox"]
 
 # Seconds between two attempts to begin, for example until there is a cluster. Each runs a program or two.
 RETRY = 5
+# Seconds after which a command of the sandbox hangs. The longest is `break` of a registry: it stops up to three
+# processes (10 s each until SIGKILL has worked) and waits for up to three to listen (40 s each).
+PATIENCE = 180
 
 
 class Fault:
@@ -72,11 +78,29 @@ class Fault:
 
 
 def sandbox(*words: str, given: str | None = None) -> str:
-    """Runs a command of the sandbox and returns its output. Raises Failure if it fails."""
-    done = subprocess.run([SANDBOX / "sandbox", *words], input=given, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failure(f"`sandbox {words[0]} {words[1]}` ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    """Runs a command of the sandbox and returns its output. Raises Failure if it fails or hangs."""
+    # In its own session, so that the kill also ends its children, such as kubectl, and so that Ctrl-C in the
+    # middle of it does not leave a fault half in effect.
+    with subprocess.Popen(
+        [SANDBOX / "sandbox", *words],
+        stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(given, timeout=PATIENCE)
+        except BaseException as error:
+            # It may have ended in the meantime.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Failure(f"`sandbox {words[0]} {words[1]}` did not end within {PATIENCE} s") from None
+            raise
+    if process.returncode:
+        raise Failure(f"`sandbox {words[0]} {words[1]}` ended with {process.returncode}: {errors.strip()}")
+    return output
 
 
 def has_cluster(region: str) -> bool:

@@ -1,9 +1,13 @@
 """When faults begin and end, and that a seed repeats them. What they do to the sandbox needs the sandbox."""
 
 import json
+import os
 import random
+import signal
+import tempfile
 import threading
 import unittest
+from pathlib import Path
 from unittest import mock
 
 import fault
@@ -103,6 +107,37 @@ class Lives(unittest.TestCase):
         with self.assertRaisesRegex(fault.Failure, "is down"):
             one.end()
         end.assert_called_once()
+
+
+class Commands(unittest.TestCase):
+    """Faults start and end by commands of the sandbox."""
+
+    def setUp(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.program = folder / "sandbox"
+        self.enterContext(mock.patch.object(fault, "SANDBOX", folder))
+
+    def run_as(self, script: str, **more) -> str:
+        self.program.write_text(f"#!/bin/sh\n{script}\n")
+        self.program.chmod(0o755)
+        return fault.sandbox("kubectl", "spain", "apply", **more)
+
+    def test_the_output_of_a_command_that_succeeds_is_returned(self):
+        self.assertEqual(self.run_as('echo "$*"; cat', given="objects"), "kubectl spain apply\nobjects")
+
+    def test_a_command_that_fails_is_reported_with_its_error(self):
+        with self.assertRaisesRegex(fault.Failure, "`sandbox kubectl spain` ended with 3: no cluster"):
+            self.run_as("echo no cluster >&2; exit 3")
+
+    def test_a_command_that_hangs_is_killed_with_its_children(self):
+        with (
+            mock.patch.object(fault, "PATIENCE", 0.1),
+            mock.patch.object(fault.os, "killpg", wraps=os.killpg) as killed,
+            self.assertRaisesRegex(fault.Failure, "`sandbox kubectl spain` did not end within 0.1 s"),
+        ):
+            # The child keeps the output open, as kubectl does.
+            self.run_as("sleep 60 & wait")
+        killed.assert_called_once_with(mock.ANY, signal.SIGKILL)
 
 
 class Choices(unittest.TestCase):
