@@ -7,7 +7,10 @@
 3. A check compares the account's inventory with that of step 1, so a second VPC or a leftover is a failure, and searches
    everything that a run has written for the values of the account's secrets.
 
-All choices come from one random generator, so a seed repeats them; where a kill hits still depends on the machine.
+All choices come from one random generator. With the same options, a seed repeats them as long as the same runs succeed
+before their kill: such a run ends its series of kills and counts as none, which shifts all later choices. Moments are
+drawn as shares of the measured durations and record counts, so these shift nothing. Where a kill hits still depends on
+the machine.
 """
 
 from __future__ import annotations
@@ -115,7 +118,8 @@ class Campaign:
         """A moment of the whole life, or a journal record: at those the state of affairs changes."""
         if self.rng.random() < 0.5:
             return run.after_seconds(self.rng.uniform(0.2, self.took[command]))
-        return run.after_records(self.rng.randint(1, self.records[command]))
+        # Not `randint`, which takes as many random bits as its limits need: the number of records varies between campaigns.
+        return run.after_records(1 + int(self.rng.random() * self.records[command]))
 
     def converge(self, command: str) -> None:
         # Before a `down`, which deletes them.

@@ -13,7 +13,7 @@ import fault
 import faults
 
 
-class Kills(unittest.TestCase):
+class Campaigns(unittest.TestCase):
     def setUp(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.enterContext(mock.patch.dict(os.environ, {"PAYDEPLOY_WORKSPACE": str(folder)}))
@@ -64,6 +64,23 @@ class Kills(unittest.TestCase):
         with mock.patch.object(self.campaign.written, "look_at_children", interrupt), self.assertRaises(KeyboardInterrupt):
             self.kill_with(one)
         self.assertEqual(self.events, ["run", "end, run ended with -9"])
+
+    def test_what_was_measured_does_not_change_later_choices(self):
+        states = []
+        for took, records in ((10.0, 3), (99.5, 64), (300.0, 1000)):
+            self.campaign.rng.seed(1)
+            self.campaign.took, self.campaign.records = {"up": took}, {"up": records}
+            for _ in range(50):
+                self.campaign.choose_point("up", mock.Mock())
+            states.append(self.campaign.rng.getstate())
+        self.assertEqual(states, [states[0]] * 3)
+
+    def test_every_record_is_chosen(self):
+        self.campaign.records = {"up": 4}
+        run = mock.Mock()
+        for _ in range(200):
+            self.campaign.choose_point("up", run)
+        self.assertEqual({call.args[0] for call in run.after_records.call_args_list}, {1, 2, 3, 4})
 
 
 if __name__ == "__main__":

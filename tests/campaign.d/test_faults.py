@@ -149,6 +149,13 @@ class Choices(unittest.TestCase):
         self.assertEqual(self.names(7), self.names(7))
         self.assertNotEqual(self.names(7), self.names(8))
 
+    def test_the_length_of_a_run_does_not_change_later_choices(self):
+        for seed in range(200):
+            short, long = random.Random(seed), random.Random(seed)
+            faults.choose(short, 7)
+            faults.choose(long, 1234.5)
+            self.assertEqual(short.getstate(), long.getstate())
+
     def test_every_kind_of_fault_is_chosen(self):
         text = "\n".join(self.names(1))
         kinds = ["'ThrottlingException'", "git is away", "'service': 'dns'", "denies writes", "webhook of spain is missing",
