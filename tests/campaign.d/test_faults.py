@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import tempfile
 import threading
@@ -160,9 +161,14 @@ class Choices(unittest.TestCase):
         text = "\n".join(self.names(1))
         kinds = ["'ThrottlingException'", "git is away", "'service': 'dns'", "denies writes", "webhook of spain is missing",
                  "external-secrets-webhook of", "Argo CD of", "hangs", "kubernetes-mexico fails", "ecr-spain fails"]
-        kinds += [f"'status': {status}" for status in (401, 403, 429, 500)]
         for kind in kinds:
             self.assertIn(kind, text)
+
+    def test_kubernetes_and_registries_answer_every_error_and_reset(self):
+        for part, statuses in (("kubernetes-", {"403", "429", "500"}), ("(?:addon-registry|ecr-)", {"401", "429", "500"})):
+            rules = [name for name in self.names(1) if re.match(rf"{part}\w* fails ", name)]
+            found = {match[1] if (match := re.search(r"'status': (\d+)", rule)) else "reset" for rule in rules}
+            self.assertEqual(found, statuses | {"reset"})
 
     def test_the_rules_of_the_proxy_are_valid(self):
         rng = random.Random(1)
