@@ -45,7 +45,8 @@ def answer(rng: random.Random, region: str, seconds: float) -> Fault:
 
 
 def reset(rng: random.Random, region: str, seconds: float) -> Fault:
-    """Connections are reset, before the request reaches the API server or in the middle of its answer."""
+    """Connections are reset: before the request reaches the API server, or in the middle of the request's body or, if it
+    has none, the answer's. A request whose body is shorter has arrived in full, so the API server may act on it."""
     return _broken(region, {"bytes": rng.choice([None, 0, rng.randint(1, 2000)]), **_requests(rng)}, seconds)
 
 

@@ -13,7 +13,8 @@ from fault import REGIONS, Failure, Fault, sandbox
 # How images and charts are uploaded and downloaded. A blob is one request, so an error in its middle is one after some bytes.
 UPLOAD = {"method": "PATCH", "path": "*/blobs/uploads/*"}
 DOWNLOAD = {"method": "GET", "path": "*/blobs/sha256:*"}
-# Most layers of the sandbox's images are larger, and a smaller one fails at its end.
+# Bytes of a blob that pass before an error. Most layers of the sandbox's images are larger, and a smaller one fails at its
+# end.
 LARGEST = 2_000_000
 
 

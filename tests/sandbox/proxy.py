@@ -11,11 +11,15 @@ The keys of a rule:
 - skip: number of matching requests to let pass first. count: number to fail then (default 1; null for all).
 - status: 401, 403, 429 or 500, the error to answer. Without it, the connection is reset (TCP RST).
 - bytes: let so many bytes of the body pass first, null for a failure before anything passes. The body is the request's or,
-  if it has none, the answer's. An answer that has begun can no longer become an error, so it is cut off by a reset.
+  if it has none, the answer's. An answer that has started can no longer become an error, so it is cut off by a reset.
+
+A request that is hit fails even if its body is not longer than `bytes`. A request's body then passes in full, so the server
+may act on it. An answer's body is cut off before its last byte or chunk, and an answer without a body before its head.
 
 How a connection is served:
 1. Each has its own connection to the server. Requests and answers are passed on in order, unchanged, and streamed.
-2. A request that a rule hits ends both connections, as the failure of a server's process would.
+2. A request that a rule hits ends both connections, as the failure of a server's process would. What has passed before
+   arrives first.
 3. When either side disconnects, so does the other: a watch must not stay open at the API server without its reader.
 
 Clients and the server speak HTTP/1.1 here, because the proxy offers nothing else in the TLS handshake.
@@ -24,12 +28,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import fnmatch
 import json
 import socket
 import ssl
 import struct
 import sys
+import termios
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -38,6 +44,11 @@ PIECE = 64 * 1024
 # Seconds for which an answered client may go on sending. If its data met a closed socket, the kernel would reset the
 # connection, and the client could lose the answer.
 LINGER = 2
+# Seconds for which a reset waits until what has passed arrives. On one machine that takes milliseconds, unless the receiver
+# has stopped reading.
+FLUSH = 2
+# Seconds between two checks of that. Nothing reports when the kernel's buffer is empty.
+FLUSH_INTERVAL = 0.002
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
@@ -140,6 +151,21 @@ class Side:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
+    async def flush_and_reset(self) -> None:
+        """Resets once the other side's kernel has acknowledged everything that was sent."""
+        # OSError, ValueError: the connection was closed in the meantime.
+        with contextlib.suppress(asyncio.TimeoutError, OSError, ValueError):
+            await asyncio.wait_for(self._arrived(), FLUSH)
+        self.reset()
+
+    async def _arrived(self) -> None:
+        # asyncio gives no public access to the transport below TLS, which has its own buffer. It is None once disconnected.
+        while below := self.writer.transport._ssl_protocol._transport:
+            acknowledged = fcntl.ioctl(below.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)) == bytes(4)
+            if acknowledged and not below.get_write_buffer_size() and not self.writer.transport.get_write_buffer_size():
+                return
+            await asyncio.sleep(FLUSH_INTERVAL)
+
 
 class Proxy:
     def __init__(self, configuration: dict[str, Any]):
@@ -194,25 +220,30 @@ class Proxy:
             if rule.bytes is not None:
                 await self._begin_upload(client, server, request, length, rule.bytes)
             # The server has to see that its request fails, not wait for the rest of it.
-            server.reset()
+            await server.flush_and_reset()
             await self._fail(client, request, rule)
             return False
         await server.send(request.raw)
         upload = asyncio.create_task(copy(client, server, length))
         try:
             answer = await self._answer(client, server)
+            empty = request.method == "HEAD" or answer.status in (101, 204, 304)
+            size = 0 if empty else answer.length(default=UNTIL_CLOSE)
+            if rule:
+                if size:
+                    await client.send(answer.raw)
+                    await copy(server, client, size, rule.bytes, complete=False)
+                server.reset()
+                await client.flush_and_reset()
+                log(f"{request}: reset in the answer")
+                return False
+            await client.send(answer.raw)
             if answer.status == 101:
                 ways = [asyncio.create_task(copy(*ends, UNTIL_CLOSE)) for ends in ((client, server), (server, client))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 await end(*ways)
                 return False
-            empty = request.method == "HEAD" or answer.status in (204, 304)
-            size = 0 if empty else answer.length(default=UNTIL_CLOSE)
-            if await copy(server, client, size, rule.bytes if rule else None):
-                server.reset()
-                client.reset()
-                log(f"{request}: reset in the answer")
-                return False
+            await copy(server, client, size)
             # The server has answered without reading all of the request: the rest could not be told from the next one.
             if not upload.done():
                 return False
@@ -229,17 +260,17 @@ class Proxy:
         await copy(client, server, length, limit)
 
     async def _answer(self, client: Side, server: Side) -> Head:
-        """Passes on the head of the answer, and before it those of interim answers (1xx)."""
+        """Returns the head of the answer, and before it passes on those of interim answers (1xx)."""
         while True:
             answer = await server.head()
-            await client.send(answer.raw)
             if answer.status >= 200 or answer.status == 101:
                 return answer
+            await client.send(answer.raw)
 
     async def _fail(self, client: Side, request: Head, rule: Rule) -> None:
         log(f"{request}: {rule.status or 'reset'}")
         if not rule.status:
-            client.reset()
+            await client.flush_and_reset()
             return
         await client.send(error(self.kind, rule.status, request.method))
         with contextlib.suppress(asyncio.TimeoutError, OSError):
@@ -251,44 +282,44 @@ async def _discard(reader: asyncio.StreamReader) -> None:
         pass
 
 
-async def copy(source: Side, target: Side, length: int, limit: int | None = None) -> bool:
-    """Passes on a body as it arrives. True if it was cut off after `limit` bytes."""
+async def copy(source: Side, target: Side, length: int, limit: int | None = None, *, complete: bool = True) -> None:
+    """Passes on a body as it arrives, or its first `limit` bytes. Unless `complete`, its end never passes."""
     left = limit if limit is not None else sys.maxsize
     if length != CHUNKED:
-        _, cut = await _pass_on(source, target, length if length >= 0 else sys.maxsize, left, to_end=length == UNTIL_CLOSE)
-        return cut
+        size = length if length >= 0 else sys.maxsize
+        # A client that has the last byte has the whole answer, and does not notice what happens to the connection.
+        left = left if complete else min(left, size - 1)
+        await _pass_on(source, target, min(size, left), to_end=length == UNTIL_CLOSE)
+        return
     while True:
         line = await source.reader.readuntil(b"\r\n")
-        await target.send(line)
         size = int(line.split(b";")[0], 16)
+        if size == 0 and not complete:
+            return
+        await target.send(line)
         if size == 0:
             break
-        passed, cut = await _pass_on(source, target, size, left)
-        if cut:
-            return True
-        left -= passed
+        await _pass_on(source, target, min(size, left))
+        if size > left:
+            return
+        left -= size
         await target.send(await source.reader.readexactly(2))
     # The trailers end with an empty line.
     while line != b"\r\n":
         line = await source.reader.readuntil(b"\r\n")
         await target.send(line)
-    return False
 
 
-async def _pass_on(source: Side, target: Side, length: int, left: int, *, to_end: bool = False) -> tuple[int, bool]:
-    """How many bytes were passed on, and whether they reached `left` before the end."""
-    passed = 0
-    while passed < length:
-        if passed == left:
-            return passed, True
-        piece = await source.reader.read(min(PIECE, length - passed, left - passed))
+async def _pass_on(source: Side, target: Side, length: int, *, to_end: bool = False) -> None:
+    """Passes on so many bytes, with `to_end` fewer if the source ends before."""
+    while length:
+        piece = await source.reader.read(min(PIECE, length))
         if not piece and to_end:
-            break
+            return
         if not piece:
             raise EOFError("disconnected within a body")
         await target.send(piece)
-        passed += len(piece)
-    return passed, False
+        length -= len(piece)
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
