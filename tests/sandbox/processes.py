@@ -181,7 +181,7 @@ def wait_ready(process: Process, condition, what: str, seconds: float = 40) -> N
         if closing.is_set():
             raise GivenUp(f"stopped waiting for {what}, because `up` is stopping")
         if not process.alive:
-            raise Failure(f"`{process.name}` ended while `up` waited for {what}")
+            raise Failure(f"`{process.name}` ended while the sandbox waited for {what}")
         return condition()
 
     try:
