@@ -78,7 +78,8 @@ def _start_registry(part: str, rules: list[dict]) -> None:
     process = processes.named(part)
     processes.stop([process])
     # The same configuration except for the address, so that uploads which have begun can continue.
-    processes.spawn(f"{part}-behind", process.call["argv"], environment={"REGISTRY_HTTP_ADDR": behind})
+    environment = {**(process.call["environment"] or {}), "REGISTRY_HTTP_ADDR": behind}
+    processes.spawn(f"{part}-behind", **{**process.call, "environment": environment})
     _wait_listening(f"{part}-behind", behind)
     files = {**served["tls"], "authority": str(places.state() / "ca" / "ca.crt")}
     _start_proxy(part, {"kind": "registry", "listen": served["addr"], "to": behind, "rules": rules, **files})

@@ -1,4 +1,4 @@
-"""The proxy fails the requests that its rules hit, at the right byte, and passes on everything else."""
+"""The proxy fails the requests that its rules hit, at the right byte, and passes on everything else; and its start."""
 
 import asyncio
 import http.client
@@ -11,8 +11,11 @@ import tempfile
 import threading
 import unittest
 from pathlib import Path
+from unittest import mock
 
+import breaking
 import pki
+import processes
 import proxy
 
 SIZE = 300_000
@@ -253,6 +256,22 @@ class Requests(unittest.TestCase):
             proxy.Rule.parse({"stauts": 500})
         with self.assertRaisesRegex(ValueError, "418"):
             proxy.Rule.parse({"status": 418})
+
+
+class Parts(unittest.TestCase):
+    def test_a_registry_behind_the_proxy_differs_in_its_address_only(self):
+        call = {"argv": ["docker-registry"], "environment": {"A": "b"}, "user": "someone", "directory": "/var"}
+        process = processes.Process("ecr-spain", 1, 2, "boot", 15, call)
+        served = {"http": {"addr": "10.89.1.1:5601", "tls": {"certificate": "c", "key": "k"}}}
+        with (
+            mock.patch.multiple(breaking, _configuration=lambda _: served, _wait_listening=mock.DEFAULT),
+            mock.patch.multiple(breaking.processes, named=lambda _: process, stop=mock.DEFAULT, spawn=mock.DEFAULT) as mocks,
+        ):
+            breaking._start_registry("ecr-spain", [])
+        behind = mocks["spawn"].call_args_list[0]
+        self.assertEqual(behind.args, ("ecr-spain-behind",))
+        address = {"A": "b", "REGISTRY_HTTP_ADDR": "10.89.1.1:5611"}
+        self.assertEqual(behind.kwargs, {**call, "environment": address})
 
 
 if __name__ == "__main__":
