@@ -14,7 +14,8 @@ The sandbox's own requests also come from the host. Rules should therefore name 
 `"authorization": "Bearer k8s-aws-v1.*"`.
 
 Invariants: `repair` can be repeated, succeeds whatever of this exists, and needs no cluster; `down` removes everything,
-because the processes are recorded like parts and the rules of the firewall end with the namespace.
+because the processes are recorded like parts and the rules of the firewall end with the namespace. The deletion of a cluster
+removes nothing of this, so the creation of the next one times out unless `repair` comes first.
 """
 from __future__ import annotations
 
