@@ -70,7 +70,7 @@ class Campaign:
             run = self.start(command)
             if run.finish(PATIENCE) != 0:
                 sys.exit(f"campaign: `{command}` fails without any kill:\n{run.output()}")
-            self.took[command] = time.monotonic() - run.begin
+            self.took[command] = time.monotonic() - run.started_at
             self.records[command] = run.records()
             self.expected[command] = account.counted()
             exist = self.expected[command].total()
@@ -126,7 +126,7 @@ class Campaign:
         secrets = account.secrets()
         run = self.start(command)
         code = run.finish(PATIENCE)
-        seconds = time.monotonic() - run.begin
+        seconds = time.monotonic() - run.started_at
         self.converged.append(seconds)
         problems = []
         if code != 0:

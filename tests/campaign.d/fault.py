@@ -19,7 +19,7 @@ from waiting import Failure  # noqa: E402
 
 __all__ = ["REGIONS", "Failure", "Fault", "has_cluster", "sandbox"]
 
-# Seconds between two attempts to begin, for example until there is a cluster. Each runs a program or two.
+# Seconds between two attempts to start, for example until there is a cluster. Each runs a program or two.
 RETRY = 5
 # Seconds after which a command of the sandbox hangs. The longest is `break` of a registry: it stops up to three
 # processes (10 s each until SIGKILL has worked) and waits for up to three to listen (40 s each).
@@ -29,16 +29,16 @@ PATIENCE = 180
 class Fault:
     """One fault, from `seconds` after the start of a run, or from before its start if that is 0.
 
-    `begin` returns whether it began: what it concerns may not exist yet, and then it is called again. During the run it
-    runs in a thread, because a kill must not wait for it. `end` is called once if `begin` was called at all, and must not
+    `start` returns whether it started: what it concerns may not exist yet, and then it is called again. During the run it
+    runs in a thread, because a kill must not wait for it. `end` is called once if `start` was called at all, and must not
     need what it concerns to exist.
     """
 
-    def __init__(self, name: str, begin: Callable[[], bool], end: Callable[[], object], seconds: float):
+    def __init__(self, name: str, start: Callable[[], bool], end: Callable[[], object], seconds: float):
         self.name = name
         self.seconds = seconds
-        self.began = False
-        self._begin, self._end = begin, end
+        self.started = False
+        self._start, self._end = start, end
         # None until the first attempt.
         self._next: float | None = None
         self._attempt: Future[bool] | None = None
@@ -50,15 +50,15 @@ class Fault:
         """
         if self.seconds == 0:
             self._next = RETRY
-            self.began = self._begin()
+            self.started = self._start()
 
     def at(self, seconds: float) -> None:
         """Called repeatedly while the run lives."""
         if self._attempt and self._attempt.done():
             self._conclude()
-        if not (self.began or self._attempt) and seconds >= (self.seconds if self._next is None else self._next):
+        if not (self.started or self._attempt) and seconds >= (self.seconds if self._next is None else self._next):
             self._next = seconds + RETRY
-            self._attempt = self._thread.submit(self._begin)
+            self._attempt = self._thread.submit(self._start)
 
     def end(self) -> None:
         try:
@@ -71,10 +71,10 @@ class Fault:
     def _conclude(self) -> None:
         """Waits for the attempt that is being made, if there is one, and raises its error."""
         attempt, self._attempt = self._attempt, None
-        self.began |= attempt is not None and attempt.result()
+        self.started |= attempt is not None and attempt.result()
 
     def __str__(self) -> str:
-        return f"{self.name} from {self.seconds:.0f} s{'' if self.began else ' (not reached)'}"
+        return f"{self.name} from {self.seconds:.0f} s{'' if self.started else ' (not reached)'}"
 
 
 def sandbox(*words: str, given: str | None = None) -> str:

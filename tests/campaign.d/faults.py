@@ -1,6 +1,6 @@
 """What goes wrong around a run that is killed: errors of the AWS API, and parts of the world that fail, stop or restart.
 
-A fault begins at some moment of the run and ends with it: the run that has to converge meets none. All choices come from
+A fault starts at some moment of the run and ends with it: the run that has to converge meets none. All choices come from
 the campaign's generator, before the run starts. How many random bits they take does not depend on the length of a run, so
 the campaign's later choices do not depend on it either.
 """

@@ -55,8 +55,8 @@ def error(rng: random.Random, _length: float) -> Fault:
 def rule(keys: dict[str, Any]) -> Fault:
     """A rule of the simulated AWS. It counts calls and therefore exists from before the run's first call."""
 
-    def begin() -> bool:
+    def start() -> bool:
         page("faults", "POST", keys)
         return True
 
-    return Fault(str(keys), begin, lambda: page("faults", "DELETE"), 0)
+    return Fault(str(keys), start, lambda: page("faults", "DELETE"), 0)

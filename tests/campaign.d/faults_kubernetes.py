@@ -61,10 +61,10 @@ def webhook_missing(_rng: random.Random, region: str, seconds: float) -> Fault:
 
 
 def hang(_rng: random.Random, region: str, seconds: float) -> Fault:
-    def begin() -> bool:
+    def start() -> bool:
         return has_cluster(region) and _signal(region, signal.SIGSTOP)
 
-    return Fault(f"the API server of {region} hangs", begin, lambda: _resume(region), seconds)
+    return Fault(f"the API server of {region} hangs", start, lambda: _resume(region), seconds)
 
 
 def away(rng: random.Random, region: str, seconds: float) -> Fault:
@@ -73,7 +73,7 @@ def away(rng: random.Random, region: str, seconds: float) -> Fault:
     named = ("deployment", deployment, "--namespace", namespace)
     replicas = ""
 
-    def begin() -> bool:
+    def start() -> bool:
         nonlocal replicas
         # Kept from the first attempt: a later one would read the 0 of an attempt that succeeded and timed out.
         replicas = replicas or _kubectl(region, "get", *named, "--output=jsonpath={.spec.replicas}") or ""
@@ -83,15 +83,15 @@ def away(rng: random.Random, region: str, seconds: float) -> Fault:
         is_gone = _kubectl(region, "get", *named, "--ignore-not-found") == ""
         return is_gone or _kubectl(region, "scale", *named, f"--replicas={replicas}") is not None
 
-    return Fault(f"{deployment} of {region} is away", begin, lambda: _until_done(region, ended) if replicas else None, seconds)
+    return Fault(f"{deployment} of {region} is away", start, lambda: _until_done(region, ended) if replicas else None, seconds)
 
 
 def restart(_rng: random.Random, region: str, seconds: float) -> Fault:
-    def begin() -> bool:
+    def start() -> bool:
         # kubectl also succeeds if there is no pod.
         return " deleted" in (_kubectl(region, "delete", "pods", "--namespace=argocd", "--all", "--wait=false") or "")
 
-    return Fault(f"Argo CD of {region} restarts", begin, lambda: None, seconds)
+    return Fault(f"Argo CD of {region} restarts", start, lambda: None, seconds)
 
 
 def deny_writes() -> list[dict[str, Any]]:
@@ -137,14 +137,14 @@ def _applied(name: str, region: str, documents: list[dict[str, Any]], seconds: f
     """Objects in the cluster that refuse requests."""
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
 
-    def begin() -> bool:
+    def start() -> bool:
         return _kubectl(region, "apply", "--validate=false", "--filename=-", given=text) is not None
 
     def end() -> None:
         delete = ("delete", "--ignore-not-found", "--filename=-")
         _until_done(region, lambda: _kubectl(region, *delete, given=text) is not None)
 
-    return Fault(name, begin, end, seconds)
+    return Fault(name, start, end, seconds)
 
 
 def _until_done(region: str, done: Callable[[], bool]) -> None:

@@ -27,11 +27,11 @@ def away(rng: random.Random, length: float) -> Fault:
     region = rng.choice(sorted(REGIONS))
     part = rng.choice(["git", "addon-registry", f"ecr-{region}", f"postgres-{region}"])
 
-    def begin() -> bool:
+    def start() -> bool:
         sandbox("stop", part)
         return True
 
-    return Fault(f"{part} is away", begin, lambda: sandbox("start", part), rng.uniform(0, length))
+    return Fault(f"{part} is away", start, lambda: sandbox("start", part), rng.uniform(0, length))
 
 
 def registry(rng: random.Random, length: float) -> Fault:
@@ -50,7 +50,7 @@ def broken(part: str, rule: dict[str, Any], seconds: float, exists: Callable[[],
     """Some requests to a registry or an API server fail, see tests/sandbox/proxy.py."""
     keys = {key: value for key, value in rule.items() if value is not None or key == "count"}
 
-    def begin() -> bool:
+    def start() -> bool:
         if not exists():
             return False
         try:
@@ -62,7 +62,7 @@ def broken(part: str, rule: dict[str, Any], seconds: float, exists: Callable[[],
             return False
         return True
 
-    return Fault(f"{part} fails {keys}", begin, lambda: sandbox("repair", part), seconds)
+    return Fault(f"{part} fails {keys}", start, lambda: sandbox("repair", part), seconds)
 
 
 def slow_dns(rng: random.Random, _length: float) -> Fault:

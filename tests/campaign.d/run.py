@@ -60,7 +60,7 @@ class Run:
         """With `unread`, the output is a pipe that nobody reads."""
         self.identity = identity
         self.written = written
-        self.begin = time.monotonic()
+        self.started_at = time.monotonic()
         self.before = set(self._journals())
         self.file = output_file(written.folder)
         with self.file.open("wb") as output:
@@ -77,7 +77,7 @@ class Run:
     def finish(self, patience: float) -> int:
         """Waits for the end and returns the exit code; -9 if it had to be killed."""
         try:
-            self._until(lambda: time.monotonic() - self.begin > patience)
+            self._until(lambda: time.monotonic() - self.started_at > patience)
         finally:
             self.kill()
         return self.process.returncode
@@ -100,14 +100,14 @@ class Run:
         while self.process.poll() is None and not reached():
             self.written.look_at_children(self.process.pid)
             if fault:
-                fault.at(time.monotonic() - self.begin)
+                fault.at(time.monotonic() - self.started_at)
             time.sleep(INTERVAL)
 
     def output(self) -> str:
         return self.file.read_text(errors="replace")[-4000:]
 
     def after_seconds(self, seconds: float) -> Point:
-        return Point(f"{seconds:.1f} s", lambda: time.monotonic() - self.begin >= seconds)
+        return Point(f"{seconds:.1f} s", lambda: time.monotonic() - self.started_at >= seconds)
 
     def after_records(self, records: int) -> Point:
         return Point(f"record {records}", lambda: self.records() >= records)

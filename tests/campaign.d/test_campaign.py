@@ -58,7 +58,7 @@ class Campaigns(unittest.TestCase):
         one = fault.Fault("x", lambda: True, self.end, 0.01)
 
         def interrupt(*_):
-            if one.began:
+            if one.started:
                 raise KeyboardInterrupt
 
         with mock.patch.object(self.campaign.written, "look_at_children", interrupt), self.assertRaises(KeyboardInterrupt):

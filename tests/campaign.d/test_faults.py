@@ -1,4 +1,4 @@
-"""When faults begin and end, and that a seed repeats them. What they do to the sandbox needs the sandbox."""
+"""When faults start and end, and that a seed repeats them. What they do to the sandbox needs the sandbox."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import proxy
 
 
 class Lives(unittest.TestCase):
-    """A fault is asked again and again while the run lives."""
+    """A fault is asked repeatedly while the run lives."""
 
     def run_through(self, one: fault.Fault, *seconds: float) -> None:
         for now in seconds:
@@ -27,14 +27,14 @@ class Lives(unittest.TestCase):
             if one._attempt:
                 one._attempt.exception()
 
-    def test_a_fault_begins_once_at_its_moment_and_ends(self):
+    def test_a_fault_starts_once_at_its_moment_and_ends(self):
         calls = []
-        one = fault.Fault("x", lambda: not calls.append("begin"), lambda: calls.append("end"), 3)
+        one = fault.Fault("x", lambda: not calls.append("start"), lambda: calls.append("end"), 3)
         self.run_through(one, 1, 2)
         self.assertEqual((calls, str(one)), ([], "x from 3 s (not reached)"))
         self.run_through(one, 3, 4, 9, 20)
         one.end()
-        self.assertEqual((calls, str(one)), (["begin", "end"], "x from 3 s"))
+        self.assertEqual((calls, str(one)), (["start", "end"], "x from 3 s"))
 
     def test_a_fault_that_was_not_reached_needs_no_end(self):
         end = mock.Mock()
@@ -44,38 +44,38 @@ class Lives(unittest.TestCase):
         end.assert_not_called()
 
     def test_what_does_not_exist_yet_is_tried_again_at_intervals(self):
-        begin = mock.Mock(side_effect=[False, False, True])
-        one = fault.Fault("x", begin, lambda: None, 0)
+        start = mock.Mock(side_effect=[False, False, True])
+        one = fault.Fault("x", start, lambda: None, 0)
         self.run_through(one, 0, 1, 4.9)
-        self.assertEqual(begin.call_count, 1)
+        self.assertEqual(start.call_count, 1)
         self.run_through(one, 5, 10, 15, 20)
-        self.assertEqual((begin.call_count, one.began), (3, True))
+        self.assertEqual((start.call_count, one.started), (3, True))
         one.end()
 
     def test_a_fault_from_second_0_is_in_effect_before_the_run_starts(self):
-        begin = mock.Mock(return_value=True)
-        one = fault.Fault("x", begin, lambda: None, 0)
+        start = mock.Mock(return_value=True)
+        one = fault.Fault("x", start, lambda: None, 0)
         one.before_run()
-        self.assertTrue(one.began)
+        self.assertTrue(one.started)
         self.run_through(one, 0, 9)
-        begin.assert_called_once()
+        start.assert_called_once()
         one.end()
 
-    def test_a_fault_of_a_later_moment_does_not_begin_before_the_run(self):
-        begin = mock.Mock(return_value=True)
-        one = fault.Fault("x", begin, lambda: None, 3)
+    def test_a_fault_of_a_later_moment_does_not_start_before_the_run(self):
+        start = mock.Mock(return_value=True)
+        one = fault.Fault("x", start, lambda: None, 3)
         one.before_run()
-        begin.assert_not_called()
+        start.assert_not_called()
         one.end()
 
     def test_what_does_not_exist_before_the_run_is_retried_during_it(self):
-        begin = mock.Mock(side_effect=[False, True])
-        one = fault.Fault("x", begin, lambda: None, 0)
+        start = mock.Mock(side_effect=[False, True])
+        one = fault.Fault("x", start, lambda: None, 0)
         one.before_run()
         self.run_through(one, 0, 4.9)
-        self.assertEqual((begin.call_count, one.began), (1, False))
+        self.assertEqual((start.call_count, one.started), (1, False))
         self.run_through(one, 5, 6)
-        self.assertEqual((begin.call_count, one.began), (2, True))
+        self.assertEqual((start.call_count, one.started), (2, True))
         one.end()
 
     def test_a_fault_that_fails_before_the_run_is_ended(self):
@@ -85,23 +85,23 @@ class Lives(unittest.TestCase):
         one.end()
         end.assert_called_once()
 
-    def test_the_run_is_not_held_up_and_the_end_waits_for_the_beginning(self):
+    def test_the_run_is_not_held_up_and_the_end_waits_for_the_start(self):
         order = []
         finish = threading.Event()
 
-        def begin() -> bool:
+        def start() -> bool:
             # Times out if `at` waits for it, because the test sets the event only afterwards.
-            order.append(f"began {finish.wait(5)}")
+            order.append(f"started {finish.wait(5)}")
             return True
 
-        one = fault.Fault("x", begin, lambda: order.append("ended"), 0)
+        one = fault.Fault("x", start, lambda: order.append("ended"), 0)
         one.at(0)
         one.at(9)
         finish.set()
         one.end()
-        self.assertEqual((order, one.began), (["began True", "ended"], True))
+        self.assertEqual((order, one.started), (["started True", "ended"], True))
 
-    def test_a_beginning_that_failed_in_its_middle_is_ended_and_reported(self):
+    def test_a_start_that_failed_in_its_middle_is_ended_and_reported(self):
         end = mock.Mock()
         one = fault.Fault("x", mock.Mock(side_effect=fault.Failure("the sandbox is down")), end, 0)
         one.at(0)
@@ -220,7 +220,7 @@ class Ends(unittest.TestCase):
                 else:
                     one.end()
             self.assertEqual([call.args[0] for call in asked.call_args_list], ["break", "repair"])
-            self.assertFalse(one.began)
+            self.assertFalse(one.started)
 
     def test_an_api_server_that_stays_away_ends_the_campaign(self):
         with mock.patch.object(faults_kubernetes, "PATIENCE", -1), self.assertRaisesRegex(fault.Failure, "cannot be ended"):
@@ -239,7 +239,7 @@ class Ends(unittest.TestCase):
                 if one._attempt:
                     one._attempt.exception()
             one.end()
-        self.assertTrue(one.began)
+        self.assertTrue(one.started)
         self.assertEqual(asked.call_args.args[-1], "--replicas=2")
 
 

@@ -78,7 +78,7 @@ def _start_registry(part: str, rules: list[dict]) -> None:
     behind = f"{host}:{int(port) + BEHIND}"
     process = processes.named(part)
     processes.stop([process])
-    # The same configuration except for the address, so that uploads which have begun can continue.
+    # The same configuration except for the address, so that uploads which have started can continue.
     environment = {**(process.call["environment"] or {}), "REGISTRY_HTTP_ADDR": behind}
     processes.spawn(f"{part}-behind", **{**process.call, "environment": environment})
     _wait_listening(f"{part}-behind", behind)

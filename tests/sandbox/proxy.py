@@ -218,7 +218,7 @@ class Proxy:
         rule = hits[0] if hits else None
         if rule and (rule.bytes is None or length):
             if rule.bytes is not None:
-                await self._begin_upload(client, server, request, length, rule.bytes)
+                await self._start_upload(client, server, request, length, rule.bytes)
             # The server has to see that its request fails, not wait for the rest of it.
             await server.flush_and_reset()
             await self._fail(client, request, rule)
@@ -253,7 +253,7 @@ class Proxy:
         closing = "close" in (request.headers.get("connection", "").lower(), answer.headers.get("connection", "").lower())
         return not closing and size != UNTIL_CLOSE
 
-    async def _begin_upload(self, client: Side, server: Side, request: Head, length: int, limit: int) -> None:
+    async def _start_upload(self, client: Side, server: Side, request: Head, length: int, limit: int) -> None:
         await server.send(request.raw)
         if request.headers.get("expect", "").lower() == "100-continue":
             await client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
