@@ -12,21 +12,21 @@ use crate::{
 const REGION: &str = "eu-south-2";
 
 /// The region's secrets as the stack `foundation` and an earlier release left them.
-struct Secrets {
+pub struct Secrets {
     client: Client,
     /// Has a value, and is scheduled for deletion.
-    deleted: String,
+    pub deleted: String,
     /// Has no value yet.
-    empty: String,
+    pub empty: String,
     /// Has a value.
-    filled: String,
+    pub filled: String,
 }
 
-const API_KEY: &str = r#"{"API_SECRET_KEY":"the key that clients have"}"#;
-const LOGIN: &str = r#"{"username":"migrator","password":"the password in the database"}"#;
+pub const API_KEY: &str = r#"{"API_SECRET_KEY":"the key that clients have"}"#;
+pub const LOGIN: &str = r#"{"username":"migrator","password":"the password in the database"}"#;
 
 impl Secrets {
-    async fn of(project: &str) -> Self {
+    pub async fn of(project: &str) -> Self {
         let by = account().user(&format!("{project}-team"), OURS);
         let sdk = account().sdk(&by, REGION).await;
         let client = Client::new(&sdk);
@@ -79,8 +79,15 @@ impl Secrets {
             .unwrap();
     }
 
-    async fn value(&self, arn: &str) -> String {
+    pub async fn value(&self, arn: &str) -> String {
         self.client.get_secret_value().secret_id(arn).send().await.unwrap().secret_string.unwrap()
+    }
+
+    /// How many values a secret has had, including deprecated ones.
+    pub async fn versions(&self, arn: &str) -> usize {
+        let listed =
+            self.client.list_secret_version_ids().secret_id(arn).include_deprecated(true).send().await;
+        listed.unwrap().versions().len()
     }
 }
 
