@@ -1,8 +1,12 @@
 """Which fault rules hit a call."""
 
+import http.client
+import threading
 import unittest
 
-from aws import call, errors, faults
+from werkzeug.serving import make_server
+
+from aws import call, errors, faults, front
 
 
 class Faults(unittest.TestCase):
@@ -58,6 +62,23 @@ class Faults(unittest.TestCase):
         self.assertEqual(body, b'{"message": "busy"}')
         self.assertNotIn("x-amzn-ErrorType", dict(headers))
         self.assertNotIn(b"<Code>", answer("iam", code="")[2])
+
+    def test_a_rule_can_close_the_connection_without_an_answer(self):
+        faults.add([{"body": "closed"}])
+        (hit,) = faults.on(call.Call("kms", "eu-south-2", "CreateKey", ""))
+        self.assertTrue(hit.fails)
+        self.assertEqual(hit.answer("kms"), (0, [], b""))
+
+    def test_a_client_sees_a_closed_connection_and_no_answer(self):
+        server = make_server("127.0.0.1", 0, lambda environ, _start: front.hang_up(environ), threaded=True)
+        threading.Thread(target=server.serve_forever).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        client = http.client.HTTPConnection("127.0.0.1", server.port)
+        self.addCleanup(client.close)
+        client.request("GET", "/")
+        with self.assertRaises(http.client.RemoteDisconnected):
+            client.getresponse()
 
     def test_a_service_reports_its_own_failure_by_its_own_code(self):
         codes = {"secretsmanager": "InternalServiceError", "iam": "ServiceFailure", "eks": "ServerException",

@@ -5,7 +5,7 @@
 //! 3. The second run must repair everything: each file here says for its calls what must be true then.
 //!
 //! Each call meets two faults in turn: AWS acts and its answer is lost, and one of the other kinds, the next call the
-//! next kind. With `PAYDEPLOY_FAULT_KINDS=7` each call meets all of them.
+//! next kind. With `PAYDEPLOY_FAULT_KINDS=9` each call meets all of them.
 
 mod secrets;
 mod state;
@@ -54,6 +54,9 @@ fn other_kinds() -> Vec<Kind> {
         ("unavailable, by a proxy", json!({ "status": 503, "body": "html" })),
         ("denied", json!({ "status": 403, "code": "AccessDenied" })),
         ("refused, because the session has ended", json!({ "status": 403, "code": "ExpiredToken" })),
+        // What a time-out comes to, without its wait: a connection that dies, after or before the call has arrived.
+        ("done, but the connection dies", json!({ "body": "closed", "after": true })),
+        ("not done, and the connection dies", json!({ "body": "closed" })),
     ]
 }
 

@@ -12,14 +12,15 @@ The keys of a rule:
   only its answer is replaced. `code: "own"` is the code with which the service reports its own failures, such as
   InternalServiceError; an empty code leaves it out of the body and the headers.
 - body: the body of that error. `service` (the default) has the service's format, `empty` has no bytes, and `html` is the
-  page of a proxy in between. The last two have no code.
+  page of a proxy in between. The last two have no code. `closed` needs no status: the connection closes without an answer,
+  as when a NAT gateway drops it; a client that waits for its time-out ends in the same way, only later.
 - leak: what AWS leaves behind or adds by itself, see LEAKS.
 - settle: seconds for which the resource that the call creates, changes or deletes stays in its transitional state.
 
 How `front` processes a call:
 1. `on` counts the call in every matching rule and returns the rules that hit it.
 2. `set_settling` stores their longest settling time, and their leaks, for this thread.
-3. The longest delay passes; then the first rule with a status, if any, decides the error.
+3. The longest delay passes; then the first rule that `fails`, if any, decides the error.
 
 Invariants: a call is counted once per rule, under the lock, so concurrent calls never hit a rule more than `count` times;
 rules are added all or none; settling time and leaks are context variables, so they never reach another request's thread.
@@ -48,6 +49,9 @@ LEAKS = {
     "log-group": ("eks", "DeleteCluster"),
     "guardduty": ("eks", "CreateNodegroup"),
 }
+# The body of a rule that closes the connection instead of answering.
+CLOSED = "closed"
+BODIES = ["service", *errors.FOREIGN, CLOSED]
 
 
 @dataclass
@@ -71,8 +75,15 @@ class Rule:
     leak: str | None = None
     matched: int = 0
 
+    @property
+    def fails(self) -> bool:
+        """Whether the rule replaces the service's answer."""
+        return bool(self.status) or self.body == CLOSED
+
     def answer(self, service: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        """The error, as status, headers and body."""
+        """The error, as status, headers and body. Status 0 means that there is no answer."""
+        if self.body == CLOSED:
+            return 0, [], b""
         assert self.status
         if self.body != "service":
             return errors.foreign(self.status, self.body)
@@ -107,14 +118,14 @@ def add(rules: list[dict[str, Any]]) -> None:
         unknown = set(rule) - known
         if unknown:
             raise ValueError(f"unknown keys {sorted(unknown)} in a fault rule; known keys: {sorted(known)}")
-        if not any(rule.get(effect) for effect in ("delay", "status", "settle", "leak")):
-            raise ValueError("a fault rule needs `delay`, `status`, `settle` or `leak`")
+        if not any(rule.get(effect) for effect in ("delay", "status", "settle", "leak")) and rule.get("body") != CLOSED:
+            raise ValueError("a fault rule needs `delay`, `status`, `settle`, `leak` or `body: closed`")
         if rule.get("service") == DNS and set(rule) - {"service", "skip", "count", "delay"}:
             raise ValueError("a fault rule for the service `dns` has only `skip`, `count` and `delay`")
         if rule.get("leak") and rule["leak"] not in LEAKS:
             raise ValueError(f"unknown leak `{rule['leak']}`; known leaks: {sorted(LEAKS)}")
-        if rule.get("body", "service") not in ("service", *errors.FOREIGN):
-            raise ValueError(f"unknown body `{rule['body']}`; known bodies: {['service', *errors.FOREIGN]}")
+        if rule.get("body", "service") not in BODIES:
+            raise ValueError(f"unknown body `{rule['body']}`; known bodies: {BODIES}")
     with _lock:
         # A settling time describes the environment (clusters are slow), so it hits every call unless `count` says otherwise.
         _rules.extend(Rule(**{"count": None if rule.get("settle") else 1, **_place(rule), **rule}) for rule in rules)

@@ -3,18 +3,19 @@
 1. Requests for the sandbox's own pages and moto's dashboard are passed on unchecked.
 2. Identify the call; verify access key, session, region and signature. A failure is answered in the service's own format.
 3. Refuse what IAM would refuse: calls that the caller's policies, a key's policy or a service's role do not allow.
-4. Apply the fault rules: delay, then an error instead of the service (or after it, with `after`).
+4. Apply the fault rules: delay, then an error or no answer instead of the service (or after it, with `after`).
 5. Let moto answer. S3 writes are serialized. An exception becomes a 501 response.
-6. Record the call if it changed something, and log one line.
+6. Record the call if it changed something, and log one line. Without an answer, close the connection.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from . import call as calling
 from . import calls, control, errors, faults, guard, identity, regions, sigv4
@@ -52,6 +53,8 @@ class Front:
         sys.stderr.write(
             f"{time.strftime('%H:%M:%S')} {call.service} {call.action} {call.region} {status} {took:.3f}s {call.resource}\n"
         )
+        if not status:
+            hang_up(environ)
         start(f"{status} {'OK' if status < 400 else 'Refused'}", headers)
         return chunks
 
@@ -62,7 +65,7 @@ class Front:
         rules = faults.on(call)
         faults.set_settling(rules)
         time.sleep(max((rule.delay for rule in rules), default=0))
-        failing = next((rule for rule in rules if rule.status), None)
+        failing = next((rule for rule in rules if rule.fails), None)
         if failing and not failing.after:
             return _whole(environ, failing.answer(call.service))
         if call.presigned and call.service == "sts":
@@ -122,6 +125,14 @@ class Front:
 
         chunks = self.moto(environ, start)
         return seen[0], seen[1], chunks
+
+
+def hang_up(environ: Environ) -> NoReturn:
+    """Closes the connection of a request without an answer."""
+    # The server would wait for the client's next request on a connection that it only stops writing to.
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    # The server takes this for a client that is gone, and answers nothing. Any other exception becomes a 500 response.
+    raise ConnectionAbortedError
 
 
 def _whole(
