@@ -4,9 +4,13 @@ mod value;
 
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::{Client, operation::describe_secret::DescribeSecretOutput};
+use aws_sdk_secretsmanager::{
+    Client,
+    operation::{describe_secret::DescribeSecretOutput, put_secret_value::PutSecretValueError},
+};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 
 use crate::{
     aws::{classify, is_missing},
@@ -143,17 +147,20 @@ impl Step for Secrets {
                 restored.doing(format!("restore secret `{arn}`"))?;
             }
             // A restored secret keeps its value.
-            if restore && matches!(content(&client, &arn).await?, Content::Filled(_)) {
-                continue;
+            if restore {
+                match content(&client, &arn).await? {
+                    Content::Filled(_) => continue,
+                    Content::Empty => {}
+                    // Whether it has a value is not known before Secrets Manager shows that it is restored.
+                    Content::Missing | Content::Deleted => {
+                        return Err(Error::transient(format!(
+                            "secret `{arn}` is restored, but not visible yet"
+                        )));
+                    }
+                }
             }
             cx.progress(format!("creating the {kind}"));
-            let put = client
-                .put_secret_value()
-                .secret_id(&arn)
-                .client_request_token(uuid::Uuid::now_v7().to_string())
-                .secret_string(kind.fresh().expose_secret())
-                .send();
-            put.await.map_err(classify).doing(format!("store the value of secret `{arn}`"))?;
+            put_first(&client, kind, &arn).await.doing(format!("store the value of secret `{arn}`"))?;
         }
         Ok(())
     }
@@ -161,6 +168,25 @@ impl Step for Secrets {
     /// Nothing to delete: the stack that created the secrets deletes them with their values.
     async fn destroy(&self, _cx: &Context, _input: Option<&Self::Input>) -> Result<Option<String>> {
         Ok(None)
+    }
+}
+
+/// Stores the first value of a secret. Does nothing if it was stored before.
+///
+/// A read may show a secret as empty that has just got its value, from an attempt before this one or from another run. A
+/// second value would lock out every client that has read the first, so the token is the same in all attempts and runs:
+/// Secrets Manager accepts one value per token. A secret that is created again has another ARN.
+async fn put_first(client: &Client, kind: Kind, arn: &str) -> Result<()> {
+    let token = hex::encode(Sha256::digest(arn));
+    let put = client.put_secret_value().secret_id(arn).client_request_token(token);
+    match put.secret_string(kind.fresh().expose_secret()).send().await {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error.as_service_error().is_some_and(PutSecretValueError::is_resource_exists_exception) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(classify(error)),
     }
 }
 
