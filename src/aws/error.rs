@@ -119,6 +119,15 @@ pub fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     })
 }
 
+/// Whether a service may have acted on a call that failed: it did not answer, or it failed itself.
+pub fn may_have_acted<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::ServiceError(service) => service.raw().status().as_u16() >= 500,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_eks::operation::describe_cluster::DescribeClusterError;
@@ -164,6 +173,18 @@ mod tests {
         }
         assert_eq!(answered(501, None).class, Class::Permanent);
         assert_eq!(answered(409, Some("ResourceInUseException")).class, Class::Conflict);
+    }
+
+    #[test]
+    fn a_call_that_was_refused_had_no_effect_and_one_without_an_answer_may_have() {
+        let acted = |status: u16| {
+            let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+            let error = DescribeClusterError::generic(ErrorMetadata::builder().build());
+            may_have_acted(&SdkError::service_error(error, raw))
+        };
+        assert!(!acted(400) && !acted(403) && acted(500) && acted(503));
+        let lost = ConnectorError::io("reset".into());
+        assert!(may_have_acted(&SdkError::<DescribeClusterError, HttpResponse>::dispatch_failure(lost)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A KMS key of our own, known by its alias: created, checked, corrected.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_kms::{
@@ -9,11 +9,15 @@ use aws_sdk_kms::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{classify, is_missing};
+use super::{classify, is_missing, may_have_acted};
 use crate::task::{Error, ErrorExt, Result};
 
 /// KMS's shortest waiting period, for a key that has never encrypted anything.
 const SHORTEST_WINDOW_DAYS: i32 = 7;
+
+/// KMS shows new keys and aliases after a few seconds: how often they are looked for, and how long apart.
+const VISIBLE_CHECKS: u32 = 5;
+const VISIBLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A key of one region. Its alias and its description are unique in the account.
 #[derive(Debug, Clone)]
@@ -91,10 +95,18 @@ impl Key {
 
     async fn create_key(&self, tags: &BTreeMap<&str, &str>) -> Result<String> {
         let create = self.client.create_key().description(&self.description).set_tags(Some(kms_tags(tags)?));
-        // The SDK would send it again after a lost answer, and create a second key. The step's next attempt looks first.
+        // The SDK would send it again after a lost answer, and create a second key.
         let once = aws_sdk_kms::config::Builder::default()
             .retry_config(aws_sdk_kms::config::retry::RetryConfig::disabled());
-        let created = create.customize().config_override(once).send().await.map_err(classify)?;
+        let created = match create.customize().config_override(once).send().await {
+            Ok(created) => created,
+            // The step's next attempt looks for the key before it creates another one, but may look too early.
+            Err(error) if may_have_acted(&error) => {
+                let found = until_visible(|| self.without_alias()).await?;
+                return found.ok_or_else(|| classify(error));
+            }
+            Err(error) => return Err(classify(error)),
+        };
         let arn = created.key_metadata.and_then(|key| key.arn);
         arn.ok_or_else(|| Error::permanent("KMS returned no ARN"))
     }
@@ -109,8 +121,9 @@ impl Key {
                     aws_sdk_kms::operation::create_alias::CreateAliasError::is_already_exists_exception,
                 ) =>
             {
-                let named = self.find().await?;
-                // KMS lists a new alias with a delay, and a retry finds it.
+                // Which key it names has to be known now: the next attempt would create another key, because it would not
+                // see this one's alias either.
+                let named = until_visible(|| self.find()).await?;
                 named.ok_or_else(|| {
                     Error::transient(format!("`{}` exists, but is not visible yet", self.alias))
                 })
@@ -183,6 +196,22 @@ impl Key {
     fn reading(&self) -> String {
         format!("read key `{}`", self.alias)
     }
+}
+
+/// Repeats a read for a few seconds, until it finds what was just created.
+async fn until_visible<T, F>(mut find: impl FnMut() -> F) -> Result<Option<T>>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    for check in 1..=VISIBLE_CHECKS {
+        if let Some(found) = find().await? {
+            return Ok(Some(found));
+        }
+        if check < VISIBLE_CHECKS {
+            tokio::time::sleep(VISIBLE_INTERVAL).await;
+        }
+    }
+    Ok(None)
 }
 
 /// The ARN of a key.

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use aws_config::timeout::TimeoutConfig;
 
-pub use error::{classify, is_missing};
+pub use error::{classify, is_missing, may_have_acted};
 pub use partition::{always_enabled, partition};
 
 /// The limit for one attempt of a call, because a connection can die silently. The SDK then retries on
