@@ -2,10 +2,12 @@
 //!
 //! 1. A run without faults tells which calls there are.
 //! 2. For each of them, a run over resources of its own meets a fault at exactly that call. A second run follows.
-//! 3. The second run must repair everything: each file here says for its calls what must be true then.
+//! 3. A fault that passes by itself must not fail the first run, and the second run must repair everything else: each
+//!    file here says for its calls what must be true then.
 //!
 //! Each call meets two faults in turn: AWS acts and its answer is lost, and one of the other kinds, the next call the
-//! next kind. With `PAYDEPLOY_FAULT_KINDS=9` each call meets all of them.
+//! next kind. Where a service is eventually consistent, what it did is also not visible for a while. With
+//! `PAYDEPLOY_FAULT_KINDS=11` each call meets all kinds.
 
 mod secrets;
 mod state;
@@ -27,6 +29,10 @@ const REGION: &str = "eu-south-2";
 /// How many worlds meet their faults at the same time. The runs spend most of their time waiting for the next attempt.
 const WORLDS: usize = 3;
 
+/// How many times each read is answered as before a change. A run reads the same after a change as before it: once to
+/// see that the change worked, and if that failed, once more to find out what to do.
+const OLD_READS: u32 = 2;
+
 /// A Terraform that initialises its folder and refuses to plan. Until then paydeploy has created the state's bucket and
 /// key, and recorded and locked.
 const TERRAFORM: &str = r#"
@@ -41,13 +47,10 @@ echo '{"backend":{"type":"s3"}}' >.terraform/terraform.tfstate
 /// What goes wrong with a call, and its name.
 type Kind = (&'static str, Value);
 
-/// The kind that every call meets.
-fn lost() -> Kind {
-    ("done, but the answer is lost", json!({ "status": 500, "code": "own", "after": true }))
-}
-
-fn other_kinds() -> Vec<Kind> {
-    vec![
+/// The kinds that a service's calls meet, beginning with the one that each of them meets.
+fn kinds(service: &str) -> Vec<Kind> {
+    let lost = ("done, but the answer is lost", json!({ "status": 500, "code": "own", "after": true }));
+    let others = [
         ("done, but the answer is lost in a proxy", json!({ "status": 502, "body": "empty", "after": true })),
         ("throttled", json!({ "status": 400, "code": "ThrottlingException" })),
         ("failed", json!({ "status": 500, "code": "own" })),
@@ -57,7 +60,16 @@ fn other_kinds() -> Vec<Kind> {
         // What a time-out comes to, without its wait: a connection that dies, after or before the call has arrived.
         ("done, but the connection dies", json!({ "body": "closed", "after": true })),
         ("not done, and the connection dies", json!({ "body": "closed" })),
-    ]
+    ];
+    if service == "s3" {
+        return iter::once(lost).chain(others).collect();
+    }
+    // The others are eventually consistent.
+    let mut lost_and_invisible = lost.1.clone();
+    lost_and_invisible["stale"] = json!(OLD_READS);
+    let first = ("done, but the answer is lost, and not visible for a while", lost_and_invisible);
+    let invisible = ("done, but not visible for a while", json!({ "stale": OLD_READS }));
+    [first, lost, invisible].into_iter().chain(others).collect()
 }
 
 /// A changing call: how many calls of the same action a run makes before it.
@@ -82,14 +94,15 @@ struct Fault {
 /// The kinds that the calls meet.
 fn faults(calls: &[Call]) -> Vec<Fault> {
     let count = std::env::var("PAYDEPLOY_FAULT_KINDS").map_or(2, |count| count.parse().unwrap());
-    let kinds = |number: usize| {
-        let mut others = other_kinds();
+    let kinds = |number: usize, call: &Call| {
+        let mut kinds = kinds(&call.service);
+        let others = &mut kinds[1..];
         let turn = number % others.len();
         others.rotate_left(turn);
-        iter::once(lost()).chain(others).take(count).enumerate()
+        kinds.into_iter().take(count).enumerate()
     };
     let each = calls.iter().enumerate().flat_map(|(number, call)| {
-        kinds(number).map(move |(round, (what, kind))| Fault {
+        kinds(number, call).map(move |(round, (what, kind))| Fault {
             id: format!("fault-{number}-{round}"),
             name: format!("{}:{} after {} of them: {what}", call.service, call.action, call.before),
             call: call.clone(),
@@ -98,6 +111,13 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
         })
     });
     each.collect()
+}
+
+impl Fault {
+    /// Whether the run that meets it has to end as without it. A refusal is for the operator to fix.
+    fn is_survived(&self) -> bool {
+        self.kind["status"] != 403
+    }
 }
 
 /// Lets each call meet its faults, a few of them at the same time, each in one of the worlds that `create` returns.

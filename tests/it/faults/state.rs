@@ -42,6 +42,7 @@ fn whatever_call_fails_in_whatever_way_the_next_run_converges_and_nothing_exists
         let second = world.run(&RUN);
         let met = format!("{}:\n{first}\nthen:\n{second}", fault.name);
         assert!(second.contains("✓ terraform/spain/state"), "{met}");
+        assert!(!fault.is_survived() || first.contains("✓ terraform/spain/state"), "{met}");
         let exists = world.runtime.block_on(exists(world));
         let key = format!("Enabled key: Encrypts the Terraform state of {}-spain", world.project);
         assert_eq!(exists, [key], "{met}");

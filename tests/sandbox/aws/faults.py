@@ -15,6 +15,8 @@ The keys of a rule:
   page of a proxy in between. The last two have no code. `closed` needs no status: the connection closes without an answer,
   as when a NAT gateway drops it; a client that waits for its time-out ends in the same way, only later.
 - leak: what AWS leaves behind or adds by itself, see LEAKS.
+- stale: how many more times each of the caller's earlier reads of the service is answered as before the change that the
+  rule hits, see `stale`. Such a rule hits changes only.
 - settle: seconds for which the resource that the call creates, changes or deletes stays in its transitional state.
 
 How `front` processes a call:
@@ -34,7 +36,7 @@ import threading
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from . import errors
+from . import errors, stale
 from .call import Call
 
 # Not a service of AWS: a rule for calls of any service must neither hit nor count the resolver's questions.
@@ -71,6 +73,7 @@ class Rule:
     message: str = "injected by the sandbox"
     body: str = "service"
     after: bool = False
+    stale: int = 0
     settle: float = 0
     leak: str | None = None
     matched: int = 0
@@ -90,16 +93,19 @@ class Rule:
         code = errors.own_failure(service) if self.code == "own" else self.code
         return errors.Refusal(self.status, code, self.message).render(service)
 
-    def hit(self, call: Call) -> bool:
-        if (self.service == DNS) != (call.service == DNS):
-            return False
-        if not (
-            fnmatch.fnmatchcase(call.service, self.service)
-            and fnmatch.fnmatchcase(call.action, self.action)
+    def sees(self, call: Call) -> bool:
+        """Whether the call is one of the rule's service, region and caller."""
+        return (
+            (self.service == DNS) == (call.service == DNS)
+            and fnmatch.fnmatchcase(call.service, self.service)
             and fnmatch.fnmatchcase(call.region, self.region)
             and fnmatch.fnmatchcase(call.access_key, self.access_key)
-            and (call.changes or not self.changes)
-        ):
+        )
+
+    def hit(self, call: Call) -> bool:
+        if not self.sees(call) or not fnmatch.fnmatchcase(call.action, self.action):
+            return False
+        if self.changes and not call.changes:
             return False
         self.matched += 1
         return self.matched > self.skip and (self.count is None or self.matched <= self.skip + self.count)
@@ -118,8 +124,8 @@ def add(rules: list[dict[str, Any]]) -> None:
         unknown = set(rule) - known
         if unknown:
             raise ValueError(f"unknown keys {sorted(unknown)} in a fault rule; known keys: {sorted(known)}")
-        if not any(rule.get(effect) for effect in ("delay", "status", "settle", "leak")) and rule.get("body") != CLOSED:
-            raise ValueError("a fault rule needs `delay`, `status`, `settle`, `leak` or `body: closed`")
+        if not any(rule.get(effect) for effect in ("delay", "status", "stale", "settle", "leak")) and rule.get("body") != CLOSED:
+            raise ValueError("a fault rule needs `delay`, `status`, `stale`, `settle`, `leak` or `body: closed`")
         if rule.get("service") == DNS and set(rule) - {"service", "skip", "count", "delay"}:
             raise ValueError("a fault rule for the service `dns` has only `skip`, `count` and `delay`")
         if rule.get("leak") and rule["leak"] not in LEAKS:
@@ -127,8 +133,13 @@ def add(rules: list[dict[str, Any]]) -> None:
         if rule.get("body", "service") not in BODIES:
             raise ValueError(f"unknown body `{rule['body']}`; known bodies: {BODIES}")
     with _lock:
-        # A settling time describes the environment (clusters are slow), so it hits every call unless `count` says otherwise.
-        _rules.extend(Rule(**{"count": None if rule.get("settle") else 1, **_place(rule), **rule}) for rule in rules)
+        _rules.extend(Rule(**{**_defaults(rule), **_place(rule), **rule}) for rule in rules)
+
+
+def _defaults(rule: dict[str, Any]) -> dict[str, Any]:
+    """The defaults that depend on what the rule does."""
+    # A settling time describes the environment (clusters are slow), so it hits every call unless `count` says otherwise.
+    return {"count": None if rule.get("settle") else 1, "changes": bool(rule.get("stale"))}
 
 
 def _place(rule: dict[str, Any]) -> dict[str, str]:
@@ -137,9 +148,10 @@ def _place(rule: dict[str, Any]) -> dict[str, str]:
 
 
 def clear(access_key: str = "") -> None:
-    """Removes the rules that name this access key, or all."""
+    """Removes the rules that name this access key, or all, and lets its reads see every change."""
     with _lock:
         _rules[:] = [rule for rule in _rules if access_key and rule.access_key != access_key]
+    stale.clear(access_key)
 
 
 def listed() -> list[dict[str, Any]]:
@@ -151,6 +163,12 @@ def on(call: Call) -> list[Rule]:
     """The rules that hit this call. Counts the call in every rule that it matches."""
     with _lock:
         return [rule for rule in _rules if rule.hit(call)]
+
+
+def may_get_stale(call: Call) -> bool:
+    """Whether a rule may let a later read of this kind be answered like this one."""
+    with _lock:
+        return any(rule.stale and rule.sees(call) for rule in _rules)
 
 
 def delay_of_dns() -> float:

@@ -4,7 +4,8 @@
 2. Identify the call; verify access key, session, region and signature. A failure is answered in the service's own format.
 3. Refuse what IAM would refuse: calls that the caller's policies, a key's policy or a service's role do not allow.
 4. Apply the fault rules: delay, then an error or no answer instead of the service (or after it, with `after`).
-5. Let moto answer. S3 writes are serialized. An exception becomes a 501 response.
+5. Let moto answer, unless a read gets an answer from before a change. S3 writes are serialized. An exception becomes a 501
+   response.
 6. Record the call if it changed something, and log one line. Without an answer, close the connection.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from . import call as calling
-from . import calls, control, errors, faults, guard, identity, regions, sigv4
+from . import calls, control, errors, faults, guard, identity, regions, sigv4, stale
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -68,6 +69,9 @@ class Front:
         failing = next((rule for rule in rules if rule.fails), None)
         if failing and not failing.after:
             return _whole(environ, failing.answer(call.service))
+        old = stale.old(environ, call)
+        if old:
+            return old
         if call.presigned and call.service == "sts":
             # moto finds the caller only in this header, not in the query.
             environ["HTTP_AUTHORIZATION"] = (
@@ -92,6 +96,11 @@ class Front:
                 501, "NotImplemented", f"the sandbox's AWS does not support {call.service}:{call.action}: {error}"
             ).render(call.service)
             return _whole(environ, answer)
+        if faults.may_get_stale(call):
+            answer = stale.keep(environ, call, answer)
+        times = max((rule.stale for rule in rules), default=0)
+        if times and answer[0] < 400:
+            stale.changed(call, times)
         if failing:
             return _whole(environ, failing.answer(call.service))
         return answer
