@@ -1,10 +1,10 @@
-"""CREATE fails only while the record exists."""
+"""CREATE fails only while the record exists, and DELETE only while it does not."""
 
 import copy
 import unittest
 
 from aws import route53
-from moto.route53.exceptions import ResourceRecordAlreadyExists
+from moto.route53.exceptions import ResourceRecordAlreadyExists, Route53ClientError
 
 
 def change(action: str, value: str = "192.0.2.1") -> list:
@@ -27,6 +27,12 @@ class Records(unittest.TestCase):
             with self.assertRaises(ResourceRecordAlreadyExists):
                 self.change(change("CREATE", value))
         self.assertEqual(self.names(), ["api.payments.example."])
+
+    def test_deleting_a_record_twice_fails(self):
+        self.change(change("CREATE"))
+        self.change(change("DELETE"))
+        with self.assertRaisesRegex(Route53ClientError, "not found"):
+            self.change(change("DELETE"))
 
     def test_a_deleted_record_can_be_created_again(self):
         for _ in range(2):

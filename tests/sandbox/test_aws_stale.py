@@ -40,10 +40,11 @@ class Stale(unittest.TestCase):
         self.assertEqual([self.read(b"one", **how) for how in ({"key": "AKIATHEIRS"}, {"service": "iam"})], [b"one"] * 2)
         self.assertEqual(self.read(b"one"), b"none")
 
-    def test_s3_is_strongly_consistent(self):
-        self.read(b"none", service="s3")
-        stale.changed(calling("PutObject", service="s3"), 1)
-        self.assertEqual(self.read(b"one", service="s3"), b"one")
+    def test_s3_and_route_53_are_strongly_consistent(self):
+        for service in ("s3", "route53"):
+            self.read(b"none", service=service)
+            stale.changed(calling("PutObject", service=service), 1)
+            self.assertEqual(self.read(b"one", service=service), b"one")
 
     def test_a_rule_keeps_the_answers_to_its_caller_and_hits_only_changes(self):
         self.assertFalse(faults.may_get_stale(calling("ListKeys")))

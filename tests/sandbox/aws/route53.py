@@ -1,11 +1,11 @@
-"""Route 53: the account's initial hosted zone, and CREATE that fails only while the record exists."""
+"""Route 53: the account's initial hosted zone, CREATE that fails while the record exists, and DELETE unless it does."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from moto.route53 import urls
-from moto.route53.exceptions import ResourceRecordAlreadyExists
+from moto.route53.exceptions import ResourceRecordAlreadyExists, Route53ClientError
 from moto.route53.models import Route53Backend, route53_backends
 
 import places
@@ -18,8 +18,8 @@ def _key(record: dict[str, Any]) -> tuple[str, str, str | None]:
 
 
 class Backend(Route53Backend):
-    """moto checks CREATE against all past changes, so a deleted record could not be created again. This checks against the
-    existing records, and passes valid changes to moto as UPSERT."""
+    """moto checks CREATE and DELETE against all past changes, so a deleted record could not be created again, and be deleted
+    twice. This checks against the existing records, and passes valid creations to moto as UPSERT."""
 
     def change_resource_record_sets(self, zoneid: str, change_list: list[dict[str, Any]]) -> None:
         zone = self.get_hosted_zone(zoneid)
@@ -29,6 +29,9 @@ class Backend(Route53Backend):
             if change["Action"] == "CREATE" and key in existing:
                 raise ResourceRecordAlreadyExists(name=f"{key[0]}.", _type=key[1])
             if change["Action"] == "DELETE":
+                if key not in existing:
+                    text = f"Tried to delete resource record set [name='{key[0]}.', type='{key[1]}'] but it was not found"
+                    raise Route53ClientError("InvalidChangeBatch", text)
                 existing.discard(key)
             else:
                 existing.add(key)

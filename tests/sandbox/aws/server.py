@@ -23,11 +23,11 @@ os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: E402
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server  # noqa: E402
 
-from . import acm, cloudtrail, ec2, ecr, eks, elbv2, logs, offers, offers_eks, quotas, rds, regions  # noqa: E402
-from . import route53, s3, ssm, sts, tagging  # noqa: E402
+from . import acm, cloudtrail, ec2, ecr, eks, elbv2, kms, logs, offers, offers_eks, quotas, rds  # noqa: E402
+from . import regions, route53, s3, ssm, sts, tagging  # noqa: E402
 from .front import Front  # noqa: E402
 
-INSTALLED_FIRST = (acm, cloudtrail, ec2, ecr, eks, elbv2, logs, rds, regions, route53, s3, ssm, sts, tagging)
+INSTALLED_FIRST = (acm, cloudtrail, ec2, ecr, eks, elbv2, kms, logs, rds, regions, route53, s3, ssm, sts, tagging)
 # These wrap what the services above install.
 SERVICES = (*INSTALLED_FIRST, offers, offers_eks, quotas)
 

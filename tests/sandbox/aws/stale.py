@@ -5,7 +5,7 @@
 3. `old` gives such an answer. A read that was not made before the change is answered as it is now, because what it would
    have answered then is not known.
 
-S3 is left out, because it is strongly consistent.
+S3 and Route 53 are left out, because they list every change that they have accepted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Request = tuple[str, str, str, str, bytes]
 # A caller's view of one service in one region.
 View = tuple[str, str, str]
 
-CONSISTENT = {"s3"}
+CONSISTENT = {"s3", "route53"}
 
 _lock = threading.Lock()
 _kept: dict[View, dict[Request, Answer]] = {}
