@@ -135,7 +135,7 @@ async fn delete(aws: &Aws, aws_region: &str, remaining: &Balancers) -> Result<()
     }
     for arn in &remaining.target_groups {
         match elb.delete_target_group().target_group_arn(arn).send().await {
-            Err(error) if !is_in_use(error.code()) => return Err(classify(error)),
+            Err(error) if !is_in_use(error.code()) && !is_missing(&error) => return Err(classify(error)),
             _ => {}
         }
     }

@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecordSet, RrType};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::{Aws, classify, zones};
-use crate::task::{ErrorExt, Result};
+use crate::task::{Error, ErrorExt, Result};
 
 /// The most changes in one call. Route 53 accepts 1,000.
 const CHUNK: usize = 500;
@@ -45,8 +46,16 @@ impl Records {
             let changes: Vec<Change> = chunk.iter().map(delete).collect::<Result<_, _>>()?;
             let batch = ChangeBatch::builder().set_changes(Some(changes)).build()?;
             let change = self.client.change_resource_record_sets().hosted_zone_id(&self.zone.id);
-            let sent = change.change_batch(batch).send().await.map_err(classify);
-            sent.doing(format!("delete the records of `{}` in zone `{}`", self.owner, self.zone.name))?;
+            let doing = || format!("delete the records of `{}` in zone `{}`", self.owner, self.zone.name);
+            match change.change_batch(batch).send().await {
+                Ok(_) => {}
+                // Route 53 refuses to delete what does not exist, such as after an attempt whose answer was lost, or when a
+                // controller was faster. The retry reads again what remains.
+                Err(error) if error.code() == Some("InvalidChangeBatch") && self.owned().await? != owned => {
+                    return Err(Error::transient("the records have changed")).doing(doing());
+                }
+                Err(error) => return Err(classify(error)).doing(doing()),
+            }
         }
         Ok(owned.iter().map(title).collect())
     }
