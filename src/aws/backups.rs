@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_kms::types::KeyState;
+use aws_sdk_kms::{Client, types::KeyState};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Aws, classify, is_missing};
-use crate::task::{ErrorExt, Result, Task};
+use super::{Aws, classify, is_missing, sweep::Scope};
+use crate::task::{ErrorExt, Result};
 
 /// The snapshots and backups of a database, by the ARN of the key that encrypts them.
 pub async fn needed(aws: &Aws, aws_region: &str, database: &str) -> Result<BTreeMap<String, Vec<String>>> {
@@ -43,10 +44,14 @@ pub async fn needed(aws: &Aws, aws_region: &str, database: &str) -> Result<BTree
     Ok(needed)
 }
 
-/// Cancels the deletion of every key that a snapshot or a backup of the database still needs.
-pub async fn keep(task: &Task, aws: &Aws, aws_region: &str, database: &str) -> Result<()> {
-    let kms = aws_sdk_kms::Client::new(&aws.in_region(aws_region));
-    for (key, users) in needed(aws, aws_region, database).await? {
+/// Cancels the deletion of every key that a snapshot or a backup of the region's database still needs, and enables it.
+///
+/// A key whose deletion is cancelled is disabled. One with the region's tags that is found disabled is enabled too: an
+/// earlier attempt may have ended between the two calls, and nothing else would tell that from a key that a person has
+/// disabled, which the stack would enable as well.
+pub async fn keep(scope: Scope<'_>) -> Result<()> {
+    let kms = Client::new(&scope.aws.in_region(scope.aws_region));
+    for (key, users) in needed(scope.aws, scope.aws_region, scope.cluster).await? {
         let doing = || format!("keep key `{key}`, which {} needs", users.join(", "));
         let described = match kms.describe_key().key_id(&key).send().await {
             Ok(described) => described.key_metadata,
@@ -54,13 +59,30 @@ pub async fn keep(task: &Task, aws: &Aws, aws_region: &str, database: &str) -> R
             Err(error) => return Err(classify(error)).doing(doing()),
         };
         let Some(found) = described else { continue };
-        if found.key_state() != Some(&KeyState::PendingDeletion) {
-            continue;
+        let id = found.key_id();
+        match found.key_state() {
+            Some(KeyState::PendingDeletion) => cancel_deletion(&kms, id).await.doing(doing())?,
+            Some(KeyState::Disabled) if is_ours(&kms, id, scope).await.doing(doing())? => {}
+            _ => continue,
         }
-        kms.cancel_key_deletion().key_id(found.key_id()).send().await.map_err(classify).doing(doing())?;
-        // A key whose deletion is cancelled is disabled.
-        kms.enable_key().key_id(found.key_id()).send().await.map_err(classify).doing(doing())?;
-        task.progress(format!("keeping key {}: {} is encrypted with it", found.key_id(), users.join(", ")));
+        kms.enable_key().key_id(id).send().await.map_err(classify).doing(doing())?;
+        scope.task.progress(format!("keeping key {id}: {} is encrypted with it", users.join(", ")));
     }
     Ok(())
+}
+
+async fn cancel_deletion(kms: &Client, key: &str) -> Result<()> {
+    match kms.cancel_key_deletion().key_id(key).send().await {
+        // It is not scheduled for deletion any more: an attempt whose answer was lost has cancelled it.
+        Err(error) if error.code() == Some("KMSInvalidStateException") => Ok(()),
+        cancelled => cancelled.map(drop).map_err(classify),
+    }
+}
+
+/// Whether a key has the region's tags.
+async fn is_ours(kms: &Client, key: &str, scope: Scope<'_>) -> Result<bool> {
+    let tags = kms.list_resource_tags().key_id(key).into_paginator().items().send();
+    let tags = tags.collect::<Result<Vec<_>, _>>().await.map_err(classify)?;
+    let has = |key: &str, value: &str| tags.iter().any(|tag| tag.tag_key == key && tag.tag_value == value);
+    Ok(has("Project", scope.project) && has("Region", scope.region))
 }

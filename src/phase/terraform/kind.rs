@@ -77,7 +77,7 @@ impl Kind for Foundation {
     }
 
     async fn after_destroy(scope: Scope<'_>) -> Result<Vec<String>> {
-        backups::keep(scope.task, scope.aws, scope.aws_region, scope.cluster).await?;
+        backups::keep(scope).await?;
         // Again, because EKS may write the last events minutes after the cluster's deletion.
         sweep::cluster(scope).await
     }
