@@ -9,6 +9,7 @@
 //! next kind. Where a service is eventually consistent, what it did is also not visible for a while. With
 //! `PAYDEPLOY_FAULT_KINDS=11` each call meets all kinds.
 
+mod down;
 mod secrets;
 mod state;
 
@@ -61,10 +62,10 @@ fn kinds(service: &str) -> Vec<Kind> {
         ("done, but the connection dies", json!({ "body": "closed", "after": true })),
         ("not done, and the connection dies", json!({ "body": "closed" })),
     ];
-    if service == "s3" {
+    // These two list every change that they have accepted. The others are eventually consistent.
+    if ["s3", "route53"].contains(&service) {
         return iter::once(lost).chain(others).collect();
     }
-    // The others are eventually consistent.
     let mut lost_and_invisible = lost.1.clone();
     lost_and_invisible["stale"] = json!(OLD_READS);
     let first = ("done, but the answer is lost, and not visible for a while", lost_and_invisible);
@@ -121,7 +122,7 @@ impl Fault {
 }
 
 /// Lets each call meet its faults, a few of them at the same time, each in one of the worlds that `create` returns.
-fn at_each(calls: &[Call], create: impl Fn() -> World + Sync, test: impl Fn(&mut World, &Fault) + Sync) {
+fn at_each<W>(calls: &[Call], create: impl Fn() -> W + Sync, test: impl Fn(&mut W, &Fault) + Sync) {
     let (faults, next) = (faults(calls), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..WORLDS.min(faults.len()) {
@@ -149,8 +150,12 @@ impl World {
     fn new() -> Self {
         let checkout = Checkout::new();
         checkout.stand_in("terraform", "{\"terraform_version\": \"1.13.4\"}", TERRAFORM);
+        Self::with(checkout, "payment-latency-api")
+    }
+
+    fn with(checkout: Checkout, project: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { checkout, project: "payment-latency-api".to_owned(), runtime }
+        Self { checkout, project: project.to_owned(), runtime }
     }
 
     /// Continues with another project, of which nothing exists yet, and without local state.
