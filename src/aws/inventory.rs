@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{Filter, NatGatewayState, Reservation};
 use aws_sdk_kms::types::KeyState;
 use aws_smithy_types::{DateTime, date_time::Format};
 
-use super::{Aws, backups, classify, is_missing, key::Key, records::Records, sweep};
+use super::{Aws, backups, classify, cluster, is_missing, key::Key, records::Records};
 use crate::task::{ErrorExt, Remaining, Result};
 
 /// A region that was deleted.
@@ -121,7 +121,7 @@ async fn unmanaged(aws: &Aws, deleted: Deleted<'_>, known: &[Remaining]) -> Resu
     let Deleted { aws_region, name, domain, state_bucket, .. } = deleted;
     let mut all = Vec::new();
     let is_known = |part: &str| known.iter().any(|one| one.resource.ends_with(part));
-    if sweep::exists(aws, aws_region, name).await? && !is_known(&format!("cluster/{name}")) {
+    if cluster::exists(aws, aws_region, name).await? && !is_known(&format!("cluster/{name}")) {
         all.push(left(
             deleted,
             &format!("EKS cluster {name}"),

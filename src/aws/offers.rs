@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 
-use super::{classify, is_missing, quotas::Tags};
+use super::{classify, is_missing};
 use crate::task::Error;
 
 /// Why AWS did not answer a question.
@@ -150,13 +150,6 @@ pub async fn endpoint_services(
             return Ok(found);
         }
     }
-}
-
-/// The services to which a deployment has endpoints already, by full name.
-pub async fn endpoints(ec2: &aws_sdk_ec2::Client, tags: Tags<'_>) -> Answer<BTreeSet<String>> {
-    let pages = ec2.describe_vpc_endpoints().into_paginator().items().send();
-    let listed = pages.collect::<Result<Vec<_>, _>>().await?;
-    Ok(listed.into_iter().filter(|one| tags.on(one.tags())).filter_map(|one| one.service_name).collect())
 }
 
 /// The Kubernetes versions that EKS offers.

@@ -1,6 +1,6 @@
 //! Service Quotas of one region, and what of them is in use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_config::SdkConfig;
 use aws_sdk_ec2::types::{Filter, Tag};
@@ -44,7 +44,7 @@ pub struct Tags<'a> {
 }
 
 impl Tags<'_> {
-    pub(super) fn on(&self, tags: &[Tag]) -> bool {
+    fn on(&self, tags: &[Tag]) -> bool {
         let has = |key: &str, value: &str| {
             tags.iter().any(|tag| tag.key() == Some(key) && tag.value() == Some(value))
         };
@@ -86,6 +86,13 @@ pub async fn addresses(ec2: &aws_sdk_ec2::Client, tags: Tags<'_>) -> Result<Used
 pub async fn vpcs(ec2: &aws_sdk_ec2::Client, tags: Tags<'_>) -> Result<Used, Refused> {
     let listed = ec2.describe_vpcs().into_paginator().items().send().collect::<Result<Vec<_>, _>>().await?;
     Ok(tags.count(listed.iter().map(aws_sdk_ec2::types::Vpc::tags)))
+}
+
+/// The services to which a deployment has endpoints already, by full name.
+pub async fn endpoints(ec2: &aws_sdk_ec2::Client, tags: Tags<'_>) -> Result<BTreeSet<String>, Refused> {
+    let pages = ec2.describe_vpc_endpoints().into_paginator().items().send();
+    let listed = pages.collect::<Result<Vec<_>, _>>().await?;
+    Ok(listed.into_iter().filter(|one| tags.on(one.tags())).filter_map(|one| one.service_name).collect())
 }
 
 /// The running on-demand instances, by type.

@@ -4,19 +4,9 @@ use aws_sdk_ec2::types::Filter;
 
 use super::{Scope, logs};
 use crate::{
-    aws::{Aws, balancers, classify, is_missing, records::Records},
+    aws::{balancers, classify, cluster::exists, is_missing, records::Records},
     task::{ErrorExt, Result},
 };
-
-/// Whether a cluster of this name exists, in any state.
-pub async fn exists(aws: &Aws, aws_region: &str, cluster: &str) -> Result<bool> {
-    let eks = aws_sdk_eks::Client::new(&aws.in_region(aws_region));
-    match eks.describe_cluster().name(cluster).send().await {
-        Ok(_) => Ok(true),
-        Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(classify(error)).doing(format!("find cluster `{cluster}` in `{aws_region}`")),
-    }
-}
 
 /// Deletes what the cluster's controllers and EKS left behind. Returns the names of what that was.
 ///

@@ -3,9 +3,9 @@
 
 use aws_sdk_cloudwatchlogs::{Client, types::LogGroup};
 
-use super::{Scope, cluster::exists};
+use super::Scope;
 use crate::{
-    aws::{Aws, classify, is_missing},
+    aws::{Aws, classify, cluster::exists, is_missing},
     task::{ErrorExt, Result},
 };
 

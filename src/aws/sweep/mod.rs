@@ -11,7 +11,7 @@ mod logs;
 mod network;
 mod plan;
 
-pub use cluster::{cluster, exists};
+pub use cluster::cluster;
 pub use logs::unmanaged as log_group;
 pub use network::network;
 

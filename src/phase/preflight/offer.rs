@@ -84,7 +84,7 @@ pub async fn read(cx: &Context, region: &Region, need: &Need) -> Result<Offer> {
             asked.ask("ec2", quotas::addresses(&ec2, tags)),
             asked.ask("ec2", quotas::vpcs(&ec2, tags)),
             asked.ask("ec2", offers::endpoint_services(&ec2, &need.endpoints)),
-            asked.ask("ec2", offers::endpoints(&ec2, tags)),
+            asked.ask("ec2", quotas::endpoints(&ec2, tags)),
         )
     };
     let cluster = async {

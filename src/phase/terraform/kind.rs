@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     aws::{
-        backups, node_groups,
+        backups, cluster,
         sweep::{self, Scope},
     },
     config::stack,
@@ -113,7 +113,7 @@ impl Kind for Cluster {
 
     /// A newer image of the nodes would replace all of them, in all regions side by side.
     async fn unchanged(aws: &SdkConfig, cluster: &str) -> Result<Map<String, Value>> {
-        let releases = node_groups::releases(aws, cluster).await?;
+        let releases = cluster::node_releases(aws, cluster).await?;
         Ok([("running_node_releases".to_owned(), json!(releases))].into_iter().collect())
     }
 

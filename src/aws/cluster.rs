@@ -1,18 +1,28 @@
-//! The node groups of a cluster.
+//! An EKS cluster and its node groups.
 
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_eks::Client;
 
-use super::{classify, is_missing};
+use super::{Aws, classify, is_missing};
 use crate::task::{ErrorExt, Result};
+
+/// Whether a cluster of this name exists, in any state.
+pub async fn exists(aws: &Aws, aws_region: &str, cluster: &str) -> Result<bool> {
+    let eks = Client::new(&aws.in_region(aws_region));
+    match eks.describe_cluster().name(cluster).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(classify(error)).doing(format!("find cluster `{cluster}` in `{aws_region}`")),
+    }
+}
 
 /// The image release of each node group of a cluster, by the group's name; empty if the cluster does not exist.
 ///
 /// # Errors
 /// When AWS cannot be asked.
-pub async fn releases(aws: &SdkConfig, cluster: &str) -> Result<BTreeMap<String, String>> {
+pub async fn node_releases(aws: &SdkConfig, cluster: &str) -> Result<BTreeMap<String, String>> {
     let eks = Client::new(aws);
     let doing = || format!("read the node groups of cluster `{cluster}`");
     let listed = eks.list_nodegroups().cluster_name(cluster).into_paginator().items().send();
@@ -51,7 +61,7 @@ mod tests {
             _ => (404, json!({ "__type": "ResourceNotFoundException", "message": "no such thing" })),
         })
         .await;
-        releases(&server.aws().in_region("eu-south-2"), cluster).await.unwrap()
+        node_releases(&server.aws().in_region("eu-south-2"), cluster).await.unwrap()
     }
 
     #[tokio::test]
