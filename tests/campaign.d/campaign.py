@@ -1,6 +1,7 @@
 """Kills runs at random and lets the next ones repair what is left. See tests/campaign.
 
-1. One `up` and one `down` without a kill: how long they take, and what exists after each.
+1. One `up` and one `down` without a kill: how long they take, and what exists after each. An earlier campaign's figures
+   serve as well, if the code is the same.
 2. Until all kills are done: some kills of `up`, then `up` to its end and a check; some kills of `down`, then `down` to its
    end and a check. The first full run after the kills must succeed: a second attempt counts as a failure. A run that
    ends before its kill has to succeed as well, unless a fault met it, and counts as no kill.
@@ -19,6 +20,7 @@ import argparse
 import contextlib
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -36,6 +38,8 @@ PATIENCE = 1800
 
 
 def main() -> int:
+    # Otherwise an end from outside would leave the run alive and the fault in effect.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse()
     rng = random.Random(options.seed)
     campaign = Campaign(options, rng)
@@ -65,7 +69,13 @@ class Campaign:
         return Run(words, self.identity, self.options.power_cut, self.written, unread)
 
     def rehearse(self) -> None:
-        """Measures both commands, and remembers what exists after each."""
+        """Measures both commands, and remembers what exists after each: in a file as well, if one is named."""
+        file = self.options.rehearsal
+        if file and file.exists():
+            known = json.loads(file.read_text())
+            self.took, self.records = known["took"], known["records"]
+            self.expected = {command: Counter(kinds) for command, kinds in known["expected"].items()}
+            return
         for command in ("up", "down"):
             run = self.start(command)
             if run.finish(PATIENCE) != 0:
@@ -75,6 +85,8 @@ class Campaign:
             self.expected[command] = account.counted()
             exist = self.expected[command].total()
             say(f"{command} without a kill: {self.took[command]:.0f} s, then {exist} resources")
+        if file:
+            file.write_text(json.dumps({"took": self.took, "records": self.records, "expected": self.expected}))
 
     def up_and_down(self) -> None:
         for command, most in (("up", 5), ("down", 4)):
@@ -166,6 +178,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--power-cut", action="store_true")
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("--report", type=Path)
+    parser.add_argument("--rehearsal", type=Path)
     return parser.parse_args()
 
 
