@@ -52,7 +52,7 @@ fn an_endpoint_that_a_region_does_not_offer_is_reported_before_anything_is_creat
     assert_contains(
         &output,
         &[
-            "region `spain`: `eu-central-1` does not offer a VPC endpoint for `sts`",
+            "region `spain`: a VPC endpoint for `sts` is not offered in `eu-central-1`",
             "fix: set `interface_endpoints = [\"ecr.api\", \"ecr.dkr\", \"secretsmanager\"]` in `terraform/regions/spain.tfvars`",
         ],
     );

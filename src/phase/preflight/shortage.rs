@@ -157,29 +157,30 @@ impl Comparison<'_> {
         let Some(offered) = &offer.endpoints else { return };
         let aws_region = self.place.aws_region;
         let prefix = format!("com.amazonaws.{aws_region}.");
-        let own: Vec<&str> =
-            need.endpoints.iter().filter_map(|service| service.strip_prefix(&prefix)).collect();
-        for name in &own {
-            let service = format!("{prefix}{name}");
-            if offer.deployed.endpoints.contains(&service) {
-                continue;
+        let mut lacking = Vec::new();
+        let mut others = Vec::new();
+        for (service, name) in need.endpoints.iter().filter_map(|one| Some((one, one.strip_prefix(&prefix)?)))
+        {
+            let without: Vec<String> = match offered.get(service) {
+                _ if offer.deployed.endpoints.contains(service) => Vec::new(),
+                None => vec![format!("`{aws_region}`")],
+                Some(known) => {
+                    let without = zones.iter().filter(|zone| !known.contains(&zone.name));
+                    without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect()
+                }
+            };
+            if without.is_empty() {
+                others.push(format!("\"{name}\""));
+            } else {
+                lacking.push((name, without.join(" and ")));
             }
-            let others: Vec<String> =
-                own.iter().filter(|one| *one != name).map(|one| format!("\"{one}\"")).collect();
+        }
+        for (name, place) in lacking {
             let fix = format!(
                 "set {}, so that `{name}` is reached through NAT",
                 self.set(&format!("interface_endpoints = [{}]", others.join(", ")))
             );
-            let Some(known) = offered.get(&service) else {
-                self.lacks(format!("`{aws_region}` does not offer a VPC endpoint for `{name}`"), fix);
-                continue;
-            };
-            let without = zones.iter().filter(|zone| !known.contains(&zone.name));
-            let without: Vec<String> = without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect();
-            if !without.is_empty() {
-                let without = without.join(" and ");
-                self.lacks(format!("a VPC endpoint for `{name}` is not offered in {without}"), fix);
-            }
+            self.lacks(format!("a VPC endpoint for `{name}` is not offered in {place}"), fix);
         }
     }
 
