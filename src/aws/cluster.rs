@@ -36,7 +36,7 @@ pub async fn node_releases(aws: &SdkConfig, cluster: &str) -> Result<BTreeMap<St
         let described = eks.describe_nodegroup().cluster_name(cluster).nodegroup_name(&name).send().await;
         let group = match described {
             Ok(described) => described.nodegroup,
-            // Deleted meanwhile.
+            // It was deleted after it was listed.
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(classify(error)).doing(doing()),
         };

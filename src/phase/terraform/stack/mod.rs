@@ -80,11 +80,12 @@ impl<K: Kind> Stack<K> {
     }
 
     /// `-var-file` for the region's own file, then for paydeploy's variables: the later file takes precedence.
-    async fn variables(
+    fn variables(
         &self,
         cx: &Context,
         folder: &Folder,
         input: Option<&K::Input>,
+        unchanged: Map<String, Value>,
     ) -> Result<[String; 2]> {
         let config = &cx.world.config;
         let region = &self.region;
@@ -103,13 +104,23 @@ impl<K: Kind> Stack<K> {
             variables.insert("git_server".to_owned(), json!({ "address": address, "port": port }));
         }
         variables.extend(K::variables(input, &config.account));
-        if config.profile == Profile::Production {
-            let aws = cx.world.aws.in_region(&region.aws_region);
-            variables.extend(K::unchanged(&aws, &config.name_in(&region.name)).await?);
-        }
+        variables.extend(unchanged);
         let generated = folder.write_variables(variables)?;
         let own = std::path::absolute(&region.var_file)?;
         Ok([format!("-var-file={}", own.display()), format!("-var-file={}", generated.display())])
+    }
+
+    /// Variables without which a plan would change what exists although its configuration is the same. The plan of a
+    /// deletion needs none.
+    async fn unchanged(&self, cx: &Context) -> Result<Map<String, Value>> {
+        let config = &cx.world.config;
+        match config.profile {
+            Profile::Staging => Ok(Map::new()),
+            Profile::Production => {
+                let aws = cx.world.aws.in_region(&self.region.aws_region);
+                K::unchanged(&aws, &config.name_in(&self.region.name)).await
+            }
+        }
     }
 
     /// Stores the region's configuration beside the state before Terraform writes it, so that the region can still be

@@ -6,7 +6,7 @@ use tempfile::TempPath;
 
 use super::{
     super::{
-        command::{Backend, DESTROY, Terraform},
+        command::{Backend, Terraform},
         data_key,
         judge::{judge, judge_messages},
         kind::Kind,
@@ -55,7 +55,8 @@ impl<K: Kind> Stack<K> {
         let mut messages = Vec::new();
         let result = terraform.run(command, |message| messages.push(message.clone())).await?;
         result.check()?;
-        if !more.iter().any(|one| one == DESTROY) {
+        // A teardown also plans to find what a dead apply created.
+        if terraform.cx.world.teardown.is_none() {
             self.warn(terraform.cx, &result.diagnostics);
         }
         Ok((result.exit.code() != Some(0)).then_some(messages))
@@ -139,7 +140,8 @@ impl<K: Kind> Stack<K> {
     ) -> Result<Check<Planned>> {
         let Terraform { cx, folder, .. } = terraform;
         let doing = || format!("plan {}", self.named());
-        let variables = self.variables(cx, folder, Some(input)).await.doing(doing())?;
+        let unchanged = self.unchanged(cx).await.doing(doing())?;
+        let variables = self.variables(cx, folder, Some(input), unchanged)?;
         self.plan(terraform, &variables).await.doing(doing())
     }
 

@@ -10,6 +10,7 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
+use serde_json::Map;
 use tempfile::TempPath;
 
 use super::{
@@ -58,7 +59,7 @@ impl<K: Kind> Stack<K> {
         }
         let search = async {
             terraform.prepare().await?;
-            let variables = self.variables(cx, folder, input).await?;
+            let variables = self.variables(cx, folder, input, self.unchanged(cx).await?)?;
             let file = folder.plan_file()?;
             self.draw(terraform, &file, &variables, true).await
         };
@@ -88,7 +89,7 @@ impl<K: Kind> Stack<K> {
         imports: &[Import],
     ) -> Result<()> {
         let Terraform { cx, folder, .. } = *terraform;
-        let mut more = self.variables(cx, folder, input).await?.to_vec();
+        let mut more = self.variables(cx, folder, input, self.unchanged(cx).await?)?.to_vec();
         more.extend(imports.iter().map(|one| format!("-target={}", one.address)));
         let file = folder.plan_file()?;
         if self.plan_to(terraform, &file, &more).await?.is_some() {
@@ -144,7 +145,7 @@ impl<K: Kind> Stack<K> {
         };
         let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
         terraform.prepare().await?;
-        let variables = self.variables(cx, folder, input).await?;
+        let variables = self.variables(cx, folder, input, Map::new())?;
         let file = folder.plan_file()?;
         match self.plan_destroy_to(terraform, &file, &variables, true).await {
             // What the stack reads while it refreshes may be deleted already, such as its zone or its network.
@@ -176,7 +177,8 @@ impl<K: Kind> Stack<K> {
             if !users.is_empty() {
                 let message = format!("certificate `{arn}` is also used by\n{}", users.join("\n"));
                 return Err(Error::permanent(message).with_hint(
-                    "delete them or give them another certificate, then run the same command again",
+                    "delete them or give them another certificate, then run the same command again (a load balancer of another account \
+                     is that of a custom domain of API Gateway or Cognito; ACM may list what was deleted for some minutes)",
                 ));
             }
         }
