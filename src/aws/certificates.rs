@@ -59,7 +59,7 @@ mod tests {
     const GATEWAY: &str = "arn:aws:elasticloadbalancing:eu-south-2:999999999999:loadbalancer/net/prod/1";
     const DISTRIBUTION: &str = "arn:aws:cloudfront::123456789012:distribution/E1";
 
-    /// Of AWS where all of these use the certificate, which may be read or not.
+    /// The lasting users if all of these use the certificate. `status` is that of the answer with all users.
     async fn users(status: u16) -> Vec<String> {
         let server = Server::start(move |call: &Call| {
             let asks_for = |name: &str| call.body.contains(&format!("app%2F{name}%2F"));

@@ -102,7 +102,8 @@ impl Key {
             Ok(created) => created,
             // The step's next attempt looks for the key before it creates another one, but may look too early.
             Err(error) if may_have_acted(&error) => {
-                let found = until_visible(|| self.without_alias()).await?;
+                // If this read fails too, the first error says more.
+                let found = until_visible(|| self.without_alias()).await.ok().flatten();
                 return found.ok_or_else(|| classify(error));
             }
             Err(error) => return Err(classify(error)),
@@ -121,8 +122,8 @@ impl Key {
                     aws_sdk_kms::operation::create_alias::CreateAliasError::is_already_exists_exception,
                 ) =>
             {
-                // Which key it names has to be known now: the next attempt would create another key, because it would not
-                // see this one's alias either.
+                // Which key it names has to be known now: the next attempt finds this key by its description, and does not
+                // compare the two again.
                 let named = until_visible(|| self.find()).await?;
                 named.ok_or_else(|| {
                     Error::transient(format!("`{}` exists, but is not visible yet", self.alias))

@@ -38,13 +38,14 @@ def _request(environ: dict[str, Any], call: calling.Call) -> Request:
 
 def old(environ: dict[str, Any], call: calling.Call) -> Answer | None:
     """The answer from before a change, for a read that still gets it."""
-    if call.changes or _view(call) not in _old:
+    if call.changes:
         return None
     request = _request(environ, call)
     with _lock:
-        left, answer = _old[_view(call)].pop(request, (0, None))
+        answers = _old.get(_view(call), {})
+        left, answer = answers.pop(request, (0, None))
         if left > 1 and answer:
-            _old[_view(call)][request] = (left - 1, answer)
+            answers[request] = (left - 1, answer)
         return answer
 
 
