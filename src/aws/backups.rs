@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::{Client, types::KeyState};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Aws, classify, is_missing, sweep::Scope};
+use super::{Aws, classify, is_missing, key::has_tags, sweep::Scope};
 use crate::task::{ErrorExt, Result};
 
 /// The snapshots and backups of a database, by the ARN of the key that encrypts them.
@@ -51,6 +51,7 @@ pub async fn needed(aws: &Aws, aws_region: &str, database: &str) -> Result<BTree
 /// disabled, which the stack would enable as well.
 pub async fn keep(scope: Scope<'_>) -> Result<()> {
     let kms = Client::new(&scope.aws.in_region(scope.aws_region));
+    let ours = BTreeMap::from([("Project", scope.project), ("Region", scope.region)]);
     for (key, users) in needed(scope.aws, scope.aws_region, scope.cluster).await? {
         let doing = || format!("keep key `{key}`, which {} needs", users.join(", "));
         let described = match kms.describe_key().key_id(&key).send().await {
@@ -62,7 +63,7 @@ pub async fn keep(scope: Scope<'_>) -> Result<()> {
         let id = found.key_id();
         match found.key_state() {
             Some(KeyState::PendingDeletion) => cancel_deletion(&kms, id).await.doing(doing())?,
-            Some(KeyState::Disabled) if is_ours(&kms, id, scope).await.doing(doing())? => {}
+            Some(KeyState::Disabled) if has_tags(&kms, id, &ours).await.doing(doing())? => {}
             _ => continue,
         }
         kms.enable_key().key_id(id).send().await.map_err(classify).doing(doing())?;
@@ -77,12 +78,4 @@ async fn cancel_deletion(kms: &Client, key: &str) -> Result<()> {
         Err(error) if error.code() == Some("KMSInvalidStateException") => Ok(()),
         cancelled => cancelled.map(drop).map_err(classify),
     }
-}
-
-/// Whether a key has the region's tags.
-async fn is_ours(kms: &Client, key: &str, scope: Scope<'_>) -> Result<bool> {
-    let tags = kms.list_resource_tags().key_id(key).into_paginator().items().send();
-    let tags = tags.collect::<Result<Vec<_>, _>>().await.map_err(classify)?;
-    let has = |key: &str, value: &str| tags.iter().any(|tag| tag.tag_key == key && tag.tag_value == value);
-    Ok(has("Project", scope.project) && has("Region", scope.region))
 }

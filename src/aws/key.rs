@@ -167,13 +167,7 @@ impl Key {
             let status = self.client.get_key_rotation_status().key_id(arn).send().await;
             Ok::<_, Error>(status.map_err(classify)?.key_rotation_enabled())
         };
-        let tagged = async {
-            let all = self.client.list_resource_tags().key_id(arn).into_paginator().items().send();
-            let all: Vec<Tag> = all.collect::<Result<_, _>>().await.map_err(classify)?;
-            let has =
-                |key: &str, value: &str| all.iter().any(|tag| tag.tag_key == key && tag.tag_value == value);
-            Ok::<_, Error>(tags.iter().all(|(key, value)| has(key, value)))
-        };
+        let tagged = has_tags(&self.client, arn, tags);
         let (rotated, tagged) =
             tokio::try_join!(Box::pin(rotated), Box::pin(tagged)).doing(self.reading())?;
         let checks = [(Setting::Rotation, rotated), (Setting::Tags, tagged)];
@@ -197,6 +191,14 @@ impl Key {
     fn reading(&self) -> String {
         format!("read key `{}`", self.alias)
     }
+}
+
+/// Whether a key has all these tags.
+pub(super) async fn has_tags(client: &Client, key: &str, tags: &BTreeMap<&str, &str>) -> Result<bool> {
+    let all = client.list_resource_tags().key_id(key).into_paginator().items().send();
+    let all: Vec<Tag> = all.collect::<Result<_, _>>().await.map_err(classify)?;
+    let has = |key: &str, value: &str| all.iter().any(|tag| tag.tag_key == key && tag.tag_value == value);
+    Ok(tags.iter().all(|(key, value)| has(key, value)))
 }
 
 /// Repeats a read for a few seconds, until it finds what was just created.
