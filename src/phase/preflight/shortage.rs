@@ -38,6 +38,13 @@ pub struct Found {
     pub warnings: Vec<(String, String)>,
 }
 
+/// The zones that do not offer something, as a text; `None` if all of them do.
+fn zones_without(zones: &[&Zone], offers: impl Fn(&Zone) -> bool) -> Option<String> {
+    let without = zones.iter().filter(|zone| !offers(zone));
+    let without: Vec<String> = without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect();
+    (!without.is_empty()).then(|| without.join(" and "))
+}
+
 /// Everything that the region lacks.
 pub fn compare(need: &Need, offer: &Offer, place: Place<'_>, now: Timestamp) -> Found {
     let mut found = Comparison { place, now, found: Found::default() };
@@ -161,18 +168,14 @@ impl Comparison<'_> {
         let mut others = Vec::new();
         for (service, name) in need.endpoints.iter().filter_map(|one| Some((one, one.strip_prefix(&prefix)?)))
         {
-            let without: Vec<String> = match offered.get(service) {
-                _ if offer.deployed.endpoints.contains(service) => Vec::new(),
-                None => vec![format!("`{aws_region}`")],
-                Some(known) => {
-                    let without = zones.iter().filter(|zone| !known.contains(&zone.name));
-                    without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect()
-                }
+            let place = match offered.get(service) {
+                _ if offer.deployed.endpoints.contains(service) => None,
+                None => Some(format!("`{aws_region}`")),
+                Some(known) => zones_without(zones, |zone| known.contains(&zone.name)),
             };
-            if without.is_empty() {
-                others.push(format!("\"{name}\""));
-            } else {
-                lacking.push((name, without.join(" and ")));
+            match place {
+                None => others.push(format!("\"{name}\"")),
+                Some(place) => lacking.push((name, place)),
             }
         }
         for (name, place) in lacking {
@@ -202,11 +205,9 @@ impl Comparison<'_> {
             return self
                 .lacks(format!("not every type of {listed} (`{variable}`) is an {architecture} type"), fix);
         }
-        let without = zones.iter().filter(|zone| !offered.iter().any(|kind| kind.zones.contains(&zone.id)));
-        let without: Vec<String> = without.map(|zone| format!("{} ({})", zone.id, zone.name)).collect();
-        if !without.is_empty() {
-            let message = format!("{listed} (`{variable}`) is not offered in {}", without.join(" and "));
-            self.lacks(message, fix);
+        let offers = |zone: &Zone| offered.iter().any(|kind| kind.zones.contains(&zone.id));
+        if let Some(without) = zones_without(zones, offers) {
+            self.lacks(format!("{listed} (`{variable}`) is not offered in {without}"), fix);
         }
     }
 
