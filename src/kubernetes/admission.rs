@@ -99,7 +99,7 @@ impl Signer {
         Ok(self.policy_changed(&principal).await?.is_some_and(|policy| is_new(policy, now)))
     }
 
-    /// When a principal's access entry was created or last changed; `None` if there is no entry.
+    /// When a principal's access entry was created or last changed; `None` if it does not exist.
     async fn entry_changed(&self, principal: &str) -> Result<Option<SystemTime>> {
         let eks = aws_sdk_eks::Client::new(&self.aws);
         let describe = eks.describe_access_entry().cluster_name(&self.cluster).principal_arn(principal);

@@ -339,7 +339,7 @@ def error(kind: str, status: int, method: str) -> bytes:
         if status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="ecr"'
     elif status == 429:
-        # What priority and fairness answers is no Status object.
+        # Priority and fairness answers with plain text, not with a Status object.
         headers["Content-Type"] = "text/plain; charset=utf-8"
         text = "Too many requests, please try again later.\n"
     else:

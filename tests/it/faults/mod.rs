@@ -31,8 +31,8 @@ const REGION: &str = "eu-south-2";
 /// How many worlds meet their faults at the same time. The runs spend most of their time waiting for the next attempt.
 const WORLDS: usize = 4;
 
-/// How many times each read is answered as before a change. A run reads the same after a change as before it: once to
-/// see that the change worked, and if that failed, once more to find out what to do.
+/// How many times each read is answered as before a change. After a change, a run repeats the reads that it made before:
+/// once to check the change, and once more if that check fails.
 const OLD_READS: u32 = 2;
 
 /// A Terraform that initialises its folder and refuses to plan. Until then paydeploy has created the state's bucket and
@@ -49,7 +49,7 @@ echo '{"backend":{"type":"s3"}}' >.terraform/terraform.tfstate
 /// What goes wrong with a call, and its name.
 type Kind = (&'static str, Value);
 
-/// The kinds that a service's calls meet, beginning with the one that each of them meets.
+/// The kinds that a service's calls meet, starting with the one that each of them meets.
 fn kinds(service: &str) -> Vec<Kind> {
     let lost = ("done, but the answer is lost", json!({ "status": 500, "code": "own", "after": true }));
     let others = [

@@ -129,8 +129,8 @@ fn volume(deployment: &Deployment, cluster: &str) -> String {
 }
 
 impl Balancer {
-    /// A load balancer as the AWS Load Balancer Controller creates it, protected from deletion as an Ingress may ask for, in the network
-    /// that a filter selects.
+    /// A load balancer as the AWS Load Balancer Controller creates it, in the network that a filter selects. It is
+    /// protected from deletion, as an Ingress may request.
     fn create(deployment: &Deployment, name: &str, cluster: &str, vpc: &str) -> Self {
         let vpc = deployment.vpcs(vpc).remove(0);
         let subnets = deployment.subnets(&vpc);
