@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use aws_config::SdkConfig;
 use aws_sdk_kms::{Client, types::KeyState};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Aws, classify, is_missing, key::has_tags, sweep::Scope};
-use crate::task::{ErrorExt, Result};
+use super::{Aws, classify, is_missing, sweep::Scope};
+use crate::task::{Claim, ErrorExt, Result};
 
 /// The snapshots and backups of a database, by the ARN of the key that encrypts them.
 pub async fn needed(aws: &Aws, aws_region: &str, database: &str) -> Result<BTreeMap<String, Vec<String>>> {
@@ -46,30 +47,56 @@ pub async fn needed(aws: &Aws, aws_region: &str, database: &str) -> Result<BTree
 
 /// Cancels the deletion of every key that a snapshot or a backup of the region's database still needs, and enables it.
 ///
-/// A key whose deletion is cancelled is disabled. One with the region's tags that is found disabled is enabled too: an
-/// earlier attempt may have ended between the two calls, and nothing else would tell that from a key that a person has
-/// disabled, which the stack would enable as well.
+/// A key whose deletion is cancelled is disabled. A claim tells it from a key that a person has disabled, which stays so.
 pub async fn keep(scope: Scope<'_>) -> Result<()> {
     let kms = Client::new(&scope.aws.in_region(scope.aws_region));
-    let ours = BTreeMap::from([("Project", scope.project), ("Region", scope.region)]);
-    for (key, users) in needed(scope.aws, scope.aws_region, scope.cluster).await? {
-        let doing = || format!("keep key `{key}`, which {} needs", users.join(", "));
-        let described = match kms.describe_key().key_id(&key).send().await {
-            Ok(described) => described.key_metadata,
-            Err(error) if is_missing(&error) => continue,
-            Err(error) => return Err(classify(error)).doing(doing()),
-        };
-        let Some(found) = described else { continue };
-        let id = found.key_id();
-        match found.key_state() {
-            Some(KeyState::PendingDeletion) => cancel_deletion(&kms, id).await.doing(doing())?,
-            Some(KeyState::Disabled) if has_tags(&kms, id, &ours).await.doing(doing())? => {}
+    for (arn, users) in needed(scope.aws, scope.aws_region, scope.cluster).await? {
+        let users = users.join(", ");
+        let doing = || format!("keep key `{arn}`, which {users} needs");
+        let claim = Claim::Rescue { key: arn.clone() };
+        match state(&kms, &arn).await.doing(doing())? {
+            Some(KeyState::PendingDeletion) => {
+                scope.task.claim(&claim).await?;
+                cancel_deletion(&kms, &arn).await.doing(doing())?;
+            }
+            // An attempt before this one has ended between the two calls.
+            Some(KeyState::Disabled) if scope.task.claims.open().contains(&claim) => {}
+            Some(KeyState::Disabled) => {
+                scope.task.warn(
+                    format!("key `{arn}` is disabled, so {users} cannot be restored"),
+                    format!("`aws kms enable-key --region {} --key-id {arn}`", scope.aws_region),
+                );
+                continue;
+            }
             _ => continue,
         }
-        kms.enable_key().key_id(id).send().await.map_err(classify).doing(doing())?;
-        scope.task.progress(format!("keeping key {id}: {} is encrypted with it", users.join(", ")));
+        kms.enable_key().key_id(&arn).send().await.map_err(classify).doing(doing())?;
+        scope.task.release(&claim);
+        scope.task.progress(format!("keeping key {arn}: {users} is encrypted with it"));
     }
     Ok(())
+}
+
+/// Enables the keys whose rescue a dead run has begun, unless they are to be deleted again.
+pub async fn finish(aws: &SdkConfig, left: &[Claim]) -> Result<()> {
+    let kms = Client::new(aws);
+    for claim in left {
+        let Claim::Rescue { key } = claim else { continue };
+        let doing = || format!("enable key `{key}`, which a run that died was keeping");
+        if state(&kms, key).await.doing(doing())? == Some(KeyState::Disabled) {
+            kms.enable_key().key_id(key).send().await.map_err(classify).doing(doing())?;
+        }
+    }
+    Ok(())
+}
+
+/// `None` if there is no such key.
+async fn state(kms: &Client, key: &str) -> Result<Option<KeyState>> {
+    match kms.describe_key().key_id(key).send().await {
+        Ok(described) => Ok(described.key_metadata.and_then(|key| key.key_state)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(classify(error)),
+    }
 }
 
 async fn cancel_deletion(kms: &Client, key: &str) -> Result<()> {

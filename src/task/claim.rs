@@ -31,6 +31,8 @@ pub enum Claim {
     Upload { repository: String, tag: String },
     /// The Application by which a region's registration is tested.
     Probe { application: String },
+    /// A key whose deletion is cancelled, by its ARN. KMS leaves it disabled, and takes no tag before that.
+    Rescue { key: String },
 }
 
 impl Claim {
@@ -53,6 +55,7 @@ impl fmt::Display for Claim {
             }
             Self::Upload { repository, tag } => write!(f, "upload of {repository}:{tag}"),
             Self::Probe { application } => write!(f, "Application {application}"),
+            Self::Rescue { key } => write!(f, "rescue of key {key}"),
         }
     }
 }

@@ -197,3 +197,15 @@ fn whatever_call_of_a_teardown_fails_the_next_one_deletes_the_rest_and_keeps_the
         assert_eq!(world.runtime.block_on(region.state_of_key()), KeyState::Enabled, "{met}");
     });
 }
+
+#[test]
+fn a_key_that_a_person_has_disabled_stays_disabled_and_is_named() {
+    let region = Region::new();
+    region.world.runtime.block_on(async {
+        aws_sdk_kms::Client::new(&region.sdk).disable_key().key_id(&region.key).send().await.unwrap();
+    });
+    let output = region.world.run(&DOWN);
+    assert!(output.contains("is disabled, so snapshot"), "{output}");
+    assert!(output.contains(&format!("aws kms enable-key --region {REGION} --key-id")), "{output}");
+    assert_eq!(region.world.runtime.block_on(region.state_of_key()), KeyState::Disabled);
+}

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     aws::{
+        backups,
         objects::Objects,
         state_file::{self, StateFile},
         sweep::Scope,
@@ -213,7 +214,11 @@ impl<K: Kind> Step for Stack<K> {
         }
         let (folder, backend) = (self.folder(cx)?, self.backend(cx));
         let terraform = Terraform { cx, folder: &folder, backend: &backend };
-        lock::free(&terraform, left).await.doing(format!("repair {}", self.named()))
+        let repair = async {
+            lock::free(&terraform, left).await?;
+            backups::finish(&cx.world.aws.in_region(&self.region.aws_region), left).await
+        };
+        repair.await.doing(format!("repair {}", self.named()))
     }
 
     async fn check(&self, cx: &Context, input: &Self::Input) -> Result<Check<Self::Change>> {
