@@ -8,6 +8,7 @@ use aws_sdk_kms::{
     types::{KeyManagerType, KeyMetadata, KeyState, Tag},
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::time::Instant;
 
 use super::{classify, is_missing, may_have_acted};
 use crate::task::{Error, ErrorExt, Result};
@@ -15,8 +16,8 @@ use crate::task::{Error, ErrorExt, Result};
 /// KMS's shortest waiting period, for a key that has never encrypted anything.
 const SHORTEST_WINDOW_DAYS: i32 = 7;
 
-/// KMS shows new keys and aliases after a few seconds: how often they are looked for, and how long apart.
-const VISIBLE_CHECKS: u32 = 5;
+/// KMS shows new keys and aliases after a few seconds: how long they are looked for, and how often.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(5);
 const VISIBLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A key of one region. Its alias and its description are unique in the account.
@@ -194,7 +195,7 @@ impl Key {
 }
 
 /// Whether a key has all these tags.
-pub(super) async fn has_tags(client: &Client, key: &str, tags: &BTreeMap<&str, &str>) -> Result<bool> {
+async fn has_tags(client: &Client, key: &str, tags: &BTreeMap<&str, &str>) -> Result<bool> {
     let all = client.list_resource_tags().key_id(key).into_paginator().items().send();
     let all: Vec<Tag> = all.collect::<Result<_, _>>().await.map_err(classify)?;
     let has = |key: &str, value: &str| all.iter().any(|tag| tag.tag_key == key && tag.tag_value == value);
@@ -206,15 +207,14 @@ async fn until_visible<T, F>(mut find: impl FnMut() -> F) -> Result<Option<T>>
 where
     F: Future<Output = Result<Option<T>>>,
 {
-    for check in 1..=VISIBLE_CHECKS {
-        if let Some(found) = find().await? {
-            return Ok(Some(found));
+    let deadline = Instant::now() + VISIBLE_WITHIN;
+    loop {
+        let found = find().await?;
+        if found.is_some() || Instant::now() >= deadline {
+            return Ok(found);
         }
-        if check < VISIBLE_CHECKS {
-            tokio::time::sleep(VISIBLE_INTERVAL).await;
-        }
+        tokio::time::sleep(VISIBLE_INTERVAL).await;
     }
-    Ok(None)
 }
 
 /// The ARN of a key.
