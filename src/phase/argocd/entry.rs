@@ -136,7 +136,122 @@ async fn delete(eks: &Client, cluster: &str, principal: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::{
+        kubernetes::testing::{Call, Server},
+        step::Class,
+    };
+
+    /// EKS with at most one access entry: its groups, and when it was created. The role was created at [`ROLE_CREATED`].
+    struct Eks {
+        entry: Option<(Vec<String>, i64)>,
+        /// Changing calls until the fault.
+        before: u32,
+        /// Calls that meet the fault.
+        faults: u32,
+        /// EKS acts, and its answer is lost.
+        acts: bool,
+    }
+
+    const ROLE_CREATED: i64 = 100;
+
+    impl Eks {
+        fn answer(&mut self, call: &Call) -> (u16, Value) {
+            if call.method == "POST" && call.path == "/" {
+                let role = "<Role><CreateDate>1970-01-01T00:01:40Z</CreateDate></Role>";
+                return (
+                    200,
+                    json!(format!(
+                        "<GetRoleResponse><GetRoleResult>{role}</GetRoleResult></GetRoleResponse>"
+                    )),
+                );
+            }
+            if call.method == "GET" {
+                return self.read();
+            }
+            if self.before > 0 {
+                self.before -= 1;
+                return self.change(call);
+            }
+            if self.faults == 0 {
+                return self.change(call);
+            }
+            self.faults -= 1;
+            if self.acts {
+                self.change(call);
+            }
+            (500, json!({ "__type": "ServerException", "message": "lost" }))
+        }
+
+        fn read(&self) -> (u16, Value) {
+            match &self.entry {
+                Some((groups, created)) => {
+                    (200, json!({ "accessEntry": { "kubernetesGroups": groups, "createdAt": created } }))
+                }
+                None => (404, json!({ "__type": "ResourceNotFoundException", "message": "no entry" })),
+            }
+        }
+
+        fn change(&mut self, call: &Call) -> (u16, Value) {
+            let groups = || {
+                let body: Value = serde_json::from_str(&call.body).unwrap();
+                serde_json::from_value(body["kubernetesGroups"].clone()).unwrap()
+            };
+            let is_creation = call.path.ends_with("/access-entries");
+            match (call.method.as_str(), &mut self.entry) {
+                ("POST", Some(_)) if is_creation => {
+                    return (409, json!({ "__type": "ResourceInUseException", "message": "exists" }));
+                }
+                ("POST", entry) if is_creation => *entry = Some((groups(), ROLE_CREATED + 1)),
+                ("POST", Some((current, _))) => *current = groups(),
+                ("DELETE", entry @ Some(_)) => *entry = None,
+                _ => return (404, json!({ "__type": "ResourceNotFoundException", "message": "no entry" })),
+            }
+            (200, json!({}))
+        }
+    }
+
+    /// Attempts as the engine makes them, until the entry is as wanted. Returns its groups.
+    async fn converge(eks: Eks) -> Vec<String> {
+        let eks = Arc::new(Mutex::new(eks));
+        let shared = eks.clone();
+        let aws = Server::start(move |call| shared.lock().unwrap().answer(call)).await.aws();
+        let (region, cluster, role) =
+            ("eu-south-2", "payments-spain", "arn:aws:iam::123456789012:role/argocd");
+        let mut attempts = 0;
+        while let Some(found) = drift(&aws, region, cluster, role).await.unwrap() {
+            attempts += 1;
+            assert!(attempts < 4, "{found} after three attempts");
+            if let Err(error) = apply(&aws, region, cluster, role, found, &BTreeMap::new()).await {
+                assert_eq!(error.class, Class::Transient, "{error}");
+            }
+        }
+        let (groups, created) = eks.lock().unwrap().entry.clone().unwrap();
+        assert!(created >= ROLE_CREATED, "the entry is of an earlier role");
+        groups
+    }
+
+    #[tokio::test]
+    async fn whatever_call_fails_the_next_attempts_set_the_entry() {
+        let other = || vec!["admins".to_owned()];
+        let entries =
+            [None, Some((other(), ROLE_CREATED)), Some((vec![GROUP.to_owned()], 1)), Some((other(), 1))];
+        let mut runs = Vec::new();
+        for entry in entries {
+            for before in 0..2 {
+                for (faults, acts) in [(1, true), (1, false), (3, true), (3, false)] {
+                    runs.push(converge(Eks { entry: entry.clone(), before, faults, acts }));
+                }
+            }
+        }
+        for groups in futures::future::join_all(runs).await {
+            assert_eq!(groups, [GROUP]);
+        }
+    }
 
     fn entry(groups: &[&str], created: i64) -> AccessEntry {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
