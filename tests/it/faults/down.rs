@@ -7,7 +7,7 @@ use aws_sdk_elasticloadbalancingv2::types::{LoadBalancerTypeEnum, ProtocolEnum, 
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 
-use super::{REGION, TERRAFORM, World, at_each};
+use super::{ALL, REGION, TERRAFORM, World, at_each};
 use crate::{
     account::{OURS, account},
     checkout::Checkout,
@@ -183,7 +183,7 @@ fn whatever_call_of_a_teardown_fails_the_next_one_deletes_the_rest_and_keeps_the
     ];
     assert_eq!(actions, expected);
 
-    at_each(&calls, Region::new, |region, fault| {
+    at_each(&calls, ALL, Region::new, |region, fault| {
         let world = &region.world;
         world.runtime.block_on(region.leave_behind());
         let first = world.run_with(fault, &DOWN);

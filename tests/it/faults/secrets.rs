@@ -1,6 +1,6 @@
 //! The calls by which the phase `secrets` restores and fills.
 
-use super::{World, at_each};
+use super::{ALL, World, at_each};
 use crate::secrets::{API_KEY, LOGIN, Secrets};
 
 const RUN: [&str; 4] = ["phase", "secrets", "--region", "spain"];
@@ -16,7 +16,7 @@ fn whatever_call_fails_each_secret_gets_one_value_and_keeps_it() {
     let actions: Vec<&str> = calls.iter().map(|call| call.action.as_str()).collect();
     assert_eq!(actions, ["RestoreSecret", "PutSecretValue"]);
 
-    at_each(&calls, World::new, |world, fault| {
+    at_each(&calls, ALL, World::new, |world, fault| {
         world.start_over(&format!("secret-{}", fault.id));
         let secrets = world.runtime.block_on(Secrets::of(&world.project));
         let first = world.run_with(fault, &RUN);

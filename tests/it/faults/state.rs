@@ -1,6 +1,6 @@
 //! The calls for the state's bucket and key, for records and for locks.
 
-use super::{World, at_each};
+use super::{ALL, Extent, World, at_each};
 use crate::account::OURS;
 
 const RUN: [&str; 4] = ["phase", "terraform", "--region", "spain"];
@@ -36,7 +36,8 @@ fn whatever_call_fails_in_whatever_way_the_next_run_converges_and_nothing_exists
     });
     assert!(calls.len() > 12, "{calls:?}");
 
-    at_each(&calls, World::new, |world, fault| {
+    // How many records a run writes depends on its duration, so it may not come to the last one.
+    at_each(&calls, Extent { unmet: 10, ..ALL }, World::new, |world, fault| {
         world.start_over(&fault.id);
         let first = world.run_with(fault, &RUN);
         let second = world.run(&RUN);
