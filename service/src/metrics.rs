@@ -54,7 +54,7 @@ impl Metrics {
             .buckets(PAYMENT_BUCKETS.into()),
         )?;
         let database_up =
-            IntGauge::new("database_up", "Whether the database answered within the last second")?;
+            IntGauge::new("database_up", "Whether the database answered the last check, one per second")?;
         let database_connections = IntGaugeVec::new(
             Opts::new("database_connections", "Connections of the payment pool"),
             &["state"],
@@ -99,10 +99,10 @@ impl Metrics {
         self.payment_seconds.observe(took.as_secs_f64());
     }
 
-    pub fn record_database(&self, is_up: bool, in_use: u32, idle: u32) {
+    pub fn record_database(&self, is_up: bool, in_use: usize, idle: usize) {
         self.database_up.set(is_up.into());
-        self.database_connections.with_label_values(&["in_use"]).set(in_use.into());
-        self.database_connections.with_label_values(&["idle"]).set(idle.into());
+        self.database_connections.with_label_values(&["in_use"]).set(count(in_use));
+        self.database_connections.with_label_values(&["idle"]).set(count(idle));
     }
 
     /// All metrics in Prometheus's text format, version 0.0.4.
@@ -111,6 +111,10 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

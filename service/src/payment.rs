@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Database, DatabaseError};
 
-/// Succeeds once the table exists and the role may read it. Reads no row.
-pub const PROBE_STATEMENT: &str = "SELECT 1 FROM payments.simulated_payments LIMIT 0";
+/// Succeeds once the table exists and the role may read it. Reads no row of it, and says whether the database is
+/// read-only.
+pub const PROBE_STATEMENT: &str =
+    "SELECT current_setting('transaction_read_only'), (SELECT 1 FROM payments.simulated_payments LIMIT 0)";
+/// Has the same effect when it runs twice with one id, because a statement whose connection broke is repeated.
+const STORE: &str = "INSERT INTO payments.simulated_payments (id, region, status) VALUES ($1, $2, 'approved')
+     ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status
+     RETURNING region, status";
 
 pub struct Payment {
     id: Uuid,
@@ -23,24 +30,12 @@ impl Payment {
     }
 }
 
-/// Stores a payment of `region` and reads it back, in one transaction.
-pub async fn store(database: &Database, region: &str) -> Result<Payment, sqlx::Error> {
+/// Stores a payment of `region` and reads the stored row back, in one transaction and one round trip.
+pub async fn store(database: &Database, region: &str) -> Result<Payment, DatabaseError> {
     let id = Uuid::now_v7();
-    let mut transaction = database.begin().await?;
-    sqlx::query("INSERT INTO payments.simulated_payments (id, region, status) VALUES ($1, $2, 'approved')")
-        .persistent(false)
-        .bind(id)
-        .bind(region)
-        .execute(&mut *transaction)
-        .await?;
-    let (region, status) =
-        sqlx::query_as("SELECT region, status FROM payments.simulated_payments WHERE id = $1")
-            .persistent(false)
-            .bind(id)
-            .fetch_one(&mut *transaction)
-            .await?;
-    transaction.commit().await?;
-    Ok(Payment { id, region, status })
+    let rows = database.query(STORE, &[(&id, Type::UUID), (&region, Type::TEXT)]).await?;
+    let row = rows.first().ok_or(DatabaseError::Rows)?;
+    Ok(Payment { id, region: row.try_get(0)?, status: row.try_get(1)? })
 }
 
 /// Sleeps as long as the legacy service did, and stores nothing.

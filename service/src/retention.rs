@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_postgres::types::Type;
 use uuid::{NoContext, Uuid};
 
-use crate::database::Database;
+use crate::database::{Database, DatabaseError};
 
 const KEEP: Duration = Duration::from_hours(24);
 const PERIOD: Duration = Duration::from_mins(1);
 /// Rows per transaction: few enough to hold the row locks for milliseconds only.
 const BATCH: i64 = 1000;
+/// An id starts with its creation time, so the primary key serves as the index for this statement.
+const DELETE: &str = "WITH expired AS (
+         SELECT id FROM payments.simulated_payments WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED),
+     deleted AS (DELETE FROM payments.simulated_payments WHERE id IN (SELECT id FROM expired) RETURNING 1)
+     SELECT count(*) FROM deleted";
 
 /// Deletes expired payments in batches, about once per [`PERIOD`]. Never returns.
 pub async fn run(database: Arc<Database>) {
@@ -26,33 +32,21 @@ pub async fn run(database: Arc<Database>) {
     }
 }
 
-async fn delete_batches(database: &Database) -> Result<u64, sqlx::Error> {
+async fn delete_batches(database: &Database) -> Result<i64, DatabaseError> {
     let mut rows = 0;
     loop {
         let deleted = delete_batch(database).await?;
         rows += deleted;
-        if deleted < BATCH.unsigned_abs() {
+        if deleted < BATCH {
             return Ok(rows);
         }
     }
 }
 
-async fn delete_batch(database: &Database) -> Result<u64, sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    // An id starts with its creation time, so the primary key serves as the index for this query.
-    let deleted = sqlx::query(
-        "DELETE FROM payments.simulated_payments WHERE id IN (
-             SELECT id FROM payments.simulated_payments WHERE id < $1 ORDER BY id LIMIT $2
-             FOR UPDATE SKIP LOCKED)",
-    )
-    .persistent(false)
-    .bind(first_id_at(Timestamp::now() - KEEP))
-    .bind(BATCH)
-    .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    transaction.commit().await?;
-    Ok(deleted)
+async fn delete_batch(database: &Database) -> Result<i64, DatabaseError> {
+    let bound = first_id_at(Timestamp::now() - KEEP);
+    let rows = database.query(DELETE, &[(&bound, Type::UUID), (&BATCH, Type::INT8)]).await?;
+    Ok(rows.first().ok_or(DatabaseError::Rows)?.try_get(0)?)
 }
 
 /// The smallest id that a payment created at `time` can have.

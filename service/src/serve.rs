@@ -19,9 +19,6 @@ use crate::settings::{Settings, Simulation};
 use crate::signals::Signals;
 use crate::{payment, retention, server, watch as secrets};
 
-/// How long to wait at the end for database connections that are still in use.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Exits with 0 if every request finished during the drain, with 1 otherwise.
 pub async fn run(environment: &Environment) -> ExitCode {
     let settings = match Settings::read(environment) {
@@ -85,9 +82,7 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
     if let Some(metrics) = metrics {
         metrics.await.map_err(StartError::Task)?;
     }
-    if tokio::time::timeout(CLOSE_TIMEOUT, app.database.close()).await.is_err() {
-        tracing::warn!("database connections were still in use at shutdown");
-    }
+    app.database.close();
     tracing::info!("stopped");
     Ok(cut_off)
 }
@@ -96,9 +91,9 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
 fn start(settings: Settings) -> Result<Arc<App>, StartError> {
     let probe_statement = match settings.simulation {
         Simulation::Database => payment::PROBE_STATEMENT,
-        Simulation::LegacyLatency => "SELECT 1",
+        Simulation::LegacyLatency => "SELECT current_setting('transaction_read_only')",
     };
-    let database = Arc::new(Database::open(settings.database, settings.limits, probe_statement));
+    let database = Database::open(settings.database, settings.limits, probe_statement);
     let app = Arc::new(App {
         metrics: Metrics::new(&settings.region, &settings.environment)?,
         region: settings.region,

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::postgres::PgConnectOptions;
 
 use crate::api_keys::{self, Keys};
 use crate::database::{self, Credentials, Endpoint, Limits, Source};
@@ -73,7 +72,8 @@ impl Settings {
             problems.push("DATABASE_MAX_CONNECTIONS must be at least 1".into());
         }
         let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, &mut problems);
-        let limits = Limits { max_connections, wait };
+        let answer = environment.seconds("DATABASE_ANSWER_SECONDS", 6, &mut problems);
+        let limits = Limits { max_connections, wait, answer };
         let simulation = match environment.get("SIMULATE_LATENCY") {
             None | Some("off") => Simulation::Database,
             Some("legacy") => Simulation::LegacyLatency,
@@ -122,12 +122,12 @@ fn or_warn(environment: &Environment, name: &str, default: &str) -> String {
 
 fn read_source(environment: &Environment, folder: &SecretFolder, problems: &mut Problems) -> Option<Source> {
     if let Some(url) = environment.get("DATABASE_URL") {
-        let Ok(options) = url.parse::<PgConnectOptions>() else {
-            // The parser's message is dropped, because it could quote the URL with its password.
+        let Some(endpoint) = Endpoint::of_url(url) else {
+            // The message must not quote the URL, which contains the password.
             problems.push("DATABASE_URL must be a postgres:// URL with a percent-encoded password".into());
             return None;
         };
-        return Some(Source::Url(Box::new(options)));
+        return Some(Source::Url(endpoint));
     }
     let Some(endpoint) = Endpoint::read(environment, "DATABASE_HOST", problems) else {
         problems.push("❌ DATABASE_URL environment variable is required".into());

@@ -33,7 +33,7 @@ pub async fn database_credentials(database: Arc<Database>, folder: SecretFolder)
     let mut files = Files::new(folder, &[database::USERNAME, database::PASSWORD]);
     loop {
         let versions = files.changed().await;
-        match database.reload_credentials().await {
+        match database.reload_credentials() {
             Ok(_) => files.seen = versions,
             Err(error) => keep(&error),
         }

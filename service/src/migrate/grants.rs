@@ -1,10 +1,9 @@
 //! The privileges of `app`, table by table. A new table is inaccessible until it has a line here.
 
-use sqlx::postgres::PgConnection;
-
 use super::roles::Role;
 use super::sql::{execute, identifier};
 use super::{MigrateError, Purpose};
+use crate::database::Connection;
 
 const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "SELECT"),
@@ -13,16 +12,15 @@ const PRIVILEGES: &[(&str, &str)] = &[
 ];
 
 /// Grants exactly these privileges and revokes all others.
-pub async fn apply(owner: &mut PgConnection, app: &Role) -> Result<(), MigrateError> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT tablename::text FROM pg_tables WHERE schemaname = 'payments' ORDER BY tablename",
-    )
-    .fetch_all(&mut *owner)
-    .await
-    .to("list the tables")?;
+pub async fn apply(owner: &Connection, app: &Role) -> Result<(), MigrateError> {
+    let rows = owner
+        .query("SELECT tablename::text FROM pg_tables WHERE schemaname = 'payments' ORDER BY tablename", &[])
+        .await
+        .to("list the tables")?;
+    let tables: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
     let role = app.name();
     let mut statements = vec![format!("BEGIN; GRANT USAGE ON SCHEMA payments TO {role};")];
-    for table in tables {
+    for table in tables.to("list the tables")? {
         let Some((_, privileges)) = PRIVILEGES.iter().find(|(name, _)| *name == table) else {
             // After a rollback, the table belongs to a newer release.
             tracing::warn!(table, "this release does not know the table; its privileges are unchanged");
@@ -33,5 +31,5 @@ pub async fn apply(owner: &mut PgConnection, app: &Role) -> Result<(), MigrateEr
         statements.push(format!("GRANT {privileges} ON {table} TO {role};"));
     }
     statements.push("COMMIT;".to_owned());
-    execute(owner, statements.concat()).await.to("grant the application its privileges")
+    execute(owner, &statements.concat()).await.to("grant the application its privileges")
 }

@@ -2,12 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-
 use super::MigrateError;
 use super::settings::Settings;
-use crate::database::{Credentials, is_login_rejected};
+use crate::database::{Connection, Credentials, DatabaseError};
 
 /// How long rejected logins are retried: a rotated password reaches the pod's Secret some time after it takes
 /// effect in the database.
@@ -16,7 +13,7 @@ const REJECTED_WAIT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// The limit of one attempt, so that a host that drops packets does not use up the whole wait.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
@@ -26,26 +23,26 @@ pub enum LoginError {
         "the certificate of `{place}` is not trusted: {cause}; fix: use a host name of the certificate, and \
          put its authority into DATABASE_CA_FILE"
     )]
-    Untrusted { place: String, cause: sqlx::Error },
+    Untrusted { place: String, cause: DatabaseError },
     #[error("`{place}` rejected the login of `{username}`: {cause}")]
-    Rejected { place: String, username: String, cause: sqlx::Error },
+    Rejected { place: String, username: String, cause: DatabaseError },
 }
 
 /// Logs in as the master user. Waits for the database and reads the secret again before each attempt.
-pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError> {
+pub async fn as_master(settings: &Settings) -> Result<Connection, MigrateError> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let credentials = settings.master()?;
-        let error = match connect(settings, settings.endpoint.options(&credentials)).await {
+        let error = match connect(settings, &credentials).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
         let waited = started.elapsed();
-        if is_login_rejected(&error) && waited >= REJECTED_WAIT.min(settings.wait) {
+        if error.is_login_rejected() && waited >= REJECTED_WAIT.min(settings.wait) {
             return Err(rejected(settings, &credentials, error).into());
         }
-        if is_untrusted(&error) {
+        if error.is_untrusted() {
             return Err(LoginError::Untrusted { place: settings.endpoint.to_string(), cause: error }.into());
         }
         if !is_transient(&error) {
@@ -62,62 +59,38 @@ pub async fn as_master(settings: &Settings) -> Result<PgConnection, MigrateError
 }
 
 /// Logs in as the migrator, once: its role exists already. The role's settings, such as its timeouts, apply.
-pub async fn as_migrator(
-    settings: &Settings,
-    credentials: &Credentials,
-) -> Result<PgConnection, MigrateError> {
-    match connect(settings, settings.endpoint.options(credentials)).await {
+pub async fn as_migrator(settings: &Settings, credentials: &Credentials) -> Result<Connection, MigrateError> {
+    match connect(settings, credentials).await {
         Ok(connection) => Ok(connection),
-        Err(error) if is_login_rejected(&error) => Err(rejected(settings, credentials, error).into()),
+        Err(error) if error.is_login_rejected() => Err(rejected(settings, credentials, error).into()),
         Err(cause) => Err(MigrateError::Sql { what: "connect as the migrator", cause }),
     }
 }
 
 /// Whether the database accepts these credentials.
 pub async fn is_accepted(settings: &Settings, credentials: &Credentials) -> Result<bool, MigrateError> {
-    match connect(settings, settings.endpoint.options(credentials)).await {
-        Ok(connection) => {
-            // The result is known already, so an error while closing the connection does not matter.
-            sqlx::Connection::close(connection).await.ok();
-            Ok(true)
-        }
-        Err(error) if is_login_rejected(&error) => Ok(false),
+    match connect(settings, credentials).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_login_rejected() => Ok(false),
         Err(cause) => Err(MigrateError::Sql { what: "check a role's password", cause }),
     }
 }
 
-async fn connect(settings: &Settings, options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    // Without this, every IF NOT EXISTS of an existing object would log a notice.
-    let options = options.options([("client_min_messages", "warning")]);
-    let timeout = CONNECT_TIMEOUT.min(settings.wait.max(Duration::from_secs(1)));
-    match tokio::time::timeout(timeout, options.connect()).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
-}
-
-/// rustls reports an invalid certificate as invalid data; a broken connection has another error kind.
-fn is_untrusted(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        sqlx::Error::Tls(_) => true,
-        _ => false,
-    }
+async fn connect(settings: &Settings, credentials: &Credentials) -> Result<Connection, DatabaseError> {
+    let limit = CONNECT_LIMIT.min(settings.wait.max(Duration::from_secs(1)));
+    Connection::open(&settings.endpoint, Some(credentials), limit).await
 }
 
 /// Whether a retry may help: the database is unreachable, starting up (57P03) or out of connections (53300),
 /// or the password is being rotated.
-fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(database) => {
-            is_login_rejected(error) || matches!(database.code().as_deref(), Some("57P03" | "53300"))
-        }
-        _ => false,
-    }
+fn is_transient(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Silent(_))
+        || error.is_connection_lost()
+        || error.is_login_rejected()
+        || matches!(error.code(), Some("57P03" | "53300"))
 }
 
-fn rejected(settings: &Settings, credentials: &Credentials, cause: sqlx::Error) -> LoginError {
+fn rejected(settings: &Settings, credentials: &Credentials, cause: DatabaseError) -> LoginError {
     LoginError::Rejected {
         place: settings.endpoint.to_string(),
         username: credentials.username.clone(),

@@ -15,11 +15,10 @@ mod sql;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnection;
-
 use self::login::LoginError;
 use self::roles::Role;
 use self::settings::Settings;
+use crate::database::{Connection, DatabaseError};
 use crate::environment::Environment;
 use crate::secret::SecretError;
 use crate::signals::Signals;
@@ -37,9 +36,9 @@ enum MigrateError {
     #[error(transparent)]
     Password(#[from] scram::PasswordError),
     #[error("failed to {what}: {cause}")]
-    Sql { what: &'static str, cause: sqlx::Error },
-    #[error("failed to apply the migrations: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Sql { what: &'static str, cause: DatabaseError },
+    #[error(transparent)]
+    Migration(#[from] schema::MigrationError),
     #[error("another migration has held the lock for {0:?}")]
     Locked(Duration),
     #[error("timed out after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
@@ -69,9 +68,9 @@ trait Purpose<T> {
     fn to(self, what: &'static str) -> Result<T, MigrateError>;
 }
 
-impl<T> Purpose<T> for Result<T, sqlx::Error> {
+impl<T, E: Into<DatabaseError>> Purpose<T> for Result<T, E> {
     fn to(self, what: &'static str) -> Result<T, MigrateError> {
-        self.map_err(|cause| MigrateError::Sql { what, cause })
+        self.map_err(|cause| MigrateError::Sql { what, cause: cause.into() })
     }
 }
 
@@ -110,31 +109,32 @@ async fn guarded(settings: &Settings) -> Result<(), MigrateError> {
 }
 
 async fn migrate(settings: &Settings) -> Result<(), MigrateError> {
-    let mut master = login::as_master(settings).await?;
-    lock(&mut master, settings.lock_wait).await?;
+    let master = login::as_master(settings).await?;
+    lock(&master, settings.lock_wait).await?;
 
     let migrator = Role::migrator(settings.migrator()?);
     let app = Role::app(settings.app()?);
     for role in [&migrator, &app] {
-        roles::ensure(&mut master, role).await?;
+        roles::ensure(&master, role).await?;
     }
-    schema::ensure(&mut master, &migrator, &app).await?;
+    schema::ensure(&master, &migrator, &app).await?;
     for role in [&migrator, &app] {
-        roles::ensure_password(&mut master, settings, role).await?;
+        roles::ensure_password(&master, settings, role).await?;
     }
 
     schema::migrate(settings, &migrator.login).await?;
-    let mut owner = login::as_migrator(settings, &migrator.login).await?;
-    grants::apply(&mut owner, &app).await
+    let owner = login::as_migrator(settings, &migrator.login).await?;
+    grants::apply(&owner, &app).await
     // The lock is released when the master's session ends.
 }
 
-async fn lock(master: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
+async fn lock(master: &Connection, wait: Duration) -> Result<(), MigrateError> {
     let started = Instant::now();
     let mut is_first_try = true;
     while started.elapsed() < wait {
-        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
-        if query.fetch_one(&mut *master).await.to("take the migration lock")? {
+        let row = master.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
+        let is_taken = row.and_then(|row| row.try_get(0)).to("take the migration lock")?;
+        if is_taken {
             return Ok(());
         }
         if std::mem::take(&mut is_first_try) {

@@ -1,22 +1,27 @@
 //! The two roles: `migrator`, which owns the schema, and `app`, which reads and writes its data.
 
-use sqlx::Row;
-use sqlx::postgres::PgConnection;
-
 use super::settings::Settings;
 use super::sql::{execute, identifier, literal};
 use super::{MigrateError, Purpose, login, scram};
-use crate::database::Credentials;
+use crate::database::{Connection, Credentials};
 
 /// Set on the role, because behind a proxy the application has no session of its own to configure.
-const APP_SETTINGS: &[(&str, &str)] =
-    &[("statement_timeout", "5s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "10s")];
+const APP_SETTINGS: &[(&str, &str)] = &[
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    CONNECTION_CHECK,
+];
 /// Queries queue up behind a migration that waits for a lock, so it gives up after 2 s and retries.
 const MIGRATOR_SETTINGS: &[(&str, &str)] = &[
     ("statement_timeout", "15min"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "1min"),
+    CONNECTION_CHECK,
 ];
+/// Without this, PostgreSQL notices only at the end of a statement that its client is gone. A migration would keep its
+/// locks until then, and a payment that was cut off could still be stored.
+const CONNECTION_CHECK: (&str, &str) = ("client_connection_check_interval", "1s");
 
 pub struct Role {
     pub login: Credentials,
@@ -39,10 +44,12 @@ impl Role {
 }
 
 /// Creates the role, or updates its right to log in and its settings. Logs each change.
-pub async fn ensure(master: &mut PgConnection, role: &Role) -> Result<(), MigrateError> {
-    let found = sqlx::query("SELECT rolcanlogin, coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = $1")
-        .bind(&role.login.username)
-        .fetch_optional(&mut *master)
+pub async fn ensure(master: &Connection, role: &Role) -> Result<(), MigrateError> {
+    let found = master
+        .query_opt(
+            "SELECT rolcanlogin, coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = $1",
+            &[&role.login.username],
+        )
         .await
         .to("look up a role")?;
     let name = role.name();
@@ -51,13 +58,13 @@ pub async fn ensure(master: &mut PgConnection, role: &Role) -> Result<(), Migrat
         None => {
             let verifier = scram::verifier(username, &role.login.password)?;
             let statement = format!("CREATE ROLE {name} LOGIN PASSWORD {}", literal(&verifier));
-            execute(master, statement).await.to("create a role")?;
+            execute(master, &statement).await.to("create a role")?;
             tracing::info!(role = username, "role created");
             Vec::new()
         }
         Some(row) => {
-            if !row.try_get::<bool, _>(0).to("read a role")? {
-                execute(master, format!("ALTER ROLE {name} LOGIN")).await.to("allow a role to log in")?;
+            if !row.try_get::<_, bool>(0).to("read a role")? {
+                execute(master, &format!("ALTER ROLE {name} LOGIN")).await.to("allow a role to log in")?;
                 tracing::info!(role = username, "role is allowed to log in again");
             }
             row.try_get(1).to("read a role")?
@@ -66,7 +73,7 @@ pub async fn ensure(master: &mut PgConnection, role: &Role) -> Result<(), Migrat
     for (setting, value) in role.settings {
         if !configured.contains(&format!("{setting}={value}")) {
             let statement = format!("ALTER ROLE {name} SET {setting} = {}", literal(value));
-            execute(master, statement).await.to("configure a role")?;
+            execute(master, &statement).await.to("configure a role")?;
             tracing::info!(role = username, setting, value, "role configured");
         }
     }
@@ -75,7 +82,7 @@ pub async fn ensure(master: &mut PgConnection, role: &Role) -> Result<(), Migrat
 
 /// Sets the role's password to that of the secret, if it differs. The role must be allowed to connect.
 pub async fn ensure_password(
-    master: &mut PgConnection,
+    master: &Connection,
     settings: &Settings,
     role: &Role,
 ) -> Result<(), MigrateError> {
@@ -86,7 +93,7 @@ pub async fn ensure_password(
     let username = role.login.username.as_str();
     let verifier = scram::verifier(username, &role.login.password)?;
     let statement = format!("ALTER ROLE {} PASSWORD {}", role.name(), literal(&verifier));
-    execute(master, statement).await.to("change a role's password")?;
+    execute(master, &statement).await.to("change a role's password")?;
     tracing::info!(role = username, "password changed");
     Ok(())
 }

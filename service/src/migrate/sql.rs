@@ -1,7 +1,6 @@
 //! Quotes names and values for statements that take no parameters, such as `CREATE ROLE`.
 
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
+use crate::database::{Connection, DatabaseError};
 
 /// `name` as a quoted identifier, safe for any content.
 pub fn identifier(name: &str) -> String {
@@ -14,8 +13,8 @@ pub fn literal(value: &str) -> String {
 }
 
 /// Runs statements. Their names and values must have been quoted with the two functions above.
-pub async fn execute(connection: &mut PgConnection, statements: String) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await.map(drop)
+pub async fn execute(connection: &Connection, statements: &str) -> Result<(), DatabaseError> {
+    Ok(connection.batch_execute(statements).await?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Configuration by environment variables: required ones, defaults and wrong values.
 
-use crate::support::world::{API_KEY, APP_PASSWORD};
+use crate::support::world::API_KEY;
 use crate::support::{World, get, get_with, process};
 
 #[test]
@@ -60,14 +60,7 @@ fn region_and_environment_have_defaults_and_a_warning() {
 fn the_legacy_variables_are_sufficient() {
     let world = World::new();
     let authority = world.server.folder.join("ca.crt");
-    let url = format!(
-        "postgres://{}:{}@localhost:{}/{}?sslmode=verify-full&sslrootcert={}",
-        world.app,
-        percent_encode(APP_PASSWORD),
-        world.server.port,
-        world.database,
-        authority.display()
-    );
+    let url = world.url(&format!("?sslmode=verify-full&sslrootcert={}", authority.display()));
     let service = world
         .start_with(&[
             ("DATABASE_URL", &url),
@@ -93,9 +86,4 @@ fn the_version_needs_no_configuration() {
     let output = process::command("--version", &[]).output().unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("payment-api 1.0.0 ("));
-}
-
-fn percent_encode(text: &str) -> String {
-    let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    encoded.concat()
 }

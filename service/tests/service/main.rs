@@ -10,6 +10,7 @@ mod legacy_routes;
 mod logs;
 mod metrics;
 mod migrate;
+mod outage;
 mod probes;
 mod proxy;
 mod rotation;

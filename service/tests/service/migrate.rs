@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::support::world::{APP_PASSWORD, MASTER_PASSWORD, MIGRATOR_PASSWORD};
-use crate::support::{World, free_port, process};
+use crate::support::{World, eventually, free_port, process};
 
 #[test]
 fn it_creates_roles_schema_and_tables() {
@@ -179,7 +179,7 @@ fn a_master_password_that_arrives_late_is_used() {
     let log = world.path().join("migrate.log");
     let mut command = process::command("migrate", &world.migrate_environment(&[]));
     let mut migration = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
-    crate::support::eventually("the login was rejected", || {
+    eventually("the login was rejected", || {
         std::fs::read_to_string(&log).unwrap().contains("waiting for the database").then_some(())
     });
     world.put_for_migrate("master", &world.master, MASTER_PASSWORD);
@@ -196,4 +196,24 @@ fn all_missing_secrets_are_named_and_it_exits_with_2() {
     assert_eq!(ended.code, Some(2));
     assert!(ended.logged("/app-password`") && ended.logged("/migrator-username`"));
     assert_eq!(process::run("migrate", &[]).code, Some(2));
+}
+
+#[test]
+fn a_migration_whose_process_is_killed_stops_its_statement() {
+    let world = World::empty();
+    // Every CREATE TABLE waits, as a migration of a large table does.
+    world.sql(
+        "CREATE FUNCTION wait() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); END'; \
+         CREATE EVENT TRIGGER wait ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION wait()",
+    );
+    let mut command = process::command("migrate", &world.migrate_environment(&[]));
+    let mut migration = command.stderr(Stdio::null()).spawn().unwrap();
+    let running = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state = 'active'",
+        world.migrator
+    );
+    eventually("the migration waits", || (world.sql(&running) == "1").then_some(()));
+    migration.kill().unwrap();
+    migration.wait().unwrap();
+    eventually("its statement is stopped", || (world.sql(&running) == "0").then_some(()));
 }

@@ -72,11 +72,11 @@ fn a_busy_service_is_still_ready() {
     let (payment, session) = world.blocked_payment(&service);
     let since = world.sql("SELECT clock_timestamp()");
     let probed = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LIMIT 0' AND query_start > '{since}'"
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LIMIT 0)' AND query_start > '{since}'"
     );
     eventually("the database was probed again", || {
         assert_eq!(get(service.port, "/readyz").status, 200);
-        (world.sql(&probed) == "1").then_some(())
+        (world.sql(&probed) != "0").then_some(())
     });
     drop(session);
     assert_eq!(payment.reply().unwrap().status, 200);

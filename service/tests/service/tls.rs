@@ -42,3 +42,13 @@ fn a_renewed_authority_needs_no_restart() {
     std::fs::copy(world.server.folder.join(certificates::AUTHORITY), &bundle).unwrap();
     wait_for_status(&service, "/readyz", 200);
 }
+
+#[test]
+fn a_url_that_does_not_mention_tls_verifies_the_certificate() {
+    let world = World::new();
+    // The server's authority is not a public one.
+    let service = world.start_with(&[("DATABASE_URL", &world.url("")), ("DATABASE_HOST", "")]);
+    assert_eq!(get(service.port, "/readyz").status, 503);
+    let line = service.wait_for_log("database unavailable");
+    assert!(line["reason"].as_str().unwrap().contains("certificate"), "{line}");
+}

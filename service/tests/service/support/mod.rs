@@ -1,4 +1,5 @@
 pub mod certificates;
+pub mod freezer;
 pub mod http;
 pub mod pgbouncer;
 pub mod postgres;

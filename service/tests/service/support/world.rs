@@ -100,11 +100,19 @@ impl World {
             ("DATABASE_HOST".to_owned(), "localhost".to_owned()),
             // Generous, because machines that run tests are busy.
             ("DATABASE_WAIT_SECONDS".to_owned(), "30".to_owned()),
+            ("DATABASE_ANSWER_SECONDS".to_owned(), "60".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS".to_owned(), "60".to_owned()),
             ("SECRETS_DIR".to_owned(), self.secrets().display().to_string()),
         ];
         variables.extend(self.database_environment());
         change(variables, changes)
+    }
+
+    /// The legacy variable DATABASE_URL for this database, with `query` behind it.
+    pub fn url(&self, query: &str) -> String {
+        let encoded: Vec<String> = APP_PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = encoded.concat();
+        format!("postgres://{}:{encoded}@localhost:{}/{}{query}", self.app, self.server.port, self.database)
     }
 
     pub fn start(&self) -> Service {
