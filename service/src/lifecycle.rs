@@ -3,8 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio_util::task::TaskTracker;
+
 #[derive(Debug)]
 pub struct Lifecycle {
+    /// Work that is finished even if its client goes away. The process waits for it before it stops.
+    pub work: TaskTracker,
     created: Instant,
     started: AtomicBool,
     draining: AtomicBool,
@@ -12,7 +16,12 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     pub fn new() -> Self {
-        Self { created: Instant::now(), started: AtomicBool::new(false), draining: AtomicBool::new(false) }
+        Self {
+            work: TaskTracker::new(),
+            created: Instant::now(),
+            started: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        }
     }
 
     pub fn uptime(&self) -> Duration {

@@ -4,6 +4,7 @@
 mod api_keys;
 mod cli;
 mod database;
+mod descriptors;
 mod environment;
 mod http;
 mod lifecycle;

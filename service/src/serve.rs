@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api_keys::ApiKeys;
 use crate::database::Database;
@@ -17,7 +18,11 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, Simulation};
 use crate::signals::Signals;
-use crate::{payment, retention, server, watch as secrets};
+use crate::{descriptors, payment, retention, server, watch as secrets};
+
+/// Limits of the listener for probes and metrics. Few connections suffice: each client of it has one or two.
+const INNER_LIMITS: server::Limits =
+    server::Limits { connections: 64, idle: Duration::from_secs(75), head: Duration::from_secs(5) };
 
 /// Exits with 0 if every request finished during the drain, with 1 otherwise.
 pub async fn run(environment: &Environment) -> ExitCode {
@@ -32,8 +37,8 @@ pub async fn run(environment: &Environment) -> ExitCode {
     };
     match serve(settings).await {
         Ok(0) => ExitCode::SUCCESS,
-        Ok(connections) => {
-            tracing::error!(connections, "requests were cut off");
+        Ok(requests) => {
+            tracing::error!(requests, "requests were cut off");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -51,9 +56,10 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
     tracing::info!("   Database: {}", settings.database.place());
 
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let http_limits = descriptors::fit(settings.http);
     let listener = listen(&settings, settings.port).await?;
     let shares_port = settings.metrics_port == settings.port && settings.port != 0;
-    let metrics_listener =
+    let inner_listener =
         if shares_port { None } else { Some(listen(&settings, settings.metrics_port).await?) };
     tracing::info!("✅ Server listening on :{}", port_of(&listener)?);
 
@@ -62,12 +68,15 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
     let api = http::api(&app, request_timeout);
     let api = if shares_port { api.merge(http::metrics(&app)) } else { api };
 
-    let (end, ended) = watch::channel(false);
-    let metrics = metrics_listener.map(|listener| {
+    let inner_end = CancellationToken::new();
+    let inner = inner_listener.map(|listener| {
         tracing::info!("   Metrics: :{}", listener.local_addr().map_or(0, |address| address.port()));
-        tokio::spawn(serve_until(ended.clone(), listener, http::metrics(&app), Duration::ZERO))
+        let end = inner_end.clone().cancelled_owned();
+        tokio::spawn(server::serve(listener, http::inner(&app), INNER_LIMITS, end, Duration::ZERO))
     });
-    let api = tokio::spawn(serve_until(ended, listener, api, shutdown));
+    let end = CancellationToken::new();
+    let api =
+        tokio::spawn(server::serve(listener, api, http_limits, end.clone().cancelled_owned(), shutdown));
 
     let signal = signals.next().await;
     tracing::info!(signal, seconds = drain.as_secs(), "draining");
@@ -77,14 +86,27 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
         signal = signals.next() => tracing::info!(signal, "ending the drain early"),
     }
     tracing::info!(seconds = shutdown.as_secs(), "closing the port; waiting for requests in flight");
-    end.send_replace(true);
-    let cut_off = api.await.map_err(StartError::Task)?;
-    if let Some(metrics) = metrics {
-        metrics.await.map_err(StartError::Task)?;
+    let deadline = Instant::now() + shutdown;
+    end.cancel();
+    let answering = api.await.map_err(StartError::Task)?;
+    let cut_off = finish_work(&app.lifecycle.work, deadline).await.max(answering);
+    // Probes and metrics are served until here, so that the drain can be observed.
+    inner_end.cancel();
+    if let Some(inner) = inner {
+        inner.await.map_err(StartError::Task)?;
     }
     app.database.close();
     tracing::info!("stopped");
     Ok(cut_off)
+}
+
+/// Waits for work whose client may have gone away. Returns how much of it is cut off.
+async fn finish_work(work: &TaskTracker, deadline: Instant) -> usize {
+    work.close();
+    match tokio::time::timeout_at(deadline, work.wait()).await {
+        Ok(()) => 0,
+        Err(_) => work.len(),
+    }
 }
 
 /// Creates the application and starts its background tasks.
@@ -123,19 +145,6 @@ async fn listen(settings: &Settings, port: u16) -> Result<TcpListener, StartErro
 
 fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
     listener.local_addr().map(|address| address.port()).map_err(StartError::Address)
-}
-
-async fn serve_until(
-    mut ended: watch::Receiver<bool>,
-    listener: TcpListener,
-    router: Router,
-    grace: Duration,
-) -> usize {
-    let end = async {
-        // An error means that the sender was dropped, which also means the end.
-        drop(ended.wait_for(|ended| *ended).await);
-    };
-    server::serve(listener, router, end, grace).await
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use crate::api_keys::{self, Keys};
 use crate::database::{self, Credentials, Endpoint, Limits, Source};
 use crate::environment::{Environment, Problems};
 use crate::secret::SecretFolder;
+use crate::server;
 
 pub const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
 
@@ -32,6 +33,8 @@ pub struct Settings {
     /// How long requests in flight may take after that.
     pub shutdown: Duration,
     pub request_timeout: Duration,
+    /// Limits of the API's listener.
+    pub http: server::Limits,
 }
 
 /// What `/api/payment/simulate` does.
@@ -90,6 +93,16 @@ impl Settings {
         let drain = environment.seconds("DRAIN_SECONDS", 5, &mut problems);
         let shutdown = environment.seconds("SHUTDOWN_SECONDS", 20, &mut problems);
         let request_timeout = environment.seconds("REQUEST_TIMEOUT_SECONDS", 10, &mut problems);
+        let http = server::Limits {
+            connections: environment.parse("HTTP_MAX_CONNECTIONS", 2048, "a number", &mut problems),
+            // Longer than the load balancer's idle timeout (ALB: 60 s), or it sends requests over connections that are
+            // being closed here.
+            idle: environment.seconds("HTTP_IDLE_SECONDS", 75, &mut problems),
+            head: environment.seconds("HTTP_HEAD_SECONDS", 10, &mut problems),
+        };
+        if http.connections == 0 {
+            problems.push("HTTP_MAX_CONNECTIONS must be at least 1".into());
+        }
         match (database, keys) {
             (Some(database), Some((keys, keys_folder))) if problems.is_empty() => Ok(Self {
                 bind_address,
@@ -106,6 +119,7 @@ impl Settings {
                 drain,
                 shutdown,
                 request_timeout,
+                http,
             }),
             _ => Err(problems),
         }

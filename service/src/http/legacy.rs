@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -76,7 +75,21 @@ pub async fn info(State(app): State<Arc<App>>) -> Response {
     reply::json(StatusCode::OK, &body)
 }
 
+/// A payment is finished also when its client goes away: otherwise the client could not know whether it was made.
 pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extension<RequestId>) -> Response {
+    let work = app.lifecycle.work.spawn(pay(Arc::clone(&app), request_id));
+    match work.await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            // Answered as a panic of this handler would be.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Cancelled, which happens only when the process ends.
+            Err(_) => reply::unavailable("{\"error\": \"Shutting down\"}\n"),
+        },
+    }
+}
+
+async fn pay(app: Arc<App>, request_id: RequestId) -> Response {
     let started = Instant::now();
     let outcome = match app.simulation {
         Simulation::Database => payment::store(&app.database, &app.region).await,
@@ -86,10 +99,7 @@ pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extens
         Ok(payment) => payment,
         Err(error) => {
             tracing::error!(request_id = request_id.as_str(), "payment failed: {error}");
-            let mut response =
-                reply::error(StatusCode::SERVICE_UNAVAILABLE, "{\"error\": \"Database unavailable\"}\n");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return response;
+            return reply::unavailable("{\"error\": \"Database unavailable\"}\n");
         }
     };
     let took = started.elapsed();

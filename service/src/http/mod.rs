@@ -1,8 +1,10 @@
 //! The routes and the middleware around them.
 
 mod authentication;
+mod conformance;
 mod exposition;
 mod legacy;
+mod limits;
 mod observe;
 mod probes;
 mod reply;
@@ -11,21 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::api_keys::ApiKeys;
 use crate::database::Database;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::settings::{HealthPolicy, Simulation};
-
-/// In bytes. No route reads a body, so this only limits what a client can send.
-const BODY_LIMIT: usize = 16 * 1024;
 
 /// The state shared by all request handlers.
 pub struct App {
@@ -39,7 +35,8 @@ pub struct App {
     pub lifecycle: Lifecycle,
 }
 
-/// The API and its probes.
+/// The API. The load balancer asks this port for `/readyz`, because it must not send requests to a port that does not
+/// answer. Its probes are neither counted nor logged.
 pub fn api(app: &Arc<App>, request_timeout: Duration) -> Router {
     let simulate = get(legacy::simulate)
         .layer(middleware::from_fn_with_state(Arc::clone(app), authentication::require_key));
@@ -47,20 +44,29 @@ pub fn api(app: &Arc<App>, request_timeout: Duration) -> Router {
         .route("/health", get(legacy::health))
         .route("/info", get(legacy::info))
         .route("/api/payment/simulate", simulate)
-        .route("/livez", get(probes::livez))
-        .route("/readyz", get(probes::readyz))
-        .route("/startupz", get(probes::startupz))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         // Each layer wraps the ones above it: the last one sees every response, including those of a timeout.
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
-        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn(limits::body))
+        .layer(middleware::from_fn_with_state(request_timeout, limits::time))
+        .layer(CatchPanicLayer::custom(limits::panicked))
+        .layer(middleware::from_fn(conformance::require_host))
         .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
+        .merge(probes::routes())
         .with_state(Arc::clone(app))
 }
 
-/// `/metrics`. Its requests are not counted, as in the legacy service.
+/// Probes and `/metrics`, for a listener that clients of the API cannot reach or fill. Not counted, as in the legacy
+/// service.
+pub fn inner(app: &Arc<App>) -> Router {
+    exposition::route()
+        .merge(probes::routes())
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .with_state(Arc::clone(app))
+}
+
+/// `/metrics` beside the API, for the legacy layout with one port.
 pub fn metrics(app: &Arc<App>) -> Router {
     exposition::route().with_state(Arc::clone(app))
 }

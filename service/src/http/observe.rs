@@ -49,10 +49,8 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let took = started.elapsed();
     let status = response.status();
     app.metrics.record_request(method, endpoint, status.as_u16(), took);
-    // Probes arrive every few seconds and would flood the log. The metrics count them.
-    let is_routine =
-        status.is_success() && matches!(endpoint, "/livez" | "/readyz" | "/startupz" | "/health");
-    if !is_routine {
+    // Monitoring asks every few seconds and would flood the log. The metrics count it.
+    if !(status.is_success() && endpoint == "/health") {
         tracing::info!(
             request_id = id.as_str(),
             method,

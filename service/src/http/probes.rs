@@ -3,19 +3,25 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::routing::get;
 
 use super::{App, reply};
 
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/startupz", get(startupz))
+}
+
 /// Passes while the process answers. Checks nothing else, or a database outage would restart every pod.
-pub async fn livez(query: RawQuery) -> Response {
+async fn livez(query: RawQuery) -> Response {
     answer("livez", &query, &[])
 }
 
 /// Passes while the database answers and the process is not draining.
-pub async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
+async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
     let database = app.database.pulse().await.is_up;
     if database {
         app.lifecycle.mark_started();
@@ -24,7 +30,7 @@ pub async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
 }
 
 /// Passes permanently once the database has answered and contains the schema.
-pub async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
+async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
     if !app.lifecycle.has_started() && app.database.pulse().await.is_up {
         app.lifecycle.mark_started();
     }

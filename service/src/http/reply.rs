@@ -1,6 +1,6 @@
 //! Responses, byte for byte as the legacy service sent them.
 
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -26,6 +26,13 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// An error of the legacy routes. `body` is sent as it is, with the legacy space and trailing newline.
 pub fn error(status: StatusCode, body: &'static str) -> Response {
     (status, [(CONTENT_TYPE, JSON), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
+}
+
+/// 503, which invites the client to try again after a second.
+pub fn unavailable(body: &'static str) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, body);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 pub fn text(status: StatusCode, body: impl IntoResponse) -> Response {

@@ -1,7 +1,9 @@
 //! SIGTERM: unready immediately, closed after the drain, no request cut off.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::support::http::connect;
 use crate::support::{World, eventually, get};
 
 fn wait_until_closed(port: u16) {
@@ -60,6 +62,49 @@ fn a_payment_that_takes_too_long_is_cut_off_and_reported() {
     });
     drop(session);
     assert_eq!(world.sql("SELECT count(*) FROM payments.simulated_payments"), "0");
+}
+
+#[test]
+fn clients_without_a_request_do_not_delay_the_end() {
+    let world = World::new();
+    // As long as a test may take: an idle connection that is waited for fails the test.
+    let service = world.start_with(&[("SHUTDOWN_SECONDS", "600")]).ready();
+    let _idle = connect(service.port);
+    let mut slow = connect(service.port);
+    slow.write_all(b"GET /info HTTP/1.1\r\nHost: ").unwrap();
+    let mut used = connect(service.port);
+    used.write_all(b"GET /info HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    used.read_exact(&mut [0; 15]).unwrap();
+    service.signal("TERM");
+    let ended = service.end();
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.logged("requests were cut off"));
+}
+
+#[test]
+fn a_payment_whose_client_went_away_is_finished_before_the_end() {
+    let world = World::new();
+    let service = world.start_with(&[("SHUTDOWN_SECONDS", "60")]).ready();
+    let (payment, session) = world.blocked_payment(&service);
+    payment.reset();
+    service.signal("TERM");
+    wait_until_closed(service.port);
+    drop(session);
+    assert_eq!(service.end().code, Some(0));
+    assert_eq!(world.sql("SELECT count(*) FROM payments.simulated_payments"), "1");
+}
+
+#[test]
+fn probes_and_metrics_are_served_until_the_last_request_is_finished() {
+    let world = World::new();
+    let service = world.start_with(&[("SHUTDOWN_SECONDS", "60")]).ready();
+    let (payment, session) = world.blocked_payment(&service);
+    service.signal("TERM");
+    wait_until_closed(service.port);
+    assert_eq!(get(service.metrics_port, "/livez").status, 200);
+    assert!(service.metrics().contains("http_requests_in_flight 1\n"));
+    drop(session);
+    assert_eq!(payment.reply().unwrap().status, 200);
 }
 
 #[test]

@@ -110,11 +110,3 @@ fn only_get_and_head_are_allowed() {
     let head = request(service.port, "HEAD", "/info", &[]).unwrap();
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
-
-#[test]
-fn a_large_body_is_rejected() {
-    let world = World::new();
-    let service = world.start();
-    let reply = get_with(service.port, "/info", &[("Content-Length", "1000000")]);
-    assert_eq!(reply.status, 413);
-}

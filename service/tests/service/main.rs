@@ -3,6 +3,7 @@
 
 mod support;
 
+mod abuse;
 mod authentication;
 mod configuration;
 mod drain;

@@ -81,3 +81,15 @@ fn a_busy_service_is_still_ready() {
     drop(session);
     assert_eq!(payment.reply().unwrap().status, 200);
 }
+
+#[test]
+fn probes_are_not_counted_as_requests() {
+    let world = World::new();
+    let service = world.start().ready();
+    for path in ["/livez", "/readyz", "/startupz"] {
+        for port in [service.port, service.metrics_port] {
+            assert_eq!(get(port, path).status, 200, "{path}");
+        }
+    }
+    assert!(!service.metrics().contains("z\",method=\"GET\""), "{}", service.metrics());
+}

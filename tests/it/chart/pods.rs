@@ -26,20 +26,24 @@ fn pods_run_a_digest_without_root_on_a_read_only_disk() {
 }
 
 #[test]
-fn each_probe_has_its_own_path_on_the_serving_port() {
+fn each_probe_has_its_own_path_and_port() {
     let release = Release::of("spain");
     let pod = container(&release.the("Deployment")["spec"]["template"]);
-    assert_eq!(port(pod, "http"), 8080);
+    assert_eq!((port(pod, "http"), port(pod, "metrics")), (8080, 9090));
+    let data = &release.named("ConfigMap", NAME)["data"];
     assert_eq!(
-        release.named("ConfigMap", NAME)["data"]["PORT"],
-        "8080",
-        "the program listens on the probed port"
+        (&data["PORT"], &data["METRICS_PORT"]),
+        (&json!("8080"), &json!("9090")),
+        "the program's ports"
     );
     // A liveness probe that depended on the database would restart every pod during an outage.
-    for (probe, path) in
-        [("startupProbe", "/startupz"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
-    {
-        assert_eq!(pod[probe]["httpGet"], json!({"path": path, "port": "http"}), "{probe}");
+    // Nor may it depend on the API's port, which clients can keep busy.
+    for (probe, path, port) in [
+        ("startupProbe", "/startupz", "metrics"),
+        ("livenessProbe", "/livez", "metrics"),
+        ("readinessProbe", "/readyz", "http"),
+    ] {
+        assert_eq!(pod[probe]["httpGet"], json!({"path": path, "port": port}), "{probe}");
     }
     let patience =
         |probe: &str| seconds(&pod[probe]["periodSeconds"]) * seconds(&pod[probe]["failureThreshold"]);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use super::DEADLINE;
 
@@ -65,7 +65,35 @@ pub fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> st
     Ok(Pending(stream))
 }
 
+/// A connection on which nothing has been sent.
+pub fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Sends exactly `request` and returns everything that comes back until the server closes the connection.
+pub fn exchange(port: u16, request: &str) -> String {
+    let mut stream = connect(port);
+    // The server may refuse a request, and close, before it has read all of it.
+    stream.write_all(request.as_bytes()).ok();
+    stream.shutdown(Shutdown::Write).ok();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).ok();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
 impl Pending {
+    /// Ends the sending side, as `nc -N` does after the request.
+    pub fn close_sending_side(&self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes the connection without waiting for the reply. The server's next packet is answered with a reset.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.0, Some(std::time::Duration::ZERO)).unwrap();
+    }
+
     pub fn reply(mut self) -> std::io::Result<Reply> {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes)?;
