@@ -26,14 +26,15 @@ use clap::Parser;
 
 use crate::cli::{Arguments, Command};
 use crate::environment::Environment;
+use crate::log::Log;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let environment = Environment::of_process();
-    log::start(&environment);
+    let log = Log::start(&environment);
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&environment).await,
+        Command::Serve => serve::run(&environment, &log).await,
         Command::Migrate => migrate::run(&environment).await,
     }
 }

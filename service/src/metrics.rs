@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
+
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::cli::{REVISION, VERSION};
 
@@ -23,6 +25,9 @@ pub struct Metrics {
     payment_seconds: Histogram,
     database_up: IntGauge,
     database_connections: IntGaugeVec,
+    log_lines_lost: IntCounter,
+    /// What the log counted. Copied into the metric when it is read.
+    lost: ErrorCounter,
 }
 
 /// A request in flight. Counted until dropped, which also happens when the client disconnects.
@@ -35,7 +40,7 @@ impl Drop for InFlight {
 }
 
 impl Metrics {
-    pub fn new(region: &str, environment: &str) -> Result<Self, prometheus::Error> {
+    pub fn new(region: &str, environment: &str, lost: ErrorCounter) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
             Opts::new("http_requests_total", "Total number of HTTP requests"),
             &["method", "endpoint", "status"],
@@ -59,6 +64,10 @@ impl Metrics {
             Opts::new("database_connections", "Connections of the payment pool"),
             &["state"],
         )?;
+        let log_lines_lost = IntCounter::new(
+            "log_lines_lost_total",
+            "Log lines that were not written because standard error was not read",
+        )?;
         let build = IntGaugeVec::new(
             Opts::new("payment_api_build_info", "Version and place of this process; always 1"),
             &["version", "revision", "region", "environment"],
@@ -72,6 +81,7 @@ impl Metrics {
         registry.register(Box::new(payment_seconds.clone()))?;
         registry.register(Box::new(database_up.clone()))?;
         registry.register(Box::new(database_connections.clone()))?;
+        registry.register(Box::new(log_lines_lost.clone()))?;
         registry.register(Box::new(build))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(Self {
@@ -82,6 +92,8 @@ impl Metrics {
             payment_seconds,
             database_up,
             database_connections,
+            log_lines_lost,
+            lost,
         })
     }
 
@@ -107,6 +119,8 @@ impl Metrics {
 
     /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn exposition(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let lost = u64::try_from(self.lost.dropped_lines()).unwrap_or(u64::MAX);
+        self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -119,11 +133,15 @@ fn count(number: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use tracing_appender::non_blocking::NonBlocking;
+
     use super::*;
 
     #[test]
     fn the_payment_histogram_exists_before_the_first_payment() {
-        let text = String::from_utf8(Metrics::new("here", "test").unwrap().exposition().unwrap()).unwrap();
+        let (lines, _writer) = NonBlocking::new(std::io::sink());
+        let metrics = Metrics::new("here", "test", lines.error_counter()).unwrap();
+        let text = String::from_utf8(metrics.exposition().unwrap()).unwrap();
         assert!(
             text.contains(
                 "# HELP payment_processing_duration_seconds Payment processing latency in seconds\n"

@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 use crate::api_keys::ApiKeys;
 use crate::database::Database;
 use crate::environment::Environment;
-use crate::http::{self, App};
+use crate::http::{self, AccessLog, App};
 use crate::lifecycle::Lifecycle;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, Simulation};
 use crate::signals::Signals;
@@ -25,7 +26,7 @@ const INNER_LIMITS: server::Limits =
     server::Limits { connections: 64, idle: Duration::from_secs(75), head: Duration::from_secs(5) };
 
 /// Exits with 0 if every request finished during the drain, with 1 otherwise.
-pub async fn run(environment: &Environment) -> ExitCode {
+pub async fn run(environment: &Environment, log: &Log) -> ExitCode {
     let settings = match Settings::read(environment) {
         Ok(settings) => settings,
         Err(problems) => {
@@ -35,7 +36,7 @@ pub async fn run(environment: &Environment) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match serve(settings).await {
+    match serve(settings, log).await {
         Ok(0) => ExitCode::SUCCESS,
         Ok(requests) => {
             tracing::error!(requests, "requests were cut off");
@@ -48,7 +49,7 @@ pub async fn run(environment: &Environment) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings) -> Result<usize, StartError> {
+async fn serve(settings: Settings, log: &Log) -> Result<usize, StartError> {
     tracing::info!("🚀 Starting Payment Latency API");
     tracing::info!("   Region: {}", settings.region);
     tracing::info!("   Environment: {}", settings.environment);
@@ -64,7 +65,7 @@ async fn serve(settings: Settings) -> Result<usize, StartError> {
     tracing::info!("✅ Server listening on :{}", port_of(&listener)?);
 
     let (drain, shutdown, request_timeout) = (settings.drain, settings.shutdown, settings.request_timeout);
-    let app = start(settings)?;
+    let app = start(settings, log)?;
     let api = http::api(&app, request_timeout);
     let api = if shares_port { api.merge(http::metrics(&app)) } else { api };
 
@@ -110,14 +111,14 @@ async fn finish_work(work: &TaskTracker, deadline: Instant) -> usize {
 }
 
 /// Creates the application and starts its background tasks.
-fn start(settings: Settings) -> Result<Arc<App>, StartError> {
+fn start(settings: Settings, log: &Log) -> Result<Arc<App>, StartError> {
     let probe_statement = match settings.simulation {
         Simulation::Database => payment::PROBE_STATEMENT,
         Simulation::LegacyLatency => "SELECT current_setting('transaction_read_only')",
     };
     let database = Database::open(settings.database, settings.limits, probe_statement);
     let app = Arc::new(App {
-        metrics: Metrics::new(&settings.region, &settings.environment)?,
+        metrics: Metrics::new(&settings.region, &settings.environment, log.lost_lines())?,
         region: settings.region,
         environment: settings.environment,
         simulation: settings.simulation,
@@ -125,6 +126,7 @@ fn start(settings: Settings) -> Result<Arc<App>, StartError> {
         keys: ApiKeys::new(&settings.keys),
         database: Arc::clone(&database),
         lifecycle: Lifecycle::new(),
+        access_log: AccessLog::new(std::time::Instant::now()),
     });
     if let Some(folder) = settings.keys_folder {
         tokio::spawn(secrets::api_keys(Arc::clone(&app), folder));

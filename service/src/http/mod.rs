@@ -1,5 +1,6 @@
 //! The routes and the middleware around them.
 
+mod access_log;
 mod authentication;
 mod conformance;
 mod exposition;
@@ -17,6 +18,8 @@ use axum::middleware;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use self::access_log::AccessLog;
+
 use crate::api_keys::ApiKeys;
 use crate::database::Database;
 use crate::lifecycle::Lifecycle;
@@ -33,6 +36,7 @@ pub struct App {
     pub database: Arc<Database>,
     pub metrics: Metrics,
     pub lifecycle: Lifecycle,
+    pub access_log: AccessLog,
 }
 
 /// The API. The load balancer asks this port for `/readyz`, because it must not send requests to a port that does not

@@ -49,14 +49,16 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let took = started.elapsed();
     let status = response.status();
     app.metrics.record_request(method, endpoint, status.as_u16(), took);
-    // Monitoring asks every few seconds and would flood the log. The metrics count it.
-    if !(status.is_success() && endpoint == "/health") {
+    // Monitoring asks for `/health` every few seconds. The metrics count it.
+    let is_routine = status.is_success() && endpoint == "/health";
+    if !is_routine && let Some(skipped) = app.access_log.admit(status.as_u16(), started + took) {
         tracing::info!(
             request_id = id.as_str(),
             method,
             endpoint,
             status = status.as_u16(),
             duration_ms = took.as_secs_f64() * 1000.0,
+            skipped = (skipped > 0).then_some(skipped),
             "request"
         );
     }

@@ -1,9 +1,11 @@
 //! The log: JSON, the legacy messages, request ids, and never a secret.
 
-use crate::support::http::shape;
+use std::process::{Command, Stdio};
+
+use crate::support::http::{exchange, shape};
 use crate::support::process::messages;
 use crate::support::world::{API_KEY, APP_PASSWORD, CANARIES, MIGRATOR_PASSWORD};
-use crate::support::{World, get, get_with, process};
+use crate::support::{World, eventually, free_port, get, get_with, process, request};
 
 #[test]
 fn the_log_starts_with_the_legacy_lines_in_order() {
@@ -86,11 +88,56 @@ fn no_secret_is_ever_logged() {
 fn probes_that_pass_are_not_logged() {
     let world = World::new();
     let service = world.start().ready();
-    let before = service.log().len();
     for path in ["/livez", "/readyz", "/startupz", "/health"] {
         get(service.port, path);
     }
     get(service.port, "/info");
+    service.wait_for_log("request");
     let log = service.log();
-    assert_eq!(messages(&log[before..]), ["request"]);
+    let requests = log.iter().filter(|line| line["message"] == "request");
+    assert_eq!(requests.map(|line| &line["endpoint"]).collect::<Vec<_>>(), ["/info"]);
+}
+
+#[test]
+fn a_log_that_is_not_read_does_not_stop_the_service() {
+    let world = World::new();
+    let (port, metrics_port) = (free_port(), free_port());
+    let (api, inner) = (port.to_string(), metrics_port.to_string());
+    let environment = world.environment(&[("PORT", &api), ("METRICS_PORT", &inner)]);
+    // The pipe takes 64 KiB, which is some 250 lines.
+    let mut process = process::command("serve", &environment).stderr(Stdio::piped()).spawn().unwrap();
+    let ready = || request(port, "GET", "/readyz", &[]).is_ok_and(|reply| reply.status == 200).then_some(());
+    eventually("the service is ready", ready);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    let reply = get_with(port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
+                    assert_eq!(reply.status, 200, "{}", reply.body);
+                }
+            });
+        }
+    });
+    let metrics = get(metrics_port, "/metrics").body;
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("log_lines_lost_total ")).unwrap();
+    assert!(lost.parse::<u32>().unwrap() > 0, "{lost}");
+    let terminate = Command::new("kill").arg(process.id().to_string()).status().unwrap();
+    assert!(terminate.success());
+    let ended = eventually("the service ends", || process.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn a_flood_of_refused_requests_is_logged_in_part_and_counted_in_full() {
+    let world = World::empty();
+    let service = world.start();
+    // In one packet, so that they arrive within the same second.
+    let flood = "GET /api/payment/simulate HTTP/1.1\r\nHost: test\r\nX-API-Key: wrong\r\n\r\n".repeat(200);
+    assert_eq!(exchange(service.port, &flood).matches("HTTP/1.1 403 Forbidden").count(), 200);
+    eventually("a line says how many requests have none", || {
+        get(service.port, "/info");
+        service.log().iter().find_map(|line| line["skipped"].as_u64())
+    });
+    let text = "http_requests_total{endpoint=\"/api/payment/simulate\",method=\"GET\",status=\"403\"} 200\n";
+    assert!(service.metrics().contains(text), "{}", service.metrics());
 }
