@@ -24,6 +24,7 @@ pub struct Metrics {
     requests_in_flight: IntGauge,
     payment_seconds: Histogram,
     database_up: IntGauge,
+    database_writable: IntGauge,
     database_connections: IntGaugeVec,
     log_lines_lost: IntCounter,
     /// What the log counted. Copied into the metric when it is read.
@@ -60,6 +61,10 @@ impl Metrics {
         )?;
         let database_up =
             IntGauge::new("database_up", "Whether the database answered the last check, one per second")?;
+        let database_writable = IntGauge::new(
+            "database_writable",
+            "Whether the database accepted writes at the last check, one per second",
+        )?;
         let database_connections = IntGaugeVec::new(
             Opts::new("database_connections", "Connections of the payment pool"),
             &["state"],
@@ -80,6 +85,7 @@ impl Metrics {
         registry.register(Box::new(requests_in_flight.clone()))?;
         registry.register(Box::new(payment_seconds.clone()))?;
         registry.register(Box::new(database_up.clone()))?;
+        registry.register(Box::new(database_writable.clone()))?;
         registry.register(Box::new(database_connections.clone()))?;
         registry.register(Box::new(log_lines_lost.clone()))?;
         registry.register(Box::new(build))?;
@@ -91,6 +97,7 @@ impl Metrics {
             requests_in_flight,
             payment_seconds,
             database_up,
+            database_writable,
             database_connections,
             log_lines_lost,
             lost,
@@ -111,8 +118,9 @@ impl Metrics {
         self.payment_seconds.observe(took.as_secs_f64());
     }
 
-    pub fn record_database(&self, is_up: bool, in_use: usize, idle: usize) {
+    pub fn record_database(&self, is_up: bool, is_writable: bool, in_use: usize, idle: usize) {
         self.database_up.set(is_up.into());
+        self.database_writable.set(is_writable.into());
         self.database_connections.with_label_values(&["in_use"]).set(count(in_use));
         self.database_connections.with_label_values(&["idle"]).set(count(idle));
     }

@@ -123,6 +123,7 @@ fn start(settings: Settings, log: &Log) -> Result<Arc<App>, StartError> {
         environment: settings.environment,
         simulation: settings.simulation,
         health: settings.health,
+        readiness_grace: settings.readiness_grace,
         keys: ApiKeys::new(&settings.keys),
         database: Arc::clone(&database),
         lifecycle: Lifecycle::new(),

@@ -28,6 +28,8 @@ pub struct Settings {
     pub keys_folder: Option<SecretFolder>,
     pub simulation: Simulation,
     pub health: HealthPolicy,
+    /// How long a pod that has served stays ready without a usable database.
+    pub readiness_grace: Duration,
     /// How long `/readyz` answers 503 before the port closes. Must cover the load balancer's deregistration.
     pub drain: Duration,
     /// How long requests in flight may take after that.
@@ -90,6 +92,7 @@ impl Settings {
         } else {
             HealthPolicy::Process
         };
+        let readiness_grace = environment.seconds("READINESS_GRACE_SECONDS", 60, &mut problems);
         let drain = environment.seconds("DRAIN_SECONDS", 5, &mut problems);
         let shutdown = environment.seconds("SHUTDOWN_SECONDS", 20, &mut problems);
         let request_timeout = environment.seconds("REQUEST_TIMEOUT_SECONDS", 10, &mut problems);
@@ -116,6 +119,7 @@ impl Settings {
                 keys_folder,
                 simulation,
                 health,
+                readiness_grace,
                 drain,
                 shutdown,
                 request_timeout,

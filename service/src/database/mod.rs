@@ -20,7 +20,7 @@ mod pool;
 mod pulse;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_postgres::Row;
@@ -67,6 +67,15 @@ pub struct Pulse {
     pub is_writable: bool,
     /// The duration of the probe statement, or of the whole attempt if it failed.
     pub latency: Duration,
+    /// When the last check started that found a database which accepts payments; `None` before the first one.
+    pub last_usable: Option<Instant>,
+}
+
+impl Pulse {
+    /// Whether the database can store payments.
+    pub fn is_usable(&self) -> bool {
+        self.is_up && self.is_writable
+    }
 }
 
 pub struct Database {
@@ -112,7 +121,7 @@ impl Database {
         let mut pulse = self.pulse.clone();
         let first = tokio::time::timeout(FIRST_PULSE, pulse.wait_for(Option::is_some)).await;
         let first = first.ok().and_then(Result::ok).and_then(|pulse| *pulse);
-        first.unwrap_or(Pulse { is_up: false, is_writable: false, latency: FIRST_PULSE })
+        first.unwrap_or(Pulse { is_up: false, is_writable: false, latency: FIRST_PULSE, last_usable: None })
     }
 
     /// The result of the last check; `None` before the first one.

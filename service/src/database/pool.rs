@@ -207,7 +207,8 @@ impl Lease {
     fn settle<T>(mut self, outcome: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
         let is_usable = match &outcome {
             Ok(_) => true,
-            Err(error) => !error.is_connection_lost() && error.code().is_some(),
+            // 25006: this connection leads to a server that accepts no writes, which a failover may have left behind.
+            Err(error) => !error.is_connection_lost() && error.code().is_some_and(|code| code != "25006"),
         };
         if is_usable {
             drop(self.0.take());

@@ -19,68 +19,75 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 /// Checks the database once per second. Never returns.
 ///
 /// The check has a connection of its own, so that a busy pool does not look like an outage. If that connection does
-/// not answer but a new one does, a device between here and the database has forgotten the open connections. Then
-/// those of the pool are replaced as well, before a payment waits for one of them.
+/// not answer but a new one does, a device between here and the database has forgotten the open connections. If it
+/// leads to a server that accepts no writes but a new one does not, there was a failover. In both cases, those of the
+/// pool are replaced as well, before a payment uses one of them.
 pub async fn watch(database: Arc<Database>, sender: watch::Sender<Option<Pulse>>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connection = None;
+    let mut last_usable = None;
     loop {
         ticks.tick().await;
         let started = Instant::now();
-        let outcome = check(&database, &mut connection).await;
-        let (pulse, reason) = match outcome {
-            Ok((latency, is_writable)) => (Pulse { is_up: true, is_writable, latency }, None),
-            Err(error) => {
-                let latency = started.elapsed();
-                (Pulse { is_up: false, is_writable: false, latency }, Some(error.to_string()))
-            }
+        let (is_up, is_writable, latency, reason) = match check(&database, &mut connection).await {
+            Ok(answer) => (true, answer.is_writable, answer.latency, None),
+            Err(error) => (false, false, started.elapsed(), Some(error.to_string())),
         };
+        if is_up && is_writable {
+            last_usable = Some(started);
+        }
+        let pulse = Pulse { is_up, is_writable, latency, last_usable };
         log_change(&database.place, *sender.borrow(), pulse, reason);
         sender.send_replace(Some(pulse));
     }
 }
 
-async fn check(
-    database: &Database,
-    connection: &mut Option<Connection>,
-) -> Result<(Duration, bool), DatabaseError> {
-    if let Some(open) = connection.take_if(|open| !open.is_closed()) {
-        match ask(database, &open).await {
-            Ok(answer) => {
-                *connection = Some(open);
-                return Ok(answer);
-            }
-            // The server answered: a new connection would get the same answer.
-            Err(error) if error.code().is_some() && !error.is_connection_lost() => {
-                *connection = Some(open);
-                return Err(error);
-            }
-            Err(_) => {}
+/// What the database answered.
+struct Answer {
+    latency: Duration,
+    is_writable: bool,
+}
+
+async fn check(database: &Database, connection: &mut Option<Connection>) -> Result<Answer, DatabaseError> {
+    let Some(open) = connection.take().filter(|open| !open.is_closed()) else {
+        return reconnect(database, connection).await;
+    };
+    match ask(database, &open).await {
+        Ok(answer) if answer.is_writable => {
+            *connection = Some(open);
+            return Ok(answer);
         }
-        let answer = reconnect(database, connection).await?;
+        // The server answered: a new connection would get the same answer.
+        Err(error) if error.code().is_some() && !error.is_connection_lost() => {
+            *connection = Some(open);
+            return Err(error);
+        }
+        // No answer, or a server that does not accept writes: a failover may have made another one the primary.
+        Ok(_) | Err(_) => {}
+    }
+    let answer = reconnect(database, connection).await?;
+    if answer.is_writable {
         tracing::warn!(
             database = database.place,
-            "open database connections no longer answer, replacing them"
+            "open database connections are no longer usable, replacing them"
         );
         database.pool.distrust_open_connections();
-        return Ok(answer);
     }
-    reconnect(database, connection).await
+    Ok(answer)
 }
 
 async fn reconnect(
     database: &Database,
     connection: &mut Option<Connection>,
-) -> Result<(Duration, bool), DatabaseError> {
+) -> Result<Answer, DatabaseError> {
     let open = database.connector.open().await?;
     let answer = ask(database, &open).await?;
     *connection = Some(open);
     Ok(answer)
 }
 
-/// The duration of the statement, and whether the database accepts writes.
-async fn ask(database: &Database, connection: &Connection) -> Result<(Duration, bool), DatabaseError> {
+async fn ask(database: &Database, connection: &Connection) -> Result<Answer, DatabaseError> {
     let started = Instant::now();
     // The simple protocol takes one round trip, which a proxy cannot split over two server connections.
     let answer = connection.simple_query(database.probe_statement);
@@ -92,7 +99,7 @@ async fn ask(database: &Database, connection: &Connection) -> Result<(Duration, 
         SimpleQueryMessage::Row(row) => row.get(0) == Some("on"),
         _ => false,
     });
-    Ok((started.elapsed(), !is_read_only))
+    Ok(Answer { latency: started.elapsed(), is_writable: !is_read_only })
 }
 
 fn log_change(place: &str, before: Option<Pulse>, now: Pulse, reason: Option<String>) {

@@ -17,9 +17,11 @@ pub fn route() -> Router<Arc<App>> {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let is_up = app.database.last_pulse().is_some_and(|pulse| pulse.is_up);
+    let pulse = app.database.last_pulse();
+    let is_up = pulse.is_some_and(|pulse| pulse.is_up);
+    let is_usable = pulse.is_some_and(|pulse| pulse.is_usable());
     let (in_use, idle) = app.database.connections();
-    app.metrics.record_database(is_up, in_use, idle);
+    app.metrics.record_database(is_up, is_usable, in_use, idle);
     match app.metrics.exposition() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {

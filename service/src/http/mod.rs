@@ -32,6 +32,8 @@ pub struct App {
     pub environment: String,
     pub simulation: Simulation,
     pub health: HealthPolicy,
+    /// How long `/readyz` passes without a usable database.
+    pub readiness_grace: Duration,
     pub keys: ApiKeys,
     pub database: Arc<Database>,
     pub metrics: Metrics,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -10,6 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::{App, reply};
+use crate::database::Pulse;
 
 pub fn routes() -> Router<Arc<App>> {
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/startupz", get(startupz))
@@ -20,21 +22,22 @@ async fn livez(query: RawQuery) -> Response {
     answer("livez", &query, &[])
 }
 
-/// Passes while the database answers and the process is not draining.
+/// Passes while the process is not draining and the database is usable, or has not been unusable for long.
 async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
-    let database = app.database.pulse().await.is_up;
-    if database {
-        app.lifecycle.mark_started();
-    }
+    let database = is_ready(&app.database.pulse().await, Instant::now(), app.readiness_grace);
     answer("readyz", &query, &[("database", database), ("shutdown", !app.lifecycle.is_draining())])
 }
 
-/// Passes permanently once the database has answered and contains the schema.
+/// Passes permanently once the database has been usable: it has answered, contains the schema and accepts writes.
 async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
-    if !app.lifecycle.has_started() && app.database.pulse().await.is_up {
-        app.lifecycle.mark_started();
-    }
-    answer("startupz", &query, &[("database", app.lifecycle.has_started())])
+    let has_started = app.database.pulse().await.last_usable.is_some();
+    answer("startupz", &query, &[("database", has_started)])
+}
+
+/// A process that has never had a usable database is not ready. One that has stays ready for `grace`: all pods share the
+/// database, and a failover must not take all of them out of the load balancer. Payments answer 503 meanwhile.
+fn is_ready(pulse: &Pulse, now: Instant, grace: Duration) -> bool {
+    pulse.is_usable() || pulse.last_usable.is_some_and(|usable| now.saturating_duration_since(usable) < grace)
 }
 
 fn answer(probe: &str, RawQuery(query): &RawQuery, checks: &[(&str, bool)]) -> Response {
@@ -56,4 +59,33 @@ fn report(probe: &str, checks: &[(&str, bool)], passed: bool) -> String {
     let verdict = if passed { "passed" } else { "failed" };
     writeln!(text, "{probe} check {verdict}").expect("writing to a String cannot fail");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_mins(1);
+
+    fn pulse(is_up: bool, is_writable: bool, last_usable: Option<Instant>) -> Pulse {
+        Pulse { is_up, is_writable, latency: Duration::ZERO, last_usable }
+    }
+
+    #[test]
+    fn a_process_that_never_had_a_usable_database_is_not_ready() {
+        let now = Instant::now();
+        assert!(!is_ready(&pulse(false, false, None), now, GRACE));
+        assert!(!is_ready(&pulse(true, false, None), now, GRACE));
+        assert!(is_ready(&pulse(true, true, Some(now)), now, GRACE));
+    }
+
+    #[test]
+    fn a_missing_or_read_only_database_makes_it_unready_after_a_minute() {
+        let usable = Instant::now();
+        for is_up in [false, true] {
+            let pulse = pulse(is_up, false, Some(usable));
+            assert!(is_ready(&pulse, usable + Duration::from_secs(59), GRACE));
+            assert!(!is_ready(&pulse, usable + Duration::from_secs(60), GRACE));
+        }
+    }
 }

@@ -12,8 +12,9 @@ const REJECTED_WAIT: Duration = Duration::from_secs(30);
 /// The pause after the first attempt. Each further pause is twice as long, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// The limit of one attempt, so that a host that drops packets does not use up the whole wait.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The limit of one attempt, so that a host that drops packets does not use up the whole wait. Generous, because later
+/// logins are not repeated and a login takes two key derivations on a server that may be busy.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {

@@ -36,7 +36,8 @@ fn payments_continue_after_a_password_rotation_behind_the_proxy() {
     let proxy = Pgbouncer::start(&world, 2);
     let service = through(&world, &proxy);
     world.put_for_migrate("app", &world.app, "rotated-password");
-    assert_eq!(world.migrate().code, Some(0));
+    let migrated = world.migrate();
+    assert_eq!(migrated.code, Some(0), "{:#?}", migrated.log);
     world.put("DB_PASSWORD", "rotated-password");
     let port = proxy.port;
     drop(proxy);
