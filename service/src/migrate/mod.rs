@@ -6,6 +6,7 @@
 
 mod grants;
 mod login;
+mod migration;
 mod roles;
 mod schema;
 mod scram;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use self::login::LoginError;
+use self::migration::MigrationError;
+pub use self::migration::{Migration, apply_pending};
 use self::roles::Role;
 use self::settings::Settings;
 use crate::database::{Connection, DatabaseError};
@@ -38,7 +41,7 @@ enum MigrateError {
     #[error("failed to {what}: {cause}")]
     Sql { what: &'static str, cause: DatabaseError },
     #[error(transparent)]
-    Migration(#[from] schema::MigrationError),
+    Migration(#[from] MigrationError),
     #[error("another migration has held the lock for {0:?}")]
     Locked(Duration),
     #[error("timed out after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]

@@ -111,9 +111,13 @@ impl World {
 
     /// The legacy variable DATABASE_URL for this database, with `query` behind it.
     pub fn url(&self, query: &str) -> String {
-        let encoded: Vec<String> = APP_PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        self.url_of(&self.app, APP_PASSWORD, query)
+    }
+
+    pub fn url_of(&self, user: &str, password: &str, query: &str) -> String {
+        let encoded: Vec<String> = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let encoded = encoded.concat();
-        format!("postgres://{}:{encoded}@localhost:{}/{}{query}", self.app, self.server.port, self.database)
+        format!("postgres://{user}:{encoded}@localhost:{}/{}{query}", self.server.port, self.database)
     }
 
     pub fn start(&self) -> Service {
