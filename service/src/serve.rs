@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,8 +67,8 @@ async fn serve(settings: Settings, log: &Log) -> Result<usize, StartError> {
 
     let (drain, shutdown, request_timeout) = (settings.drain, settings.shutdown, settings.request_timeout);
     let app = start(settings, log)?;
-    let api = http::api(&app, request_timeout);
-    let api = if shares_port { api.merge(http::metrics(&app)) } else { api };
+    let beside_the_api = if shares_port { http::metrics(&app) } else { Router::new() };
+    let api = http::api(&app, request_timeout, beside_the_api);
 
     let inner_end = CancellationToken::new();
     let inner = inner_listener.map(|listener| {

@@ -78,7 +78,8 @@ impl Settings {
         }
         let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, &mut problems);
         let answer = environment.seconds("DATABASE_ANSWER_SECONDS", 6, &mut problems);
-        let limits = Limits { max_connections, wait, answer };
+        let connect = environment.seconds("DATABASE_CONNECT_SECONDS", 5, &mut problems);
+        let limits = Limits { max_connections, connect, wait, answer };
         let simulation = match environment.get("SIMULATE_LATENCY") {
             None | Some("off") => Simulation::Database,
             Some("legacy") => Simulation::LegacyLatency,

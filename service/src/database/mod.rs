@@ -97,7 +97,7 @@ impl Database {
                 (endpoint, Login::of_files(folder, credentials))
             }
         };
-        let connector = Arc::new(Connector::new(endpoint, login));
+        let connector = Arc::new(Connector::new(endpoint, login, limits.connect));
         let pool = Pool::new(Arc::clone(&connector), limits);
         let (sender, pulse) = watch::channel(None);
         let database = Arc::new(Self { place, connector, pool, probe_statement, pulse });

@@ -19,8 +19,6 @@ use super::login::Login;
 const WARM_CONNECTIONS: usize = 4;
 /// The maximum age of a connection. Only new connections follow DNS changes, such as after a failover.
 const MAX_LIFETIME: Duration = Duration::from_mins(15);
-/// The limit for opening a connection. A handshake across zones takes some ten milliseconds.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A statement's parameters with their types. With the types known, a statement takes one round trip.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -29,6 +27,8 @@ pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub max_connections: usize,
+    /// How long opening a connection may take. A handshake across zones takes some ten milliseconds.
+    pub connect: Duration,
     /// How long a request may wait for a connection. Short, so that overload fails fast.
     pub wait: Duration,
     /// How long a statement may take. Longer than the `statement_timeout` of the role, so that a slow database
@@ -40,21 +40,22 @@ pub struct Limits {
 pub struct Connector {
     pub endpoint: Endpoint,
     pub login: Login,
+    limit: Duration,
     /// Connections that were opened before this instant are not used again.
     distrusted: RwLock<Option<Instant>>,
 }
 
 impl Connector {
-    pub fn new(endpoint: Endpoint, login: Login) -> Self {
-        Self { endpoint, login, distrusted: RwLock::new(None) }
+    pub fn new(endpoint: Endpoint, login: Login, limit: Duration) -> Self {
+        Self { endpoint, login, limit, distrusted: RwLock::new(None) }
     }
 
     /// Opens a connection. If the login is rejected, reloads the credentials and tries once more.
     pub async fn open(&self) -> Result<Connection, DatabaseError> {
         let login = self.login.current();
-        match Connection::open(&self.endpoint, login.as_ref(), CONNECT_LIMIT).await {
+        match Connection::open(&self.endpoint, login.as_ref(), self.limit).await {
             Err(error) if error.is_login_rejected() && self.login.renew(login.as_ref()) => {
-                Connection::open(&self.endpoint, self.login.current().as_ref(), CONNECT_LIMIT).await
+                Connection::open(&self.endpoint, self.login.current().as_ref(), self.limit).await
             }
             outcome => outcome,
         }

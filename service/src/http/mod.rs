@@ -7,6 +7,7 @@ mod exposition;
 mod legacy;
 mod limits;
 mod observe;
+mod paths;
 mod probes;
 mod reply;
 
@@ -41,9 +42,16 @@ pub struct App {
     pub access_log: AccessLog,
 }
 
-/// The API. The load balancer asks this port for `/readyz`, because it must not send requests to a port that does not
+/// The API, behind the legacy service's understanding of paths. It has to come before the routes, so they are inside of a
+/// router that has none.
+pub fn api(app: &Arc<App>, request_timeout: Duration, others: Router) -> Router {
+    let routes = routes(app, request_timeout).merge(others);
+    Router::new().fallback_service(routes).layer(middleware::from_fn(paths::normalize))
+}
+
+/// The routes. The load balancer asks this port for `/readyz`, because it must not send requests to a port that does not
 /// answer. Its probes are neither counted nor logged.
-pub fn api(app: &Arc<App>, request_timeout: Duration) -> Router {
+fn routes(app: &Arc<App>, request_timeout: Duration) -> Router {
     let simulate = get(legacy::simulate)
         .layer(middleware::from_fn_with_state(Arc::clone(app), authentication::require_key));
     Router::new()

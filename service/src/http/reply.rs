@@ -1,19 +1,46 @@
 //! Responses, byte for byte as the legacy service sent them.
 
+use std::io;
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::ser::Formatter;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// Escapes what Go's encoder escapes so that JSON can be embedded in HTML.
+struct EscapeHtml;
+
+impl Formatter for EscapeHtml {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(['&', '<', '>', '\u{2028}', '\u{2029}']) {
+            let (before, from) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            let mut characters = from.chars();
+            if let Some(special) = characters.next() {
+                write!(writer, "\\u{:04x}", u32::from(special))?;
+            }
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
 /// `body` as JSON with a trailing newline, as Go's encoder writes it.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_string(body) {
-        Ok(mut text) => {
-            text.push('\n');
+    let mut text = Vec::with_capacity(256);
+    match body.serialize(&mut serde_json::Serializer::with_formatter(&mut text, EscapeHtml)) {
+        Ok(()) => {
+            text.push(b'\n');
             (status, [(CONTENT_TYPE, JSON)], text).into_response()
         }
         Err(error) => {

@@ -79,7 +79,8 @@ fn a_request_needs_exactly_one_host() {
     let service = world.start();
     for (hosts, problem) in [
         ("", "400 Bad Request: missing required Host header"),
-        ("Host: a\r\nHost: b\r\n", "400 Bad Request: too many Host headers"),
+        ("Host: a b\r\n", "400 Bad Request: malformed Host header"),
+        ("Host: a\r\nHost: b\r\n", "400 Bad Request"),
     ] {
         let reply = exchange(service.port, &format!("GET /info HTTP/1.1\r\n{hosts}\r\n"));
         assert!(reply.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{reply}");

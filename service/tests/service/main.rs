@@ -15,5 +15,6 @@ mod migrate;
 mod outage;
 mod probes;
 mod proxy;
+mod recordings;
 mod rotation;
 mod tls;

@@ -74,13 +74,17 @@ pub fn connect(port: u16) -> TcpStream {
 
 /// Sends exactly `request` and returns everything that comes back until the server closes the connection.
 pub fn exchange(port: u16, request: &str) -> String {
+    String::from_utf8_lossy(&exchange_bytes(port, request.as_bytes())).into_owned()
+}
+
+pub fn exchange_bytes(port: u16, request: &[u8]) -> Vec<u8> {
     let mut stream = connect(port);
     // The server may refuse a request, and close, before it has read all of it.
-    stream.write_all(request.as_bytes()).ok();
+    stream.write_all(request).ok();
     stream.shutdown(Shutdown::Write).ok();
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).ok();
-    String::from_utf8_lossy(&reply).into_owned()
+    reply
 }
 
 impl Pending {

@@ -99,7 +99,8 @@ impl World {
             ("DRAIN_SECONDS".to_owned(), "0".to_owned()),
             ("DATABASE_HOST".to_owned(), "localhost".to_owned()),
             // Generous, because machines that run tests are busy.
-            ("DATABASE_WAIT_SECONDS".to_owned(), "30".to_owned()),
+            ("DATABASE_CONNECT_SECONDS".to_owned(), "60".to_owned()),
+            ("DATABASE_WAIT_SECONDS".to_owned(), "60".to_owned()),
             ("READINESS_GRACE_SECONDS".to_owned(), "0".to_owned()),
             ("DATABASE_ANSWER_SECONDS".to_owned(), "60".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS".to_owned(), "60".to_owned()),
