@@ -7,6 +7,7 @@ mod abuse;
 mod authentication;
 mod configuration;
 mod drain;
+mod image;
 mod index_migrations;
 mod legacy_routes;
 mod logs;
