@@ -21,6 +21,24 @@ pub struct Object {
     pub body: Vec<u8>,
 }
 
+/// What must be true of an object when it is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition<'a> {
+    Missing,
+    /// It has the content with this mark.
+    Is(&'a str),
+}
+
+/// What became of a write under a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// The mark of the new content.
+    Done(String),
+    /// The condition did not hold. It may be an earlier attempt whose answer was lost that broke it.
+    Refused,
+    NoBucket,
+}
+
 impl Objects {
     pub fn new(aws: &SdkConfig, bucket: &str) -> Self {
         Self { client: Client::new(aws), bucket: bucket.to_owned() }
@@ -28,6 +46,15 @@ impl Objects {
 
     fn named(&self, key: &str) -> String {
         format!("`s3://{}/{key}`", self.bucket)
+    }
+
+    /// Whether the bucket exists.
+    pub async fn exists(&self) -> Result<bool> {
+        match self.client.head_bucket().bucket(&self.bucket).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(classify(error)).doing(format!("look for bucket `{}`", self.bucket)),
+        }
     }
 
     /// The keys below a prefix; none if the bucket does not exist.
@@ -73,15 +100,35 @@ impl Objects {
     /// Creates an object. Returns false if one exists already, which may be the one of an earlier attempt whose answer
     /// was lost.
     pub async fn create(&self, key: &str, body: Vec<u8>) -> Result<bool> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
-        match put.body(ByteStream::from(body)).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if status(&error) == Some(412) => Ok(false),
+        match self.write(key, body, Condition::Missing).await? {
+            Written::Done(_) => Ok(true),
+            Written::Refused => Ok(false),
+            Written::NoBucket => {
+                Err(Error::permanent("the bucket does not exist")).doing(format!("write {}", self.named(key)))
+            }
+        }
+    }
+
+    /// Writes an object under a condition.
+    ///
+    /// # Errors
+    /// Transient also while another process is writing it: S3 answers 409 then, and says nothing about the condition.
+    pub async fn write(&self, key: &str, body: Vec<u8>, condition: Condition<'_>) -> Result<Written> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+        let put = match condition {
+            Condition::Missing => put.if_none_match("*"),
+            Condition::Is(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(written) => Ok(Written::Done(written.e_tag().unwrap_or_default().to_owned())),
+            Err(error) if error.code() == Some("NoSuchBucket") => Ok(Written::NoBucket),
+            // An object that must have a content and is missing is reported as missing.
+            Err(error) if is_missing(&error) || status(&error) == Some(412) => Ok(Written::Refused),
             Err(error) if status(&error) == Some(409) => {
                 let error = Error::transient("another process is writing it");
-                Err(error).doing(format!("create {}", self.named(key)))
+                Err(error).doing(format!("write {}", self.named(key)))
             }
-            Err(error) => Err(classify(error)).doing(format!("create {}", self.named(key))),
+            Err(error) => Err(classify(error)).doing(format!("write {}", self.named(key))),
         }
     }
 
