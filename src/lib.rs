@@ -13,6 +13,7 @@ pub mod container;
 pub mod engine;
 pub mod fact;
 pub mod kubernetes;
+pub mod lease;
 pub mod phase;
 pub mod plan;
 pub mod report;

@@ -13,9 +13,12 @@ use tokio::time::Instant;
 
 use super::{
     Exit, Failure,
-    others::{CHILD_DEADLINE, Earlier, MARGIN},
+    others::{CHILD_DEADLINE, Earlier},
 };
-use crate::state::{self, Header, Life, Machine, Recorded, Store, Unfinished};
+use crate::{
+    lease::MARGIN,
+    state::{self, Header, Life, Machine, Recorded, Store, Unfinished},
+};
 
 /// How often a process is checked. It is not our child, so the kernel does not report its end.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -29,16 +29,13 @@ use super::mirror::{Bucket, Buckets, Mirrored};
 use crate::{
     aws::objects::Object,
     engine::Gate,
+    lease::{MARGIN, SILENCE},
     report,
     state::{Life, Machine},
     step::{Context, Error, ErrorExt as _, Event, Events, RegionName, Result, RunId, StepId},
-    task::{Claim, Task},
+    task::{Claim, Task, since_boot},
 };
 
-/// After this long without a heartbeat the owner of a record is dead.
-const SILENCE: Duration = Duration::from_secs(60);
-/// By then the children of a dead owner have ended: the longest grace of a child, in which terraform saves its state.
-pub(super) const MARGIN: Duration = Duration::from_secs(120);
 /// Between two checks of a record or of a process.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Longer than any of our `terraform apply` runs takes: RDS with a second zone needs up to 40 minutes.
@@ -71,11 +68,6 @@ pub(super) struct Others<B> {
     eyes: Eyes,
     left: Mutex<Left>,
     entered: Mutex<BTreeMap<RegionName, std::sync::Arc<OnceCell<()>>>>,
-}
-
-fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 impl<B: Buckets> Others<B> {
