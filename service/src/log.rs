@@ -1,6 +1,6 @@
 //! Logs: one JSON object per line on standard error, where the legacy service wrote its lines too.
 //!
-//! A thread of its own writes them. If standard error is not read, as with a container runtime that hangs, lines are
+//! A dedicated thread writes them. If standard error is not read, as with a container runtime that hangs, lines are
 //! lost and counted, and the service goes on.
 
 use tracing::Level;

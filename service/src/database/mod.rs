@@ -5,7 +5,7 @@
 //! here outlives a transaction:
 //!
 //! - A statement is unnamed, and its parameters carry their types. It is parsed, bound and executed in one round trip
-//!   and is a transaction of its own.
+//!   and is its own transaction.
 //! - No session variable is set. `migrate` sets the timeouts on the role.
 //!
 //! A connection that a device on the way has forgotten accepts data and never answers, and neither the kernel nor the
@@ -106,7 +106,7 @@ impl Database {
         database
     }
 
-    /// Runs one statement, in a transaction of its own. It is repeated once if its connection breaks, so it must have
+    /// Runs one statement as its own transaction. It is repeated once if its connection breaks, so it must have
     /// the same effect when it runs twice.
     pub async fn query(
         &self,
@@ -150,7 +150,7 @@ impl Database {
     }
 }
 
-/// Keeps connections open. Never returns. A task of its own, so that a slow handshake does not delay the checks.
+/// Keeps connections open. Never returns. A separate task, so that a slow handshake does not delay the checks.
 async fn keep_warm(database: Arc<Database>) {
     let mut ticks = tokio::time::interval(WARM_PERIOD);
     loop {

@@ -50,7 +50,7 @@ impl Connector {
         Self { endpoint, login, limit, distrusted: RwLock::new(None) }
     }
 
-    /// Opens a connection. If the login is rejected, reloads the credentials and tries once more.
+    /// Opens a connection. If the login is rejected, reloads the credentials and retries once.
     pub async fn open(&self) -> Result<Connection, DatabaseError> {
         let login = self.login.current();
         match Connection::open(&self.endpoint, login.as_ref(), self.limit).await {
@@ -106,7 +106,7 @@ impl Pool {
         Self { connector, connections, limits }
     }
 
-    /// Runs one statement, in a transaction of its own.
+    /// Runs one statement as its own transaction.
     ///
     /// A statement whose connection broke is repeated once on a new connection, so it must be one that has the same
     /// effect when it runs twice.

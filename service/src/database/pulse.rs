@@ -18,7 +18,7 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Checks the database once per second. Never returns.
 ///
-/// The check has a connection of its own, so that a busy pool does not look like an outage. If that connection does
+/// The check has a dedicated connection, so that a busy pool does not look like an outage. If that connection does
 /// not answer but a new one does, a device between here and the database has forgotten the open connections. If it
 /// leads to a server that accepts no writes but a new one does not, there was a failover. In both cases, those of the
 /// pool are replaced as well, before a payment uses one of them.
