@@ -15,6 +15,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// The limit of one attempt, so that a host that drops packets does not use up the whole wait. Generous, because later
 /// logins are not repeated and a login takes two key derivations on a server that may be busy.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// An attempt gets this long even where the whole wait is shorter: a server that is slow has not refused to answer.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
@@ -78,7 +80,7 @@ pub async fn is_accepted(settings: &Settings, credentials: &Credentials) -> Resu
 }
 
 async fn connect(settings: &Settings, credentials: &Credentials) -> Result<Connection, DatabaseError> {
-    let limit = CONNECT_LIMIT.min(settings.wait.max(Duration::from_secs(1)));
+    let limit = CONNECT_LIMIT.min(settings.wait.max(SHORTEST_LIMIT));
     Connection::open(&settings.endpoint, Some(credentials), limit).await
 }
 
