@@ -17,17 +17,18 @@ pub fn key(project: &str, region: &RegionName) -> String {
     format!("{project}/{region}/paydeploy/lease.json")
 }
 
-/// How holders are judged.
+/// How other runs are judged, those that hold leases and those that left records.
 #[derive(Clone)]
 pub struct Eyes {
     pub here: Machine,
-    /// Runs of this folder: all have ended.
+    /// Earlier runs of this folder: all have ended.
     pub ended: BTreeSet<RunId>,
+    /// Time since the boot, which also passes while the machine sleeps.
     pub clock: fn() -> Duration,
 }
 
 impl Eyes {
-    fn life(&self, holder: &Header) -> Life {
+    pub fn life(&self, holder: &Header) -> Life {
         if self.ended.contains(&holder.run) {
             return Life::Dead;
         }

@@ -29,7 +29,7 @@ use super::mirror::{Bucket, Buckets, Mirrored};
 use crate::{
     aws::objects::Object,
     engine::Gate,
-    lease::{MARGIN, SILENCE},
+    lease::{Eyes, MARGIN, SILENCE},
     report,
     state::{Life, Machine},
     step::{Context, Error, ErrorExt as _, Event, Events, RegionName, Result, RunId, StepId},
@@ -50,15 +50,6 @@ pub(super) struct Earlier {
     /// Those runs. All have ended, and so have their children.
     pub ended: BTreeSet<RunId>,
     pub left: Left,
-}
-
-/// How others are judged.
-#[derive(Clone)]
-struct Eyes {
-    here: Machine,
-    ended: BTreeSet<RunId>,
-    /// Time since the boot, which also passes while the machine sleeps.
-    clock: fn() -> Duration,
 }
 
 /// What earlier runs left open: this folder's from the start, and each region's others when it is entered.
@@ -147,12 +138,12 @@ async fn judge<B: Bucket>(
 ) -> Result<Option<(Object, Mirrored)>> {
     let Some(object) = bucket.get(key).await? else { return Ok(None) };
     let mirrored = parse(key, &object)?;
-    let (owner, machine) = (&mirrored.header, &mirrored.header.machine);
+    let owner = &mirrored.header;
     if mirrored.ended || eyes.ended.contains(&owner.run) {
         return Ok(Some((object, mirrored)));
     }
     let since = (eyes.clock)();
-    match machine.life(&eyes.here, owner.pid, owner.start) {
+    match eyes.life(owner) {
         Life::Alive => return Ok(None),
         Life::Dead => {
             wait_for_children(task, &mirrored, eyes).await?;
@@ -174,7 +165,7 @@ async fn judge<B: Bucket>(
             "waiting for run {} (`paydeploy {}` on {}, process {}): it counts as dead if it stays silent for {}",
             owner.run,
             owner.command,
-            machine.host,
+            owner.machine.host,
             owner.pid,
             report::duration(rest)
         ));
