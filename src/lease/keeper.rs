@@ -17,11 +17,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use tokio::task::JoinHandle;
 
 use super::{
     BEAT, Lease, Place as _, Places, SILENCE,
-    take::{self, Answer, Eyes, Grip, Judged, Watch},
+    take::{self, Eyes, Judged, Watch},
 };
 use crate::{
     aws::objects::{Condition, Written},
@@ -76,7 +75,9 @@ enum Round {
 struct Held<P> {
     place: P,
     key: String,
-    grip: Grip,
+    /// The mark of the content, and which content it is.
+    etag: String,
+    beat: u64,
 }
 
 type Slot<P> = Arc<tokio::sync::Mutex<Option<Held<P>>>>;
@@ -96,7 +97,6 @@ pub struct Leases<P: Places> {
     hub: RegionName,
     /// The steps to which the hub's lease is lent.
     lent: tokio::sync::Mutex<BTreeSet<StepId>>,
-    renewing: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl<P: Places> Leases<P> {
@@ -114,26 +114,22 @@ impl<P: Places> Leases<P> {
             dead: Mutex::default(),
             hub,
             lent: tokio::sync::Mutex::default(),
-            renewing: Mutex::default(),
         });
-        let (renewing, fence) = (Arc::downgrade(&leases), leases.fence.clone());
-        let task = tokio::spawn(async move {
-            let renew = async {
-                let mut pause = BEAT;
-                loop {
-                    tokio::time::sleep(pause).await;
-                    let Some(leases) = renewing.upgrade() else { return };
-                    pause = if leases.renew_all().await { BEAT } else { AGAIN };
-                }
-            };
-            let watch = async {
-                while fence.pass().is_ok() {
-                    tokio::time::sleep(TICK).await;
-                }
-            };
-            tokio::join!(renew, watch);
+        // Both end when the leases are dropped.
+        let (renewed, watched) = (Arc::downgrade(&leases), Arc::downgrade(&leases));
+        tokio::spawn(async move {
+            let mut pause = BEAT;
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(leases) = renewed.upgrade() else { return };
+                pause = if leases.renew_all().await { BEAT } else { AGAIN };
+            }
         });
-        *leases.renewing.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        tokio::spawn(async move {
+            while watched.upgrade().is_some_and(|leases| leases.fence.pass().is_ok()) {
+                tokio::time::sleep(TICK).await;
+            }
+        });
         leases
     }
 
@@ -155,7 +151,7 @@ impl<P: Places> Leases<P> {
     }
 
     /// Takes the leases of these regions, all or none. Waits for a living holder as long as the patience says, and for any
-    /// other until it counts as dead. `say` is told what is waited for. Returns whether anything had to be waited for.
+    /// other until it counts as dead. `say` is told for which run. Returns whether it had to wait.
     ///
     /// # Errors
     /// The first lease that another run holds, or why one cannot be read or written.
@@ -226,39 +222,41 @@ impl<P: Places> Leases<P> {
         watches: &mut BTreeMap<&'a RegionName, Watch>,
     ) -> Result<Round> {
         // All are read before any is written: a run that waits must not look like a holder.
+        let mut free = Vec::new();
         for region in regions {
             let Some((place, key)) = self.places.of(region) else { continue };
             let watch = watches.entry(region).or_default();
-            let judged = take::judge(&place, &key, &self.ours, &self.eyes, watch).await?;
-            if let Judged::Busy(lease, silence) = judged {
-                return Ok(Round::Busy { region: (*region).clone(), lease: Box::new(lease), silence });
+            match take::judge(&place, &key, &self.ours, &self.eyes, watch).await? {
+                Judged::Free { etag, from } => free.push((*region, place, key, etag, from)),
+                Judged::Busy(lease, silence) => {
+                    return Ok(Round::Busy { region: (*region).clone(), lease: Box::new(lease), silence });
+                }
+                Judged::NoBucket => {}
             }
         }
+        let content = serde_json::to_vec(&self.ours)?;
         let mut taken = Vec::new();
-        for region in regions {
-            let Some((place, key)) = self.places.of(region) else { continue };
-            self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert((*region).clone());
-            let watch = watches.entry(region).or_default();
-            match take::attempt(&place, &key, &self.ours, &self.eyes, watch).await {
-                Ok(Answer::Taken(grip, from)) => {
+        for (region, place, key, etag, from) in free {
+            self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert(region.clone());
+            let condition = etag.as_deref().map_or(Condition::Missing, Condition::Is);
+            let sent = (self.eyes.clock)();
+            let refused = match place.write(&key, content.clone(), condition).await {
+                Ok(Written::Done(etag)) => {
                     self.dead.lock().unwrap_or_else(PoisonError::into_inner).extend(from);
-                    self.fence.hold(region, grip.until);
-                    let slot = Arc::new(tokio::sync::Mutex::new(Some(Held { place, key, grip })));
-                    let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-                    held.insert((*region).clone(), slot);
-                    taken.push((*region).clone());
+                    self.fence.hold(region, sent + SILENCE);
+                    let held = Held { place, key, etag, beat: self.ours.beat };
+                    let slot = Arc::new(tokio::sync::Mutex::new(Some(held)));
+                    self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(region.clone(), slot);
+                    taken.push(region.clone());
+                    continue;
                 }
-                Ok(Answer::NoBucket) => {}
-                Ok(Answer::Busy(lease, silence)) => {
-                    self.give_back(&taken).await;
-                    let lease = Box::new(lease);
-                    return Ok(Round::Busy { region: (*region).clone(), lease, silence });
-                }
-                Err(error) => {
-                    self.give_back(&taken).await;
-                    return Err(error);
-                }
-            }
+                Ok(Written::NoBucket) => continue,
+                // Another run was faster, or an attempt of ours whose answer was lost. The next read tells.
+                Ok(Written::Refused) => Error::transient(format!("the lease `{key}` has changed")),
+                Err(error) => error,
+            };
+            self.give_back(&taken).await;
+            return Err(refused);
         }
         Ok(Round::Taken)
     }
@@ -304,10 +302,6 @@ impl<P: Places> Leases<P> {
         let all: Vec<RegionName> =
             self.tried.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         self.give_back(&all).await;
-        let renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = renewing {
-            task.abort();
-        }
     }
 
     async fn give_back(&self, regions: &[RegionName]) {
@@ -356,14 +350,14 @@ impl<P: Places> Leases<P> {
     }
 
     async fn renew(&self, region: &RegionName, held: &mut Held<P::Place>) -> Result<()> {
-        let Held { place, key, grip } = held;
-        grip.beat += 1;
-        let lease = Lease { beat: grip.beat, ..self.ours.clone() };
+        let Held { place, key, etag, beat } = held;
+        *beat += 1;
+        let lease = Lease { beat: *beat, ..self.ours.clone() };
         let sent = (self.eyes.clock)();
-        match place.write(key, serde_json::to_vec(&lease)?, Condition::Is(&grip.etag)).await? {
-            Written::Done(etag) => {
-                (grip.etag, grip.until) = (etag, sent + SILENCE);
-                self.fence.hold(region, grip.until);
+        match place.write(key, serde_json::to_vec(&lease)?, Condition::Is(etag)).await? {
+            Written::Done(renewed) => {
+                *etag = renewed;
+                self.fence.hold(region, sent + SILENCE);
                 return Ok(());
             }
             // S3 may not know a new bucket for some seconds.
@@ -373,7 +367,7 @@ impl<P: Places> Leases<P> {
         match take::read(place, key).await? {
             Some((object, lease)) if lease.id == self.ours.id => {
                 // An earlier renewal whose answer was lost. When it was written is not known.
-                grip.etag = object.etag;
+                *etag = object.etag;
                 Err(Error::transient("a renewal was lost"))
             }
             Some((_, lease)) => {
@@ -387,14 +381,6 @@ impl<P: Places> Leases<P> {
                 self.fence.lose(&format!("the lease of region `{region}` was broken"));
                 Ok(())
             }
-        }
-    }
-}
-
-impl<P: Places> Drop for Leases<P> {
-    fn drop(&mut self) {
-        if let Some(task) = self.renewing.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
         }
     }
 }

@@ -1,16 +1,13 @@
-//! Takes a lease that is free, that a dead run holds, or that has been silent for long enough.
+//! Whether a lease may be taken: it is free, a dead run holds it, or it has been silent for long enough.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{Lease, MARGIN, Place, SILENCE};
 use crate::{
-    aws::objects::{Condition, Object, Written},
+    aws::objects::Object,
     state::{Header, Life, Machine},
-    task::{Error, ErrorExt as _, RegionName, Result, RunId},
+    task::{ErrorExt as _, RegionName, Result, RunId},
 };
-
-/// How many times a lease that changes between a read and a write is read again: more changes than holders make.
-const ROUNDS: u32 = 5;
 
 /// The key of a region's lease, beside its Terraform states.
 pub fn key(project: &str, region: &RegionName) -> String {
@@ -60,30 +57,13 @@ impl Watch {
     }
 }
 
-/// A lease that this process holds.
-#[derive(Debug, Clone)]
-pub struct Grip {
-    pub etag: String,
-    pub beat: u64,
-    /// Until when it is good.
-    pub until: Duration,
-}
-
-#[derive(Debug)]
-pub enum Answer {
-    /// Taken. The holder that was silent for too long, if it was taken from one.
-    Taken(Grip, Option<Header>),
-    /// Another run holds it, whose content has been the same for this long.
-    Busy(Lease, Duration),
-    /// There is no bucket yet, so no other run acts in the region.
-    NoBucket,
-}
-
 /// What a lease is to a taker.
 pub enum Judged {
-    /// To be taken by a write with this condition; the silent holder from whom.
-    Free(Option<String>, Option<Header>),
+    /// It may be taken by a write that requires this content, or none. `from` is a holder that was silent for too long.
+    Free { etag: Option<String>, from: Option<Header> },
+    /// Another run holds it, whose content has been the same for this long.
     Busy(Lease, Duration),
+    /// No other run acts in the region, as it has no bucket yet.
     NoBucket,
 }
 
@@ -111,48 +91,24 @@ pub async fn judge(
     let ended = (eyes.clock)();
     let Some((object, lease)) = found else {
         // A write would fail, and would be in the account's audit trail.
-        return Ok(if place.exists().await? { Judged::Free(None, None) } else { Judged::NoBucket });
+        return Ok(if place.exists().await? {
+            Judged::Free { etag: None, from: None }
+        } else {
+            Judged::NoBucket
+        });
     };
     if lease.id == ours.id {
-        return Ok(Judged::Free(Some(object.etag), None));
+        return Ok(Judged::Free { etag: Some(object.etag), from: None });
     }
     let silence = watch.silence(&object.etag, started, ended);
     match eyes.life(&lease.holder) {
-        Life::Dead => Ok(Judged::Free(Some(object.etag), None)),
+        Life::Dead => Ok(Judged::Free { etag: Some(object.etag), from: None }),
         // A process that is stopped is silent too. Its children may act, and it goes on when it is continued.
         Life::Alive => {
             watch.is_alive = true;
             Ok(Judged::Busy(lease, silence))
         }
         Life::Unknown if silence < SILENCE + MARGIN => Ok(Judged::Busy(lease, silence)),
-        Life::Unknown => Ok(Judged::Free(Some(object.etag), Some(lease.holder))),
+        Life::Unknown => Ok(Judged::Free { etag: Some(object.etag), from: Some(lease.holder) }),
     }
-}
-
-/// One attempt. `ours` is what this process writes.
-pub async fn attempt(
-    place: &impl Place,
-    key: &str,
-    ours: &Lease,
-    eyes: &Eyes,
-    watch: &mut Watch,
-) -> Result<Answer> {
-    for _ in 0..ROUNDS {
-        let (etag, from) = match judge(place, key, ours, eyes, watch).await? {
-            Judged::Free(etag, from) => (etag, from),
-            Judged::Busy(lease, silence) => return Ok(Answer::Busy(lease, silence)),
-            Judged::NoBucket => return Ok(Answer::NoBucket),
-        };
-        let condition = etag.as_deref().map_or(Condition::Missing, Condition::Is);
-        let sent = (eyes.clock)();
-        match place.write(key, serde_json::to_vec(ours)?, condition).await? {
-            Written::Done(etag) => {
-                return Ok(Answer::Taken(Grip { etag, beat: ours.beat, until: sent + SILENCE }, from));
-            }
-            Written::NoBucket => return Ok(Answer::NoBucket),
-            // Another run was faster, or an attempt of ours whose answer was lost.
-            Written::Refused => {}
-        }
-    }
-    Err(Error::transient(format!("the lease `{key}` keeps changing")))
 }
