@@ -7,18 +7,18 @@
 //! Wall clocks are absent: leases use none. Each schedule is drawn from a number, which a failure names.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::time::Instant;
 
 use super::*;
 use crate::{
     state::Machine,
-    task::{Error, Fence, RunId},
+    task::{Error, Fence, RunId, testing::paused},
 };
 
 /// Schedules in `cargo test`; `PAYDEPLOY_LEASE_ROUNDS` sets another number.
@@ -30,11 +30,6 @@ const SETTLED: Duration = Duration::from_mins(20);
 
 fn region() -> RegionName {
     "spain".parse().unwrap()
-}
-
-pub fn paused() -> Duration {
-    thread_local!(static START: Instant = Instant::now());
-    START.with(Instant::elapsed)
 }
 
 #[derive(Default)]
@@ -75,13 +70,13 @@ impl Bucket {
         self.content.lock().unwrap_or_else(PoisonError::into_inner).objects.clear();
     }
 
-    /// The process `name` on a machine of its own that never sleeps, with its fence.
-    pub fn process(&self, name: &str, hub: &RegionName) -> (Arc<Leases<Line>>, Fence) {
+    /// The process `name` on a machine of its own, with its fence.
+    pub fn process(&self, name: &str, machine: Machinery, hub: &RegionName) -> (Arc<Leases<Line>>, Fence) {
         let here = Machine { host: name.to_owned(), boot: name.to_owned(), processes: String::new() };
         let holder = Header { machine: here.clone(), ..Header::new(&RunId::named(name), "up") };
-        let eyes = Eyes { here, ended: std::collections::BTreeSet::new(), clock: paused };
-        let fence = Fence::new(paused);
-        (Leases::start(self.line(), holder, eyes, fence.clone(), hub.clone()), fence)
+        let eyes = Eyes { here, ended: BTreeSet::new(), clock: paused };
+        let (line, fence) = (Line { bucket: self.clone(), machine }, Fence::new(paused));
+        (Leases::start(line, holder, eyes, fence.clone(), hub.clone()), fence)
     }
 
     /// As a machine that never sleeps reaches it.
@@ -193,7 +188,8 @@ struct Script {
     dies: Option<Duration>,
 }
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// What the schedules have met.
+#[derive(Debug, Default)]
 struct Tally {
     effects: u32,
     refused: u32,
@@ -222,14 +218,8 @@ impl World {
     /// One process from its start to its end. Returns whether it held the lease at some time.
     async fn process(self: Arc<Self>, number: u32, script: Script, machine: Machinery, seed: u64) -> bool {
         tokio::time::sleep(script.starts).await;
-        let run = RunId::named(&format!("process-{number}"));
-        let here =
-            Machine { host: format!("host-{number}"), boot: number.to_string(), processes: String::new() };
-        let holder = Header { machine: here.clone(), ..Header::new(&run, "up") };
-        let eyes = Eyes { here, ended: std::collections::BTreeSet::new(), clock: paused };
-        let line = Line { bucket: self.bucket.clone(), machine: machine.clone() };
-        let fence = Fence::new(paused);
-        let leases = Leases::start(line, holder, eyes, fence.clone(), region());
+        let name = format!("process-{number}");
+        let (leases, fence) = self.bucket.process(&name, machine.clone(), &region());
         // As often as the engine tries it.
         for _ in 0..5 {
             machine.awake().await;
@@ -255,7 +245,7 @@ impl World {
                 self.count(|tally| tally.lost += 1);
                 break;
             }
-            assert_eq!(self.holder(), Some(run.to_string()), "an effect of {run} at {:?}", paused());
+            assert_eq!(self.holder().as_ref(), Some(&name), "an effect of {name} at {:?}", paused());
             self.count(|tally| tally.effects += 1);
             tokio::time::sleep(Duration::from_millis(rng.random_range(100..20_000))).await;
         }
@@ -281,7 +271,7 @@ fn draw_machine(rng: &mut StdRng) -> Machinery {
 }
 
 /// One schedule.
-async fn round(seed: u64) -> Tally {
+async fn round(seed: u64, tally: Arc<Mutex<Tally>>) {
     let mut rng = StdRng::seed_from_u64(seed);
     let weather = Weather {
         rng: StdRng::seed_from_u64(seed.wrapping_add(1)),
@@ -290,7 +280,7 @@ async fn round(seed: u64) -> Tally {
         slow: if rng.random_bool(0.3) { 20_000 } else { 500 },
     };
     let bucket = Bucket { content: Arc::default(), weather: Arc::new(Mutex::new(weather)) };
-    let world = Arc::new(World { bucket, tally: Arc::default() });
+    let world = Arc::new(World { bucket, tally });
     let start = paused();
     // Of this schedule: the clock goes on from one to the next.
     let shift = |machine: &Machinery| {
@@ -331,25 +321,19 @@ async fn round(seed: u64) -> Tally {
     assert!(held);
     assert_eq!(world.holder(), None, "the last process returns the lease");
     world.count(|tally| tally.takeovers += u32::from(was_left));
-    std::mem::take(&mut *world.tally.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 #[test]
 fn no_effect_starts_without_the_lease_and_a_run_that_waits_gets_it() {
     let rounds = std::env::var("PAYDEPLOY_LEASE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
-    let mut all = Tally::default();
+    let tally = Arc::<Mutex<Tally>>::default();
     for seed in 0..rounds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let runtime = runtime.unwrap();
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(round(seed))));
-        let Tally { effects, refused, lost, takeovers, deaths } =
-            told.unwrap_or_else(|_| panic!("schedule {seed} failed"));
-        all.effects += effects;
-        all.refused += refused;
-        all.lost += lost;
-        all.takeovers += takeovers;
-        all.deaths += deaths;
+        let (runtime, tally) = (runtime.unwrap(), tally.clone());
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(round(seed, tally))));
+        told.unwrap_or_else(|_| panic!("schedule {seed} failed"));
     }
+    let all = tally.lock().unwrap_or_else(PoisonError::into_inner);
     println!("{rounds} schedules: {all:?}");
     // Otherwise the schedules would prove nothing.
     for (what, count) in

@@ -3,7 +3,7 @@
 use tokio::time::{Instant, sleep};
 
 use super::{
-    model::{Bucket, Line},
+    model::{Bucket, Line, Machinery},
     *,
 };
 use crate::{
@@ -24,7 +24,7 @@ async fn take(leases: &Leases<Line>, names: &[&str], patience: Duration) -> Resu
 }
 
 fn process(bucket: &Bucket, name: &str) -> (std::sync::Arc<Leases<Line>>, Fence) {
-    bucket.process(name, &region("spain"))
+    bucket.process(name, Machinery::default(), &region("spain"))
 }
 
 #[tokio::test(start_paused = true)]

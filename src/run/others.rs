@@ -212,17 +212,12 @@ mod tests {
         run::mirror::{Child, Held, testing::Memory},
         state::Header,
         step::{Phase, testing},
-        task,
+        task::{self, testing::paused},
         tool::start_time,
     };
 
     const FOLDER: &str = "payments/spain/paydeploy/runs/";
     const KEY: &str = "payments/spain/paydeploy/runs/dead.json";
-
-    fn paused() -> Duration {
-        thread_local!(static START: Instant = Instant::now());
-        START.with(Instant::elapsed)
-    }
 
     fn step() -> StepId {
         StepId::part(Phase::Terraform, &"spain".parse().unwrap(), "cluster")

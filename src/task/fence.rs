@@ -25,6 +25,15 @@ struct Standing {
     lost: Option<String>,
 }
 
+impl Standing {
+    /// Which lease has expired, and why.
+    fn expired(&self, now: Duration) -> Option<String> {
+        let (region, _) = self.good.iter().find(|(_, until)| now >= **until)?;
+        let because = self.trouble.get(region).map(|why| format!(": {why}")).unwrap_or_default();
+        Some(format!("the lease of region `{region}` was not renewed in time{because}"))
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Fence {
     standing: watch::Sender<Standing>,
@@ -48,13 +57,7 @@ impl Fence {
     /// # Errors
     /// Once one is lost or has expired, with the reason.
     pub fn pass(&self) -> Result<()> {
-        let now = (self.clock)();
-        let expired = |standing: &Standing| {
-            let (region, _) = standing.good.iter().find(|(_, until)| now >= **until)?;
-            let because = standing.trouble.get(region).map(|why| format!(": {why}")).unwrap_or_default();
-            Some(format!("the lease of region `{region}` was not renewed in time{because}"))
-        };
-        let expired = expired(&self.standing.borrow());
+        let expired = self.standing.borrow().expired((self.clock)());
         if let Some(why) = expired {
             self.lose(&why);
         }
@@ -110,14 +113,10 @@ impl Fence {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{Instant, advance};
+    use tokio::time::advance;
 
     use super::*;
-
-    fn paused() -> Duration {
-        thread_local!(static START: Instant = Instant::now());
-        START.with(Instant::elapsed)
-    }
+    use crate::task::testing::paused;
 
     fn region() -> RegionName {
         "spain".parse().unwrap()

@@ -1,8 +1,8 @@
 //! A task for unit tests, whose events go to the test.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{Cancel, Claims, Event, Events, Message, Phase, StepId, Task};
@@ -14,6 +14,12 @@ impl Sent {
     pub async fn recv(&mut self) -> Option<Event> {
         self.0.recv().await.map(|message| message.event)
     }
+}
+
+/// The time of Tokio's clock, which tests pause, as [`super::since_boot`] gives that of the machine.
+pub fn paused() -> Duration {
+    thread_local!(static START: Instant = Instant::now());
+    START.with(Instant::elapsed)
 }
 
 /// A task whose log is in `dir`, and its events.

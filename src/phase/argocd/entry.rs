@@ -173,11 +173,8 @@ mod tests {
             if call.method == "GET" {
                 return self.read();
             }
-            if self.before > 0 {
-                self.before -= 1;
-                return self.change(call);
-            }
-            if self.faults == 0 {
+            if self.before > 0 || self.faults == 0 {
+                self.before = self.before.saturating_sub(1);
                 return self.change(call);
             }
             self.faults -= 1;
