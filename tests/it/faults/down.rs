@@ -2,16 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::ResourceType;
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancerTypeEnum, ProtocolEnum, TargetTypeEnum};
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 
-use super::{ALL, REGION, TERRAFORM, World, at_each};
-use crate::{
-    account::{OURS, account},
-    checkout::Checkout,
-};
+use super::{ALL, REGION, World, at_each, tagged};
+use crate::account::{OURS, account};
 
 const UP: [&str; 4] = ["phase", "terraform", "--region", "spain"];
 const DOWN: [&str; 2] = ["down", "--yes"];
@@ -35,10 +32,7 @@ impl Region {
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let project = format!("down-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let checkout = Checkout::of_one_region(&project);
-        checkout.without_tool("terraform");
-        checkout.stand_in("terraform", "{\"terraform_version\": \"1.13.4\"}", TERRAFORM);
-        let world = World::with(checkout, &project);
+        let world = World::of_one_region(&project);
         let output = world.run(&UP);
         assert!(output.contains("✓ terraform/spain/state"), "{output}");
         let name = format!("{project}-spain");
@@ -53,17 +47,14 @@ impl Region {
     /// Creates what `down` has to delete, and schedules the deletion of the key that it has to keep.
     async fn leave_behind(&self) {
         let Self { sdk, name, vpc, .. } = self;
-        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
-        let tagged =
-            |kind: ResourceType, tag: Tag| TagSpecification::builder().resource_type(kind).tags(tag).build();
         let ec2 = aws_sdk_ec2::Client::new(sdk);
         let group =
             ec2.create_security_group().group_name(name).description("of a load balancer").vpc_id(vpc);
-        let ours = tag("elbv2.k8s.aws/cluster", name);
-        group.tag_specifications(tagged(ResourceType::SecurityGroup, ours)).send().await.unwrap();
+        let ours = tagged(ResourceType::SecurityGroup, &[("elbv2.k8s.aws/cluster", name)]);
+        group.tag_specifications(ours).send().await.unwrap();
         let volume = ec2.create_volume().availability_zone(format!("{REGION}a")).size(1);
-        let ours = tag(&format!("kubernetes.io/cluster/{name}"), "owned");
-        volume.tag_specifications(tagged(ResourceType::Volume, ours)).send().await.unwrap();
+        let ours = tagged(ResourceType::Volume, &[(&format!("kubernetes.io/cluster/{name}"), "owned")]);
+        volume.tag_specifications(ours).send().await.unwrap();
 
         let elb = aws_sdk_elasticloadbalancingv2::Client::new(sdk);
         let ours = aws_sdk_elasticloadbalancingv2::types::Tag::builder();

@@ -22,6 +22,7 @@ use std::{
     thread,
 };
 
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -162,6 +163,12 @@ fn at_each<W>(
     );
 }
 
+/// The tags with which EC2 creates something.
+fn tagged(kind: ResourceType, tags: &[(&str, &str)]) -> TagSpecification {
+    let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build());
+    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
+}
+
 /// A clone with credentials of its own, by which faults hit its calls alone.
 struct World {
     checkout: Checkout,
@@ -174,6 +181,14 @@ impl World {
         let checkout = Checkout::new();
         checkout.stand_in("terraform", "{\"terraform_version\": \"1.13.4\"}", TERRAFORM);
         Self::with(checkout, "payment-latency-api")
+    }
+
+    /// A clone that deploys one region, whose stacks nothing plans either.
+    fn of_one_region(project: &str) -> Self {
+        let checkout = Checkout::of_one_region(project);
+        checkout.without_tool("terraform");
+        checkout.stand_in("terraform", "{\"terraform_version\": \"1.13.4\"}", TERRAFORM);
+        Self::with(checkout, project)
     }
 
     fn with(checkout: Checkout, project: &str) -> Self {

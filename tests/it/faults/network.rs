@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification, VpcEndpointType};
+use aws_sdk_ec2::types::{Filter, ResourceType, VpcEndpointType};
 
-use super::{ALL, Extent, TERRAFORM, World, at_each};
-use crate::{
-    account::{Keys, OURS, account},
-    checkout::Checkout,
-};
+use super::{ALL, Extent, REGION, World, at_each, tagged};
+use crate::account::{Keys, OURS, account};
 
 const DOWN: [&str; 2] = ["down", "--yes"];
 
@@ -30,17 +27,15 @@ struct Network {
 
 impl Network {
     fn new() -> Self {
-        let checkout = Checkout::of_one_region(PROJECT);
-        checkout.without_tool("terraform");
-        checkout.stand_in("terraform", "{\"terraform_version\": \"1.13.4\"}", TERRAFORM);
-        checkout.edit("paydeploy.toml", "eu-south-2", AWS_REGION);
-        checkout.commit("another region");
-        checkout.push();
-        Self { world: World::with(checkout, PROJECT), keys: account().user("emptied-team", OURS) }
+        let world = World::of_one_region(PROJECT);
+        world.checkout.edit("paydeploy.toml", REGION, AWS_REGION);
+        world.checkout.commit("another region");
+        world.checkout.push();
+        Self { world, keys: account().user("emptied-team", OURS) }
     }
 
-    /// Runs beside somebody who deletes the network once it is empty, as its stack does. Otherwise each teardown would ask
-    /// for a minute whether the network is still there.
+    /// Deletes the network once it is empty, as its stack does. Otherwise each teardown would ask for a minute whether the
+    /// network is still there.
     fn beside_its_stack(&self, run: impl FnOnce() -> String) -> String {
         let has_ended = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -147,11 +142,6 @@ impl Inside {
         all.extend(groups.filter_map(|one| one.group_id));
         all
     }
-}
-
-fn tagged(kind: ResourceType, tags: &[(&str, &str)]) -> TagSpecification {
-    let tags = tags.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build());
-    TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
 }
 
 #[test]
