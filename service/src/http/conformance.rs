@@ -1,8 +1,8 @@
 //! What HTTP requires of a request and hyper does not check.
 
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, HOST};
-use axum::http::{HeaderValue, StatusCode, Version};
+use axum::http::Version;
+use axum::http::header::HOST;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -18,9 +18,7 @@ pub async fn require_host(request: Request, next: Next) -> Response {
         (Some(host), None) if !is_valid(host.as_bytes()) => "malformed Host header",
         _ => return next.run(request).await,
     };
-    let mut response = reply::text(StatusCode::BAD_REQUEST, format!("400 Bad Request: {problem}"));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    reply::bad_request(format!("400 Bad Request: {problem}"))
 }
 
 /// Whether `host` has only characters that a name, an address or a port can have.

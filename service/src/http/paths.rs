@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -105,11 +105,8 @@ fn moved(method: &Method, path: &str, query: Option<&str>) -> Response {
     }
 }
 
-/// The answer to what is not valid HTTP.
 pub fn malformed() -> Response {
-    let mut response = reply::text(StatusCode::BAD_REQUEST, "400 Bad Request");
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    reply::bad_request("400 Bad Request")
 }
 
 #[cfg(test)]

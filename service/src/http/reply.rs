@@ -2,7 +2,7 @@
 
 use std::io;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -53,6 +53,13 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 /// An error of the legacy routes. `body` is sent as it is, with the legacy space and trailing newline.
 pub fn error(status: StatusCode, body: &'static str) -> Response {
     (status, [(CONTENT_TYPE, JSON), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
+}
+
+/// The answer to what is not valid HTTP. It ends the connection.
+pub fn bad_request(body: impl IntoResponse) -> Response {
+    let mut response = text(StatusCode::BAD_REQUEST, body);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// 503, which invites the client to try again after a second.
