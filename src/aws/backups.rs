@@ -77,7 +77,7 @@ pub async fn keep(scope: Scope<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Enables the keys whose rescue a dead run has begun, unless they are to be deleted again.
+/// Enables the keys whose rescue a dead run did not finish, unless they are to be deleted again.
 pub async fn finish(aws: &SdkConfig, left: &[Claim]) -> Result<()> {
     let kms = Client::new(aws);
     for claim in left {
