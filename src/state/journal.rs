@@ -19,7 +19,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Machine;
+use super::{Machine, starter::starter};
 use crate::{
     task::{Claim, Event, RunId, StepId},
     tool::start_time,
@@ -42,6 +42,9 @@ pub struct Header {
     pub schema: u32,
     pub run: RunId,
     pub command: String,
+    /// Who started it: a job's address, or a user. Empty in journals of earlier versions.
+    #[serde(default)]
+    pub by: String,
     #[serde(flatten)]
     pub machine: Machine,
     pub pid: u32,
@@ -58,6 +61,7 @@ impl Header {
             schema: SCHEMA,
             run: run.clone(),
             command: command.to_owned(),
+            by: starter(),
             machine: Machine::here(),
             pid,
             start: start_time(pid).unwrap_or_default(),

@@ -5,6 +5,7 @@
 mod journal;
 mod lock;
 mod machine;
+mod starter;
 
 use std::{
     fs, io,
@@ -14,6 +15,7 @@ use std::{
 pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, read};
 pub use lock::{LockError, RunLock};
 pub use machine::{Life, Machine};
+pub use starter::user;
 
 use crate::task::RunId;
 

@@ -21,7 +21,7 @@ use crate::{
         objects::Objects,
         state_file::{self, StateLock},
     },
-    state::Machine,
+    state::{Machine, user},
     step::{Claim, Class, Error, ErrorExt, Result},
 };
 
@@ -75,13 +75,11 @@ pub(super) async fn hold(terraform: &Terraform<'_>, operation: &str) -> Result<H
 
 /// Terraform's own format (`statemgr.LockInfo`), so that its messages name us, and `force-unlock` works.
 fn content(backend: &Backend, id: &str, operation: &str) -> Vec<u8> {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
     serde_json::json!({
         "ID": id,
         "Operation": operation,
         "Info": format!("{OURS}, process {}", std::process::id()),
-        "Who": format!("{user}@{}", Machine::here().host),
+        "Who": format!("{}@{}", user(), Machine::here().host),
         "Version": "",
         "Created": jiff::Timestamp::now().to_string(),
         "Path": format!("{}/{}", backend.bucket, backend.key),
