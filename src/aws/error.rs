@@ -5,6 +5,7 @@ use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
+use super::fenced::NotSent;
 use crate::task::{Class, Error};
 
 /// Error codes that a retry may fix, beyond those of the SDK's own classifiers.
@@ -44,6 +45,9 @@ pub fn classify<E>(error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
+    if let Some(not_sent) = not_sent(&error) {
+        return Error::msg(not_sent.class, not_sent);
+    }
     let class = class(&error);
     let message = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
@@ -107,6 +111,11 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
             Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_))
         )
     })
+}
+
+/// Why a request was not sent, if that is because the run may not act.
+fn not_sent<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a NotSent> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref())
 }
 
 /// Whether an error means that the resource does not exist. Every service has its own code for it.
@@ -185,6 +194,17 @@ mod tests {
         assert!(!acted(400) && !acted(403) && acted(500) && acted(503));
         let lost = ConnectorError::io("reset".into());
         assert!(may_have_acted(&SdkError::<DescribeClusterError, HttpResponse>::dispatch_failure(lost)));
+    }
+
+    #[test]
+    fn a_request_of_a_run_that_has_lost_its_lease_is_neither_retried_nor_a_failure() {
+        let not_sent = NotSent { class: Class::Cancelled, why: "it was deleted".to_owned() };
+        let not_sent = ConnectorError::other(not_sent.into(), None);
+        let error = SdkError::<DescribeClusterError, HttpResponse>::dispatch_failure(not_sent);
+        // An earlier attempt of the same call may have been sent.
+        assert!(may_have_acted(&error));
+        let error = classify(error);
+        assert_eq!((error.class, error.to_string().as_str()), (Class::Cancelled, "it was deleted"));
     }
 
     #[test]

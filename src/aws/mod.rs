@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod content;
 mod error;
+mod fenced;
 pub mod identity;
 pub mod inventory;
 pub mod key;
@@ -26,6 +27,8 @@ use std::{sync::Arc, time::Duration};
 
 use aws_config::timeout::TimeoutConfig;
 
+use crate::task::Fence;
+
 pub use error::{classify, is_missing, may_have_acted};
 pub use partition::{always_enabled, partition};
 
@@ -36,7 +39,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// One account, any region. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    base: Arc<aws_config::SdkConfig>,
+    unfenced: Arc<aws_config::SdkConfig>,
+    fence: Fence,
 }
 
 impl Aws {
@@ -44,18 +48,33 @@ impl Aws {
     pub async fn from_env() -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let base = aws_config::defaults(aws_config::BehaviorVersion::latest());
-        let base = base.timeout_config(timeouts).load().await;
+        let base = base.timeout_config(timeouts).http_client(fenced::https()).load().await;
         Self::new(base)
     }
 
     /// The account of an SDK configuration.
-    pub fn new(base: aws_config::SdkConfig) -> Self {
-        Self { base: Arc::new(base) }
+    pub fn new(unfenced: aws_config::SdkConfig) -> Self {
+        Self { unfenced: Arc::new(unfenced), fence: Fence::default() }
     }
 
-    /// The SDK's configuration for a region.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// The SDK's configuration for a region. A call is sent only if the run may act there.
     pub fn in_region(&self, aws_region: &str) -> aws_config::SdkConfig {
+        let config = self.unfenced_in_region(aws_region);
+        match config.http_client() {
+            Some(client) => {
+                config.to_builder().http_client(fenced::client(client, &self.fence, aws_region)).build()
+            }
+            None => config,
+        }
+    }
+
+    /// The same for what has to work when the run may no longer act: its leases and its records.
+    pub fn unfenced_in_region(&self, aws_region: &str) -> aws_config::SdkConfig {
         let region = aws_config::Region::new(aws_region.to_owned());
-        self.base.to_builder().region(region).build()
+        self.unfenced.to_builder().region(region).build()
     }
 }

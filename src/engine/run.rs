@@ -254,6 +254,7 @@ impl Loop<'_> {
             cancel: self.cancel.clone(),
             events: self.events.clone(),
             claims: Claims::default(),
+            fence: self.world.aws.fence().clone(),
             ending: self.ending.clone(),
         };
         let cx = Context { task, world: self.world.clone() };

@@ -1,4 +1,4 @@
-//! A valid EKS token on every request, signed in this process.
+//! A valid EKS token on every request, signed in this process, and no request while the run may not act.
 
 use std::{
     pin::Pin,
@@ -19,18 +19,25 @@ use crate::{
         token::{Token, token},
     },
     fact,
-    task::{Class, Error, Result},
+    task::{Class, Error, Fence, Place, Result},
 };
 
 /// What tokens are signed with, and for which cluster.
 pub(super) struct Signer {
     pub aws: aws_config::SdkConfig,
     pub cluster: String,
+    pub fence: Fence,
+    pub aws_region: String,
 }
 
 impl Signer {
     pub(super) fn new(aws: &Aws, access: &fact::Access) -> Self {
-        Self { aws: aws.in_region(&access.aws_region), cluster: access.cluster.cluster_name.clone() }
+        Self {
+            aws: aws.in_region(&access.aws_region),
+            cluster: access.cluster.cluster_name.clone(),
+            fence: aws.fence().clone(),
+            aws_region: access.aws_region.clone(),
+        }
     }
 
     pub(super) async fn token(&self) -> Result<Token> {
@@ -114,6 +121,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // Here and not where a token is signed: a token is good for many requests.
+        if let Err(shut) = self.signer.fence.pass(Place::Aws(&self.signer.aws_region)) {
+            return Either::Right(done(Err(Carried::from(shut).into())));
+        }
         let TokenState::Signed(token) = &self.state else {
             let TokenState::Failed(failed) = std::mem::replace(&mut self.state, TokenState::Empty) else {
                 unreachable!("`call` follows a successful `poll_ready`")
@@ -160,7 +171,8 @@ mod tests {
         let mut aws = SdkConfig::builder().region(Region::new("eu-south-2"));
         aws.set_credentials_provider(credentials.map(SharedCredentialsProvider::new));
         let aws = aws.build();
-        BearerLayer(Arc::new(Signer { aws, cluster: "payments-spain".to_owned() })).layer(Echo)
+        let (cluster, aws_region) = ("payments-spain".to_owned(), "eu-south-2".to_owned());
+        BearerLayer(Arc::new(Signer { aws, cluster, fence: Fence::default(), aws_region })).layer(Echo)
     }
 
     async fn ask(service: &mut Bearer<Echo>) -> Result<HeaderValue, BoxError> {
@@ -180,6 +192,15 @@ mod tests {
         assert!(poll_fn(|cx| service.poll_ready(cx)).now_or_never().is_some());
         let TokenState::Signed(token) = &service.state else { panic!("it was signed again") };
         assert!(token.lasts(SystemTime::now()));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_has_lost_its_lease_sends_no_request_although_its_token_is_good() {
+        let mut service = service(Some(Credentials::new("AKIDEXAMPLE", "secret", None, None, "test")));
+        ask(&mut service).await.unwrap();
+        service.signer.fence.lose(&"spain".parse().unwrap(), "it was deleted");
+        let error = ask(&mut service).await.unwrap_err().downcast::<Carried>().unwrap();
+        assert_eq!((error.class, error.message.as_str()), (Class::Cancelled, "it was deleted"));
     }
 
     #[tokio::test]

@@ -96,6 +96,7 @@ async fn reach(task: &Task, aws: &Aws, aws_region: &str, name: &str) -> Result<R
             Ok(true) => ask_until_admitted(task, &client, name).await?,
             Ok(false) => Answer::Unknown,
             Err(error) => {
+                task.fence.pass(task.place())?;
                 Answer::Closed(format!("failed to create an access entry for this principal: {error}"))
             }
         },
@@ -133,6 +134,8 @@ async fn ask(task: &Task, client: &Client, name: &str, deadline: Duration) -> Re
     let api: Api<Namespace> = Api::all(client.clone());
     let what = format!("cluster `{name}` to answer");
     let asked = task.wait(&what, INTERVAL, deadline, || async {
+        // An error, unlike below: it says nothing about the cluster, and passes.
+        task.fence.pass(task.place())?;
         match api.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => Ok(Poll::Ready(Answer::Admitted)),
             Err(kube::Error::Api(status)) if status.code == 401 => Ok(Poll::Ready(Answer::Unknown)),
@@ -148,7 +151,7 @@ async fn ask(task: &Task, client: &Client, name: &str, deadline: Duration) -> Re
     });
     match asked.await {
         Err(error) if error.class == Class::Cancelled => Err(error),
-        Err(error) => Ok(Answer::Closed(error.to_string())),
+        Err(error) => task.fence.pass(task.place()).map(|()| Answer::Closed(error.to_string())),
         Ok(answer) => Ok(answer),
     }
 }
@@ -163,7 +166,7 @@ async fn ask_until_admitted(task: &Task, client: &Client, name: &str) -> Result<
     });
     match asked.await {
         Err(error) if error.class == Class::Cancelled => Err(error),
-        Err(error) => Ok(Answer::Closed(error.to_string())),
+        Err(error) => task.fence.pass(task.place()).map(|()| Answer::Closed(error.to_string())),
         Ok(answer) => Ok(answer),
     }
 }

@@ -1,4 +1,4 @@
-//! One run at a time in each region, whichever machine it is on. Commands do not take leases yet.
+//! One run at a time in each region, whichever machine it is on.
 //!
 //! The lease of a region is one object in its state bucket, `PROJECT/REGION/paydeploy/lease.json`. It belongs to the process
 //! that has written it last, under a condition:
@@ -6,8 +6,8 @@
 //! 1. It is taken by a write that requires the object to be missing, or to have the content that was judged (`take`).
 //! 2. The holder rewrites it every [`BEAT`], each time under the condition that its own last content is there (`keeper`).
 //!    A lease is good for [`SILENCE`] from the moment at which its last successful write was sent.
-//! 3. An effect of the holder starts only while its fence (`task::Fence`) is open. It closes once a lease is lost or has
-//!    expired, and does not open again.
+//! 3. An effect of the holder starts only while its fence (`task::Fence`) is open: no lease is lost, and none has expired.
+//!    A renewal that comes late and succeeds proves that no other run has had the lease, and opens it again.
 //! 4. Another run takes it over after it has seen the same content for [`SILENCE`] and [`MARGIN`]: then the lease has not
 //!    been good for at least the margin, in which calls that had passed the fence end. A holder that this process can prove
 //!    dead is not waited for, and one that it can see alive is never replaced. What the children of a dead holder still do
@@ -20,6 +20,7 @@
 mod keeper;
 #[cfg(test)]
 mod model;
+mod remove;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -28,21 +29,20 @@ use std::{future::Future, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use keeper::{Leases, Patience, Refused, named};
+pub use keeper::{Leases, Patience, Refused, Waited, named};
+pub use remove::{Removed, remove};
 pub use take::{Eyes, key, read};
 
 use crate::{
     aws::objects::{Condition, Object, Objects, Written},
-    state::Header,
-    task::{RegionName, Result},
+    state::{Header, Life, Machine},
+    task::{MARGIN, RegionName, Result},
 };
 
 /// Between two renewals: far shorter than [`SILENCE`], so that several may fail.
 pub const BEAT: Duration = Duration::from_secs(10);
 /// How long a lease is good without renewal. A record (`run::mirror`) that is silent for this long has a dead owner.
 pub const SILENCE: Duration = Duration::from_secs(60);
-/// The grace of an interrupted child, in which terraform saves its state. A call that had passed the fence ends sooner.
-pub const MARGIN: Duration = Duration::from_secs(120);
 
 /// The content of the object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +53,16 @@ pub struct Lease {
     pub holder: Header,
     /// Makes each content different from the one before.
     pub beat: u64,
+    /// It only replaces another run's, and is not renewed (`remove`).
+    #[serde(default)]
+    pub removes: bool,
+}
+
+impl Lease {
+    /// Whether the holder runs, or has ended, on this machine; unknown for any other.
+    pub fn life(&self) -> Life {
+        self.holder.machine.life(&Machine::here(), self.holder.pid, self.holder.start)
+    }
 }
 
 /// Where leases are kept: a bucket, or a test's memory.

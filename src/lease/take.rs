@@ -34,10 +34,10 @@ impl Eyes {
 }
 
 /// What one taker has seen of a lease.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Watch {
-    /// Its content's mark, and since when it has been the same.
-    seen: Option<(String, Duration)>,
+    /// Its content's mark and id, and since when the content has been the same.
+    seen: Option<(String, String, Duration)>,
     /// It has changed while it was watched, so it has a holder that lives.
     pub is_alive: bool,
 }
@@ -45,12 +45,13 @@ pub struct Watch {
 impl Watch {
     /// How long the content has been the same for certain: from the end of the read that first showed it to the start of
     /// this one. A read may take as long as its machine sleeps.
-    fn silence(&mut self, etag: &str, started: Duration, ended: Duration) -> Duration {
+    fn silence(&mut self, etag: &str, id: &str, started: Duration, ended: Duration) -> Duration {
         match &self.seen {
-            Some((seen, since)) if seen == etag => started.saturating_sub(*since),
+            Some((seen, _, since)) if seen == etag => started.saturating_sub(*since),
             seen => {
-                self.is_alive |= seen.is_some();
-                self.seen = Some((etag.to_owned(), ended));
+                // One that another run has taken says nothing about that run yet.
+                self.is_alive = seen.as_ref().is_some_and(|(_, seen, _)| seen == id);
+                self.seen = Some((etag.to_owned(), id.to_owned(), ended));
                 Duration::ZERO
             }
         }
@@ -100,12 +101,12 @@ pub async fn judge(
     if lease.id == ours.id {
         return Ok(Judged::Free { etag: Some(object.etag), from: None });
     }
-    let silence = watch.silence(&object.etag, started, ended);
+    let silence = watch.silence(&object.etag, &lease.id, started, ended);
     match eyes.life(&lease.holder) {
         Life::Dead => Ok(Judged::Free { etag: Some(object.etag), from: None }),
         // A process that is stopped is silent too. Its children may act, and it goes on when it is continued.
         Life::Alive => {
-            watch.is_alive = true;
+            watch.is_alive = !lease.removes;
             Ok(Judged::Busy(lease, silence))
         }
         Life::Unknown if silence < SILENCE + MARGIN => Ok(Judged::Busy(lease, silence)),

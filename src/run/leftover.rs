@@ -16,8 +16,8 @@ use super::{
     others::{CHILD_DEADLINE, Earlier},
 };
 use crate::{
-    lease::MARGIN,
     state::{self, Header, Life, Machine, Recorded, Store, Unfinished},
+    task::MARGIN,
 };
 
 /// How often a process is checked. It is not our child, so the kernel does not report its end.

@@ -29,11 +29,11 @@ use super::mirror::{Bucket, Buckets, Mirrored};
 use crate::{
     aws::objects::Object,
     engine::Gate,
-    lease::{Eyes, MARGIN, SILENCE},
+    lease::{Eyes, SILENCE},
     report,
     state::{Life, Machine},
     step::{Context, Error, ErrorExt as _, Event, Events, RegionName, Result, RunId, StepId},
-    task::{Claim, Task, since_boot},
+    task::{Claim, MARGIN, Task, since_boot},
 };
 
 /// Between two checks of a record or of a process.

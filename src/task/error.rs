@@ -18,7 +18,7 @@ pub enum Class {
     Refused,
     /// An earlier phase has not run.
     Prerequisite,
-    /// The operator asked to stop.
+    /// The run is stopping: the operator asked for it, or the run may no longer act.
     Cancelled,
 }
 

@@ -1,8 +1,9 @@
 //! Whether this run may act: the question before each call and each child process.
 //!
 //! A run holds one lease per region (`lease`). Each is good until a moment on this machine's own clock, which its next
-//! renewal moves on. The fence closes, and stays closed, once a lease is lost or was not renewed in time, as after a
-//! machine was suspended: another run may act by then.
+//! renewal moves on. One that was not renewed in time, as in an outage or while a machine was suspended, has expired:
+//! nothing may start in its region, because another run may act there soon. A late renewal that succeeds proves that none
+//! has. Once another run has the lease, it is lost for good, and the whole run stops.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,27 +11,60 @@ use tokio::sync::watch;
 
 use super::{Class, Error, RegionName, Result};
 
+/// From the moment at which a lease has expired to the moment at which another run may take it over. Calls that had passed
+/// the fence end in it, and children that were interrupted save their state.
+pub const MARGIN: Duration = Duration::from_secs(120);
+/// When in the margin a child that has not ended is killed: ten seconds are enough for its end, also on a busy machine.
+const KILLED_AFTER: Duration = Duration::from_secs(110);
+/// How often the time is looked at: a timer does not count the time in which the machine sleeps.
+const TICK: Duration = Duration::from_secs(1);
+
 /// The time since the machine's boot, which also passes while the machine sleeps.
 pub fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
+/// Where something acts.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In a region, or in none: then in any.
+    Region(Option<&'a RegionName>),
+    /// In an AWS region, which several regions may have.
+    Aws(&'a str),
+}
+
 #[derive(Debug, Clone, Default)]
 struct Standing {
+    /// The AWS region of each region.
+    places: BTreeMap<RegionName, String>,
     /// Until when each lease is good.
     good: BTreeMap<RegionName, Duration>,
     /// Why the last renewal of a lease failed.
     trouble: BTreeMap<RegionName, String>,
-    lost: Option<String>,
+    lost: Option<Shut>,
+}
+
+/// Why nothing may start.
+#[derive(Debug, Clone)]
+struct Shut {
+    why: String,
+    /// Since when. Another run may act one [`MARGIN`] later.
+    since: Duration,
 }
 
 impl Standing {
-    /// Which lease has expired, and why.
-    fn expired(&self, now: Duration) -> Option<String> {
-        let (region, _) = self.good.iter().find(|(_, until)| now >= **until)?;
+    /// The lease that has been expired for the longest time.
+    fn expired(&self, place: Place<'_>, now: Duration) -> Option<Shut> {
+        let is_there = |region: &RegionName| match place {
+            Place::Region(wanted) => wanted.is_none_or(|wanted| wanted == region),
+            Place::Aws(wanted) => self.places.get(region).is_none_or(|place| place == wanted),
+        };
+        let expired = self.good.iter().filter(|(region, until)| now >= **until && is_there(region));
+        let (region, until) = expired.min_by_key(|(_, until)| **until)?;
         let because = self.trouble.get(region).map(|why| format!(": {why}")).unwrap_or_default();
-        Some(format!("the lease of region `{region}` was not renewed in time{because}"))
+        let why = format!("the lease of region `{region}` was not renewed in time{because}");
+        Some(Shut { why, since: *until })
     }
 }
 
@@ -52,16 +86,24 @@ impl Fence {
         Self { standing: watch::Sender::default(), clock }
     }
 
-    /// Whether every lease of this run is good.
+    /// Tells in which AWS region a region is.
+    pub fn locate(&self, region: &RegionName, aws_region: &str) {
+        self.standing.send_modify(|standing| {
+            standing.places.insert(region.clone(), aws_region.to_owned());
+        });
+    }
+
+    /// Whether this run may act in a place.
     ///
     /// # Errors
-    /// Once one is lost or has expired, with the reason.
-    pub fn pass(&self) -> Result<()> {
-        let expired = self.standing.borrow().expired((self.clock)());
-        if let Some(why) = expired {
-            self.lose(&why);
+    /// Transient while the lease there has expired, and [`Class::Cancelled`] once any lease is lost: the run is stopping then,
+    /// and says why at its end.
+    pub fn pass(&self, place: Place<'_>) -> Result<()> {
+        let standing = self.standing.borrow();
+        if let Some(lost) = &standing.lost {
+            return Err(Error::msg(Class::Cancelled, &lost.why));
         }
-        self.lost().map_or(Ok(()), |why| Err(Error::msg(Class::Conflict, why)))
+        standing.expired(place, (self.clock)()).map_or(Ok(()), |expired| Err(Error::transient(expired.why)))
     }
 
     /// A lease was taken or renewed.
@@ -86,37 +128,67 @@ impl Fence {
         });
     }
 
-    /// Closes the fence.
-    pub fn lose(&self, why: &str) {
+    /// A region's lease is another run's, or is deleted.
+    pub fn lose(&self, region: &RegionName, why: &str) {
+        let now = (self.clock)();
         self.standing.send_modify(|standing| {
-            standing.lost.get_or_insert_with(|| why.to_owned());
+            // Another run may have taken it over long ago, at the end of the margin.
+            let since = standing.good.get(region).map_or(now, |until| now.min(*until));
+            standing.lost.get_or_insert_with(|| Shut { why: why.to_owned(), since });
         });
     }
 
-    /// Why it is closed; `None` if it is open.
+    /// Why a lease is lost; `None` if none is.
     pub fn lost(&self) -> Option<String> {
-        self.standing.borrow().lost.clone()
+        self.standing.borrow().lost.as_ref().map(|lost| lost.why.clone())
     }
 
-    /// Waits until it is closed.
+    /// Waits until a lease is lost, and returns why.
     pub async fn closed(&self) -> String {
         let mut changes = self.standing.subscribe();
         loop {
-            if let Some(why) = changes.borrow_and_update().lost.clone() {
-                return why;
+            if let Some(lost) = &changes.borrow_and_update().lost {
+                return lost.why.clone();
             }
             // The sender is this value's own, so that it lives.
             drop(changes.changed().await);
+        }
+    }
+
+    /// Waits until nothing may start in a place, and returns why: what runs there has to come to its end.
+    pub async fn shut(&self, place: Place<'_>) -> Error {
+        loop {
+            if let Err(error) = self.pass(place) {
+                return error;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Waits until a child has to be gone, because another run may act in its place soon.
+    pub async fn is_over(&self, place: Place<'_>) {
+        let is_over = || {
+            let (standing, now) = (self.standing.borrow(), (self.clock)());
+            let shut = standing.lost.clone().or_else(|| standing.expired(place, now));
+            shut.is_some_and(|shut| now >= shut.since + KILLED_AFTER)
+        };
+        while !is_over() {
+            tokio::time::sleep(TICK).await;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use tokio::time::advance;
 
     use super::*;
     use crate::task::testing::paused;
+
+    const LEASE: Duration = Duration::from_secs(60);
+
+    const ANYWHERE: Place<'_> = Place::Region(None);
 
     fn region() -> RegionName {
         "spain".parse().unwrap()
@@ -125,31 +197,53 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_without_leases_and_one_with_good_leases_pass() {
         let fence = Fence::new(paused);
-        fence.pass().unwrap();
-        fence.hold(&region(), paused() + Duration::from_secs(60));
-        fence.pass().unwrap();
+        fence.pass(ANYWHERE).unwrap();
+        fence.hold(&region(), paused() + LEASE);
+        fence.pass(ANYWHERE).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_expired_lease_closes_the_fence_and_says_what_hindered_its_renewal() {
+    async fn nothing_starts_while_a_lease_has_expired_and_the_reason_is_what_hindered_its_renewal() {
         let fence = Fence::new(paused);
-        fence.hold(&region(), paused() + Duration::from_secs(60));
+        fence.hold(&region(), paused() + LEASE);
         fence.note(&region(), &Error::transient("AWS answered with status 503"));
-        advance(Duration::from_secs(60)).await;
-        let error = fence.pass().unwrap_err().to_string();
+        advance(LEASE).await;
+        let error = fence.pass(ANYWHERE).unwrap_err();
         let expected = "the lease of region `spain` was not renewed in time: AWS answered with status 503";
-        assert_eq!(error, expected);
-        fence.hold(&region(), paused() + Duration::from_secs(60));
-        assert!(fence.pass().is_err(), "another run may act by now");
-        assert_eq!(fence.closed().await, expected);
+        assert_eq!((error.class, error.to_string().as_str()), (Class::Transient, expected));
+        // A renewal that succeeds proves that no other run has had it.
+        fence.hold(&region(), paused() + LEASE);
+        fence.pass(ANYWHERE).unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lost_lease_closes_the_fence() {
+    async fn a_region_whose_bucket_does_not_answer_stops_nothing_elsewhere_until_its_lease_is_lost() {
         let fence = Fence::new(paused);
-        fence.hold(&region(), paused() + Duration::from_secs(60));
-        fence.lose("run 2 has taken the lease of region `spain`");
-        assert_eq!(fence.pass().unwrap_err().to_string(), "run 2 has taken the lease of region `spain`");
+        let mexico = "mexico".parse().unwrap();
+        fence.locate(&region(), "eu-south-2");
+        fence.locate(&mexico, "us-east-1");
+        fence.hold(&region(), paused() + LEASE);
+        fence.hold(&mexico, paused() + LEASE * 2);
+        advance(LEASE).await;
+        let elsewhere = [Place::Region(Some(&mexico)), Place::Aws("us-east-1")];
+        for place in [Place::Region(Some(&region())), Place::Aws("eu-south-2"), ANYWHERE] {
+            assert_eq!(fence.pass(place).unwrap_err().class, Class::Transient, "{place:?}");
+        }
+        assert!(elsewhere.iter().all(|place| fence.pass(*place).is_ok()));
+        fence.lose(&region(), "run 2 has taken the lease of region `spain`");
+        assert!(elsewhere.iter().all(|place| fence.pass(*place).is_err()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_lease_closes_the_fence_for_good() {
+        let fence = Fence::new(paused);
+        fence.hold(&region(), paused() + LEASE);
+        fence.lose(&region(), "run 2 has taken the lease of region `spain`");
+        fence.hold(&region(), paused() + LEASE);
+        let error = fence.pass(ANYWHERE).unwrap_err();
+        let expected = "run 2 has taken the lease of region `spain`";
+        assert_eq!((error.class, error.to_string().as_str()), (Class::Cancelled, expected));
+        assert_eq!(fence.closed().await, expected);
     }
 
     #[tokio::test(start_paused = true)]
@@ -157,6 +251,19 @@ mod tests {
         let fence = Fence::new(paused);
         fence.hold(&region(), paused());
         fence.release(&region());
-        fence.pass().unwrap();
+        fence.pass(ANYWHERE).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_has_to_be_gone_before_another_run_may_act() {
+        let fence = Fence::new(paused);
+        let until = paused() + LEASE;
+        fence.hold(&region(), until);
+        fence.shut(ANYWHERE).await;
+        // A machine that was suspended notices late, and another run does not wait for it.
+        advance(Duration::from_secs(100)).await;
+        assert!(fence.is_over(ANYWHERE).now_or_never().is_none());
+        fence.is_over(ANYWHERE).await;
+        assert!(paused() >= until + KILLED_AFTER && paused() < until + MARGIN);
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use claim::{Claim, Claims};
 pub use error::{Class, Error, ErrorExt, Result, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Remaining, Verdict};
-pub use fence::{Fence, since_boot};
+pub use fence::{Fence, MARGIN, Place, since_boot};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
 /// By how much an outage prolongs a wait: as long as a step that fails is retried.
@@ -99,6 +99,8 @@ pub struct Task {
     pub log: PathBuf,
     pub events: Events,
     pub claims: Claims,
+    /// Whether the run may still act.
+    pub fence: Fence,
     /// What ends in the background after the step was dropped: the run waits for it.
     pub ending: TaskTracker,
 }
@@ -131,6 +133,11 @@ impl Task {
     pub fn warn(&self, warning: impl Into<String>, fix: impl Into<String>) {
         let (warning, fix) = (warning.into(), fix.into());
         self.emit(Event::StepWarned { step: self.step.clone(), warning, fix });
+    }
+
+    /// Where the step acts.
+    pub fn place(&self) -> Place<'_> {
+        Place::Region(self.step.region.as_ref())
     }
 
     pub fn emit(&self, event: Event) {

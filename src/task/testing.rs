@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use super::{Cancel, Claims, Event, Events, Message, Phase, StepId, Task};
+use super::{Cancel, Claims, Event, Events, Fence, Message, Phase, StepId, Task};
 
 /// The events of a task.
 pub struct Sent(UnboundedReceiver<Message>);
@@ -31,6 +31,7 @@ pub fn task(dir: &Path) -> (Task, Sent) {
         log: dir.join("runs/test.log"),
         events,
         claims: Claims::default(),
+        fence: Fence::default(),
         ending: TaskTracker::new(),
     };
     (task, Sent(inbox))

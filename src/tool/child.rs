@@ -7,7 +7,9 @@
 //! 3. A hard stop sends SIGKILL to the whole group.
 //! 4. A command's own deadline does both: SIGINT, the command's grace, SIGKILL. So does the step's deadline, which
 //!    drops the step: the child is then waited for beside the run, which ends only after it (`Task::ending`).
-//! 5. When paydeploy itself dies, the child gets one SIGINT from the guard (`guard`), unless it already got one.
+//! 5. While the run may not act (`Fence`), no child starts. One that runs gets its SIGINT, and is killed before another run
+//!    may act.
+//! 6. When paydeploy itself dies, the child gets one SIGINT from the guard (`guard`), unless it already got one.
 //!
 //! Every child that was recorded as started is recorded as ended exactly once, when it has ended.
 //!
@@ -37,6 +39,7 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
     if task.cancel.soft.is_cancelled() {
         return Err(Error::cancelled());
     }
+    task.fence.pass(task.place())?;
     let mut child = Alive::start(command, task, out, err).await?;
     let deadline = async {
         match command.deadline {
@@ -45,12 +48,23 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
         }
     };
     tokio::pin!(deadline);
+    let mut shut = None;
     // The branches need no order: whichever is taken first, the child's status is still collected by `wait`.
     let status = loop {
         tokio::select! {
             status = child.process.wait() => break status,
             () = task.cancel.soft.cancelled(), if !child.interrupted => child.interrupt(),
             () = task.cancel.hard.cancelled() => {
+                child.kill();
+                break child.process.wait().await;
+            }
+            why = task.fence.shut(task.place()), if shut.is_none() => {
+                if !child.interrupted {
+                    child.interrupt();
+                }
+                shut = Some(why);
+            }
+            () = task.fence.is_over(task.place()) => {
                 child.kill();
                 break child.process.wait().await;
             }
@@ -62,7 +76,14 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
         }
     };
     child.ended();
-    status.doing(format!("wait for `{command}`"))
+    let status = status.doing(format!("wait for `{command}`"))?;
+    match shut {
+        // One that was killed may have left something that still acts: its caller has to see that.
+        Some(why) if status.code().is_some_and(|code| code != 0) => {
+            Err(Error::msg(why.class, format!("`{command}` was interrupted: {why}")))
+        }
+        _ => Ok(status),
+    }
 }
 
 /// Starts the helper that becomes the program once it is released.
@@ -136,10 +157,15 @@ impl Running {
         kill_process_group(self.pid, Signal::KILL).ok();
     }
 
-    /// Gives the interrupted child its grace, then kills what remains, and returns after its end.
-    async fn end(&mut self) {
-        // Whether it ended in time does not matter: what follows is right in both cases.
-        drop(tokio::time::timeout(self.grace, self.wait()).await);
+    /// Gives the interrupted child its grace, but not longer than until another run may act; then kills what remains, and
+    /// returns after its end.
+    async fn end(&mut self, task: &Task) {
+        let grace = self.grace;
+        // Which of them comes first does not matter: what follows is right in all cases.
+        tokio::select! {
+            _ = tokio::time::timeout(grace, self.wait()) => {}
+            () = task.fence.is_over(task.place()) => {}
+        }
         // The group is killed even when the child has ended, because its own children may still run.
         self.kill();
         drop(self.wait().await);
@@ -166,12 +192,17 @@ impl<'a> Alive<'a> {
         let mut alive = Self { process, task, interrupted: false };
         let (step, text) = (task.step.clone(), command.to_string());
         task.events.record(Event::ChildStarted { step, pid: id, start, command: text }).await?;
-        // A cancel may have come while the record was written.
-        if task.cancel.soft.is_cancelled() {
+        // A cancel may have come, or a lease may have expired, while the record was written.
+        let shut = if task.cancel.soft.is_cancelled() {
+            Some(Error::cancelled())
+        } else {
+            task.fence.pass(task.place()).err()
+        };
+        if let Some(why) = shut {
             drop(release);
             drop(alive.process.wait().await);
             alive.ended();
-            return Err(Error::cancelled());
+            return Err(why);
         }
         guard::watch(id, start);
         if let Some(mut release) = release {
@@ -195,7 +226,7 @@ impl<'a> Alive<'a> {
         if !self.interrupted {
             self.interrupt();
         }
-        self.process.end().await;
+        self.process.end(self.task).await;
         self.ended();
     }
 
@@ -219,7 +250,7 @@ impl Drop for Alive<'_> {
                     process.interrupt();
                 }
                 let killed = {
-                    let end = process.end();
+                    let end = process.end(&task);
                     tokio::select! {
                         () = end => false,
                         () = hard.cancelled() => true,
