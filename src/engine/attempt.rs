@@ -18,12 +18,20 @@
 //! - `repair` gets the step's open claims: those of dead runs, which the gate returns once their owners are proved dead,
 //!   and those of this run's earlier attempts. They are released when it succeeds, except for those that the step settles
 //!   later and releases itself. `Read` and `Check` repair nothing.
-//! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses.
+//! - Before any of that, and before a change of what all regions share, other runs are waited for (`gate`). What `check`
+//!   has read before such a wait may be outdated, so it is called again.
+//! - Only transient errors are retried ([`crate::task::retry`]). The deadline covers all attempts and pauses, but not the
+//!   time in which other runs are waited for.
 //! - A soft cancel ends pauses and the reads of `Read` and `Check`, and prevents an effect from starting. It does
 //!   not drop a running effect: `apply` and `destroy` see the token and end at their next safe point. The read after
 //!   an effect is not dropped either, so that what was created is also reported. A hard cancel and the deadline drop a running effect.
 
-use std::{any::Any, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -32,7 +40,7 @@ use super::{
     graph::{Checked, Facts, Found, Node},
 };
 use crate::{
-    step::{Action, Context, Error, Event, Result, State, Verdict},
+    step::{Action, Claim, Context, Error, Event, Result, State, Verdict},
     task::{Class, retry},
 };
 
@@ -87,21 +95,22 @@ pub(super) async fn run(
     budget: Budget,
     gate: &dyn Gate,
 ) -> Ended {
-    let end = Instant::now() + budget.deadline;
+    let time = Allowance::of(budget.deadline);
+    let gate = Gated { gate, time: &time };
     let mut attempts = budget.retries.start();
     loop {
         let result = tokio::select! {
-            result = tokio::time::timeout_at(end, once(node, action, cx, facts, gate)) => result,
+            result = once(node, action, cx, facts, &gate) => result,
+            () = time.is_over() => {
+                let limit = jiff::SignedDuration::try_from(budget.deadline).unwrap_or_default();
+                Err(Error::permanent(format!("timed out after {limit:#}"))
+                    .with_hint("run the same command again: the step is checked first"))
+            }
             () = cx.cancel.hard.cancelled() => return Verdict::Cancelled.into(),
         };
         let error = match result {
-            Ok(Ok(ended)) => return ended,
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let limit = jiff::SignedDuration::try_from(budget.deadline).unwrap_or_default();
-                Error::permanent(format!("timed out after {limit:#}"))
-                    .with_hint("run the same command again: the step is checked first")
-            }
+            Ok(ended) => return ended,
+            Err(error) => error,
         };
         if error.class == Class::Cancelled {
             return Verdict::Cancelled.into();
@@ -132,28 +141,97 @@ pub(super) async fn run(
 /// Drops `work` at a soft cancel: for what changes nothing.
 async fn or_cancelled<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
-        done = work => done,
+        // The cancel first: a step that waits for another one's lease would go on with it after the run was told to stop.
+        biased;
         () = cx.cancel.soft.cancelled() => Err(Error::cancelled()),
+        done = work => done,
     }
 }
 
+/// One attempt.
 async fn once(
     node: &dyn Node,
     action: Action,
     cx: &Context,
     facts: &Facts,
-    gate: &dyn Gate,
+    gate: &Gated<'_>,
 ) -> Result<Ended> {
     // Whatever leads to a change: a deletion cannot even be planned while a dead run holds the lock.
     if !matches!(action, Action::Read | Action::Check) {
+        for claim in gate.pass(cx).await? {
+            cx.claims.insert(claim);
+        }
         repair(node, cx, facts, gate).await?;
     }
     match action {
         Action::Read => Ok(read(or_cancelled(cx, node.read(cx, facts)).await?)),
         Action::Check => check(node, cx, facts).await,
-        Action::Up => up(node, cx, facts).await,
+        Action::Up => up(node, cx, facts, gate).await,
         Action::PlanDestroy => plan_destroy(node, cx, facts).await,
-        Action::Destroy => destroy(node, cx, facts).await,
+        Action::Destroy => destroy(node, cx, facts, gate).await,
+    }
+}
+
+/// The time that a step may take.
+struct Allowance(Mutex<Left>);
+
+#[derive(Clone, Copy)]
+enum Left {
+    Until(Instant),
+    /// It waits for other runs, which takes as long as they do.
+    Paused,
+}
+
+impl Allowance {
+    fn of(time: Duration) -> Self {
+        Self(Mutex::new(Left::Until(Instant::now() + time)))
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `work` that does not count.
+    async fn without<T>(&self, work: impl Future<Output = T>) -> T {
+        let asked = Instant::now();
+        let before = std::mem::replace(&mut *self.left(), Left::Paused);
+        let done = work.await;
+        if let Left::Until(end) = before {
+            *self.left() = Left::Until(end + asked.elapsed());
+        }
+        done
+    }
+
+    async fn is_over(&self) {
+        loop {
+            let left = *self.left();
+            match left {
+                Left::Until(end) if Instant::now() >= end => return,
+                Left::Until(end) => tokio::time::sleep_until(end).await,
+                // Nothing tells when that ends, and a second more does not matter.
+                Left::Paused => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+}
+
+/// The gate, whose waits are not part of the step's time.
+struct Gated<'a> {
+    gate: &'a dyn Gate,
+    time: &'a Allowance,
+}
+
+impl Gated<'_> {
+    async fn pass(&self, cx: &Context) -> Result<Vec<Claim>> {
+        self.time.without(or_cancelled(cx, self.gate.pass(cx))).await
+    }
+
+    /// Waits for runs that change what all regions share, if this step does. Returns whether there was one.
+    async fn share(&self, node: &dyn Node, cx: &Context) -> Result<bool> {
+        if !node.is_shared() {
+            return Ok(false);
+        }
+        self.time.without(or_cancelled(cx, self.gate.share(cx))).await
     }
 }
 
@@ -180,14 +258,12 @@ async fn check(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
     Ok(Ended { verdict, fact: found.fact })
 }
 
-async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &dyn Gate) -> Result<()> {
-    for claim in or_cancelled(cx, gate.pass(cx)).await? {
-        cx.claims.insert(claim);
-    }
+async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> Result<()> {
     let left = cx.claims.open();
     if left.is_empty() {
         return node.repair(cx, facts, &left).await;
     }
+    gate.share(node, cx).await?;
     start_effect(cx).await?;
     let repaired = node.repair(cx, facts, &left).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
@@ -198,8 +274,12 @@ async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &dyn Gate) -
     Ok(())
 }
 
-async fn up(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
-    let clean = match node.check(cx, facts).await? {
+async fn up(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> Result<Ended> {
+    let mut checked = node.check(cx, facts).await?;
+    if matches!(checked, Checked::Change { .. }) && gate.share(node, cx).await? {
+        checked = node.check(cx, facts).await?;
+    }
+    let clean = match checked {
         Checked::Clean(why) => Some(why),
         Checked::Change { change, .. } => {
             start_effect(cx).await?;
@@ -248,7 +328,8 @@ async fn plan_destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<En
     Ok(Verdict::Unchanged { summary }.into())
 }
 
-async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<Ended> {
+async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> Result<Ended> {
+    gate.share(node, cx).await?;
     start_effect(cx).await?;
     let deleted = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });

@@ -185,6 +185,7 @@ pub(super) enum Checked {
 /// A step with its types erased.
 pub(super) trait Node: Send + Sync {
     fn resource(&self) -> Resource;
+    fn is_shared(&self) -> bool;
     fn estimate(&self) -> Duration;
     /// Whether all inputs exist.
     fn ready(&self, facts: &Facts) -> bool;
@@ -229,6 +230,10 @@ where
 {
     fn resource(&self) -> Resource {
         self.step.resource()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.step.is_shared()
     }
 
     fn estimate(&self) -> Duration {

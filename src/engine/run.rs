@@ -104,6 +104,22 @@ fn waits_for(graph: &Graph, actions: &BTreeMap<StepId, Action>, step: &StepId) -
     graph.needs(step).iter().filter(|need| actions.contains_key(*need)).cloned().collect()
 }
 
+/// A step that may share, until it ends in whatever way, also by a panic.
+struct Sharing {
+    gate: Arc<dyn Gate>,
+    cx: Context,
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        // Outside of a runtime the process is ending, and its leases are taken over.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (gate, cx) = (self.gate.clone(), self.cx.clone());
+        // The run waits for it at its end.
+        self.cx.ending.spawn_on(async move { gate.end_sharing(&cx).await }, &runtime);
+    }
+}
+
 struct Loop<'a> {
     graph: &'a Graph,
     orders: &'a Orders,
@@ -260,8 +276,10 @@ impl Loop<'_> {
         let cx = Context { task, world: self.world.clone() };
         let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
         let gate = self.orders.gate.clone();
+        let sharing = node.is_shared().then(|| Sharing { gate: gate.clone(), cx: cx.clone() });
         self.events.send(Event::StepStarted { step: step.clone() });
         let task = self.running.spawn(async move {
+            let _sharing = sharing;
             // A need may have ended with `differs` and no fact. A teardown runs without inputs: it finds resources
             // by name or tag.
             let needs_inputs = !matches!(action, Action::Destroy | Action::PlanDestroy);

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ struct Simulated {
     exists: Arc<Mutex<bool>>,
     tries: Arc<Mutex<u32>>,
     resource: Resource,
+    is_shared: bool,
 }
 
 impl Simulated {
@@ -50,6 +52,7 @@ impl Simulated {
             exists: Arc::default(),
             tries: Arc::default(),
             resource: Resource::Waiting,
+            is_shared: false,
         }
     }
 }
@@ -65,6 +68,10 @@ impl Step for Simulated {
 
     fn resource(&self) -> Resource {
         self.resource
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<String>> {
@@ -296,6 +303,70 @@ async fn a_step_that_times_out_names_the_limit_and_a_fix() {
     let Verdict::Failed { chain, fix, .. } = verdict(&outcome, "slow") else { panic!("{outcome:?}") };
     assert_eq!(chain, &["timed out after 30s"]);
     assert!(fix.as_ref().is_some_and(|fix| fix.starts_with("run the same command again")));
+}
+
+/// Another run holds everything for an hour, and meanwhile does what the step `exists` is for.
+#[derive(Default)]
+struct Busy {
+    log: Arc<Mutex<Vec<String>>>,
+    exists: Arc<Mutex<bool>>,
+}
+
+impl Gate for Busy {
+    fn pass<'a>(&'a self, _cx: &'a Context) -> BoxFuture<'a, Result<Vec<Claim>>> {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            Ok(Vec::new())
+        })
+    }
+
+    fn share<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async {
+            self.log.lock().unwrap().push(format!("share {}", cx.step));
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            *self.exists.lock().unwrap() = true;
+            Ok(true)
+        })
+    }
+
+    fn end_sharing<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, ()> {
+        Box::pin(async { self.log.lock().unwrap().push(format!("end sharing {}", cx.step)) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_another_run_is_not_part_of_the_steps_time() {
+    let mut graph = Graph::default();
+    graph.add(Simulated { is_shared: true, ..Simulated::new("patient", Act::Works, &Arc::default()) }, ());
+    let outcome = go(&graph, Action::Up, |orders| {
+        orders.budget.deadline = Duration::from_secs(90);
+        orders.gate = Arc::new(Busy::default());
+    });
+    assert!(matches!(verdict(&outcome.await, "patient"), Verdict::Changed { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_has_read_before_it_waited_for_another_is_read_again() {
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut graph = Graph::default();
+    let step = Simulated { is_shared: true, ..Simulated::new("shared", Act::Works, &log) };
+    let gate = Busy { log: log.clone(), exists: step.exists.clone() };
+    graph.add(step, ());
+    let outcome = go(&graph, Action::Up, |orders| orders.gate = Arc::new(gate)).await;
+    assert!(matches!(verdict(&outcome, "shared"), Verdict::Unchanged { .. }), "the other run has done it");
+    assert_eq!(*log.lock().unwrap(), ["share apps/shared", "end sharing apps/shared"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_a_step_ends_it_shares_no_longer() {
+    for act in [Act::Works, Act::Fails, Act::Panics, Act::Killed] {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let mut graph = Graph::default();
+        graph.add(Simulated { is_shared: true, ..Simulated::new("shared", act, &log) }, ());
+        let gate = Busy { log: log.clone(), exists: Arc::default() };
+        go(&graph, Action::Up, |orders| orders.gate = Arc::new(gate)).await;
+        assert_eq!(log.lock().unwrap().last().unwrap(), "end sharing apps/shared", "{act:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,6 +82,11 @@ pub trait Step: Send + Sync + 'static {
         Resource::Waiting
     }
 
+    /// Whether it changes what all regions share, and not only its own.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// How long the step takes on AWS in an empty account; used to start the longest path first.
     fn estimate(&self) -> Duration {
         Duration::from_secs(10)

@@ -120,6 +120,10 @@ impl Step for Manifests {
         StepId::global(Phase::Apps, "manifests")
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn read(&self, cx: &Context, (access, _): &Self::Input) -> Result<Seen<Self::Fact>> {
         let (change, lines) = self.compare(cx, access, By::Reading).await?;
         Ok(if lines.is_empty() {
