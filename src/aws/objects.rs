@@ -1,10 +1,12 @@
 //! Small objects of one S3 bucket, written and deleted under conditions.
 
 use aws_config::SdkConfig;
-use aws_sdk_s3::{Client, error::SdkError, primitives::ByteStream};
+use aws_sdk_s3::{
+    Client, error::SdkError, operation::put_object::builders::PutObjectFluentBuilder, primitives::ByteStream,
+};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{classify, is_missing};
+use super::{bucket::PASSING, classify, is_missing};
 use crate::task::{Error, ErrorExt, Result};
 
 /// The objects of one bucket.
@@ -87,17 +89,30 @@ impl Objects {
         Ok(Some(Object { etag, body }))
     }
 
-    /// Writes an object and returns its mark; `None` if the bucket does not exist.
-    pub async fn put(&self, key: &str, body: Vec<u8>) -> Result<Option<String>> {
+    /// Writes an object whose old versions are kept.
+    pub async fn keep(&self, key: &str, body: Vec<u8>) -> Result<()> {
         let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
-        match put.send().await {
+        let written = put.send().await.map_err(classify);
+        written.doing(format!("write {}", self.named(key))).map(drop)
+    }
+
+    /// A write of what only passes through the bucket: its old versions are deleted (`bucket::PASSING`).
+    fn passing(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
+        let (name, value) = PASSING;
+        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+        put.tagging(format!("{name}={value}"))
+    }
+
+    /// Writes an object that is not kept, and returns its mark; `None` if the bucket does not exist.
+    pub async fn put(&self, key: &str, body: Vec<u8>) -> Result<Option<String>> {
+        match self.passing(key, body).send().await {
             Ok(written) => Ok(Some(written.e_tag().unwrap_or_default().to_owned())),
             Err(error) if error.code() == Some("NoSuchBucket") => Ok(None),
             Err(error) => Err(classify(error)).doing(format!("write {}", self.named(key))),
         }
     }
 
-    /// Creates an object. Returns false if one exists already, which may be the one of an earlier attempt whose answer
+    /// Creates an object that is not kept. Returns false if one exists already, which may be the one of an earlier attempt whose answer
     /// was lost.
     pub async fn create(&self, key: &str, body: Vec<u8>) -> Result<bool> {
         match self.write(key, body, Condition::Missing).await? {
@@ -109,12 +124,12 @@ impl Objects {
         }
     }
 
-    /// Writes an object under a condition.
+    /// Writes an object that is not kept, under a condition.
     ///
     /// # Errors
     /// Transient also while another process is writing it: S3 answers 409 then, and says nothing about the condition.
     pub async fn write(&self, key: &str, body: Vec<u8>, condition: Condition<'_>) -> Result<Written> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+        let put = self.passing(key, body);
         let put = match condition {
             Condition::Missing => put.if_none_match("*"),
             Condition::Is(etag) => put.if_match(etag),

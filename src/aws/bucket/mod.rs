@@ -1,5 +1,6 @@
 //! A private bucket whose objects one key encrypts: created, checked, corrected.
 
+mod lifecycle;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,15 @@ use aws_sdk_s3::{
     Client,
     error::SdkError,
     types::{
-        BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
-        PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-        ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+        BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
+        CreateBucketConfiguration, LifecycleRule, PublicAccessBlockConfiguration, ServerSideEncryption,
+        ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag,
+        Tagging, VersioningConfiguration,
     },
 };
 
-use self::policy::with_our_statements;
+pub use self::lifecycle::PASSING;
+use self::{lifecycle::with_our_rules, policy::with_our_statements};
 use super::{classify, is_missing, partition};
 use crate::task::{Error, ErrorExt, Result};
 
@@ -38,13 +41,20 @@ pub enum Setting {
     Encryption,
     Versioning,
     Policy,
+    Lifecycle,
     Tags,
 }
 
 impl Setting {
     /// In the order of their importance, in which a new bucket gets them.
-    pub const ALL: [Self; 5] =
-        [Self::PublicAccessBlock, Self::Encryption, Self::Versioning, Self::Policy, Self::Tags];
+    pub const ALL: [Self; 6] = [
+        Self::PublicAccessBlock,
+        Self::Encryption,
+        Self::Versioning,
+        Self::Policy,
+        Self::Lifecycle,
+        Self::Tags,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,6 +62,7 @@ impl Setting {
             Self::Encryption => "encryption",
             Self::Versioning => "versioning",
             Self::Policy => "policy (TLS and its key only)",
+            Self::Lifecycle => "lifecycle (old versions of leases, locks and records)",
             Self::Tags => "tags",
         }
     }
@@ -121,11 +132,12 @@ impl Bucket {
 
     /// The settings that differ from the wanted ones.
     pub async fn missing(&self, wanted: &Wanted<'_>) -> Result<Vec<Setting>> {
-        let (private, encrypted, versioned, policy, tagged) = tokio::try_join!(
+        let (private, encrypted, versioned, policy, rules, tagged) = tokio::try_join!(
             Box::pin(self.is_private()),
             Box::pin(self.is_encrypted(wanted.key)),
             Box::pin(self.is_versioned()),
             Box::pin(self.policy()),
+            Box::pin(self.rules()),
             Box::pin(self.tags()),
         )
         .doing(format!("read the settings of bucket `{}`", self.name))?;
@@ -134,6 +146,7 @@ impl Bucket {
             (Setting::Encryption, encrypted),
             (Setting::Versioning, versioned),
             (Setting::Policy, self.with_our_statements(policy.as_deref(), wanted.key)?.is_none()),
+            (Setting::Lifecycle, with_our_rules(&rules)?.is_none()),
             (
                 Setting::Tags,
                 wanted.tags.iter().all(|(key, value)| tagged.get(*key).is_some_and(|has| has == value)),
@@ -149,6 +162,7 @@ impl Bucket {
             Setting::Encryption => self.encrypt(wanted.key).await,
             Setting::Versioning => self.enable_versioning().await,
             Setting::Policy => self.restrict(wanted.key).await,
+            Setting::Lifecycle => self.let_pass().await,
             Setting::Tags => self.tag(wanted.tags).await,
         }
         .doing(format!("set {} of bucket `{}`", setting.as_str(), self.name))
@@ -236,6 +250,20 @@ impl Bucket {
     fn with_our_statements(&self, policy: Option<&str>, key: &str) -> Result<Option<String>> {
         let arn = format!("arn:{}:s3:::{}", partition(&self.aws_region), self.name);
         with_our_statements(policy, &arn, key).doing(format!("read the policy of bucket `{}`", self.name))
+    }
+
+    async fn rules(&self) -> Result<Vec<LifecycleRule>> {
+        let got = self.client.get_bucket_lifecycle_configuration().bucket(&self.name).send().await;
+        Ok(if_present(got)?.and_then(|got| got.rules).unwrap_or_default())
+    }
+
+    /// Sets our rules and keeps all others, because the call replaces the whole set.
+    async fn let_pass(&self) -> Result<()> {
+        let Some(rules) = with_our_rules(&self.rules().await?)? else { return Ok(()) };
+        let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build()?;
+        let put = self.client.put_bucket_lifecycle_configuration().bucket(&self.name);
+        put.lifecycle_configuration(rules).send().await.map_err(classify)?;
+        Ok(())
     }
 
     async fn tags(&self) -> Result<BTreeMap<String, String>> {

@@ -138,7 +138,7 @@ impl<K: Kind> Stack<K> {
         let stored = bucket.get(&key).await?;
         if stored.and_then(|stored| Deployed::parse(&stored.body)).as_ref() != Some(&deployed) {
             // Without the bucket, the apply that follows fails anyway.
-            bucket.put(&key, deployed.text().into_bytes()).await?;
+            bucket.keep(&key, deployed.text().into_bytes()).await?;
         }
         Ok(())
     }
