@@ -1,6 +1,6 @@
 //! Flags that several commands share. A command flattens only the groups that it honours.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -39,6 +39,43 @@ pub struct AllowReplace {
     pub allow_replace: Vec<String>,
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LockWait {
+    /// Wait this long for another run that holds the folder or a region, such as `30m` (default: do not wait)
+    #[arg(long = "lock-wait", value_name = "DURATION", value_parser = duration, default_value = "0s", hide_default_value = true)]
+    pub time: Duration,
+}
+
+/// A duration such as `90s`, `30m` or `1h 30m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    parsed.try_into().map_err(|_| EXPECTED.to_owned())
+}
+
+const EXPECTED: &str = "expected a duration such as `90s`, `30m` or `1h 30m`";
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document on standard output
+    Json,
+}
+
+/// The flags of every command that reads what exists and prints it.
+#[derive(Debug, Clone, Args)]
+pub struct Reading {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub regions: Regions,
+    /// Result format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: Format,
+}
+
 /// The flags of every command that runs steps.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
@@ -56,6 +93,7 @@ impl Common {
         command: impl Into<String>,
         phases: &[Phase],
         allow_replace: Vec<String>,
+        lock_wait: Duration,
     ) -> Result<Session, Failure> {
         Session::open(Request {
             command: command.into(),
@@ -65,6 +103,8 @@ impl Common {
             phases,
             allow_replace,
             teardown: None,
+            finds_removed: false,
+            lock_wait,
         })
         .await
     }

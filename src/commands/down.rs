@@ -5,7 +5,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Common, Exit, Failure, Regions, confirm};
+use super::{Common, Exit, Failure, LockWait, Regions, confirm};
 use crate::{
     aws::inventory::{self, Deleted},
     config::{Config, Profile, Region, Role, stack},
@@ -43,21 +43,26 @@ pub struct Down {
     /// Remove finalizers that block a deletion, once what they guard in AWS is deleted
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    wait: LockWait,
 }
 
 impl Down {
     /// The teardown of one region, for another command.
-    pub fn of_region(common: &Common, region: RegionName, yes: bool) -> Self {
+    pub fn of_region(common: &Common, region: RegionName, yes: bool, wait: LockWait) -> Self {
         let regions = Regions { region: vec![region] };
         let common = Common { regions, ..common.clone() };
-        Self { common, yes, allow_delete: Vec::new(), force: false }
+        Self { common, yes, allow_delete: Vec::new(), force: false, wait }
     }
 
     pub async fn run(self) -> Result<Exit, Failure> {
         let mut session = self.open().await?;
-        let _lock = session.lock().await?;
+        session.locked(async |session| self.run_in(session).await).await
+    }
+
+    async fn run_in(&self, session: &mut Session) -> Result<Exit, Failure> {
         let plan = plan::build(session.config(), &Shape::default());
-        self.refuse_hub_with_spokes(&session)?;
+        self.refuse_hub_with_spokes(session)?;
 
         let existing = session.probe(&plan.graph).await?;
         if exit::preflight_failed(existing.verdicts.iter()) {
@@ -65,17 +70,18 @@ impl Down {
             let message = "failed to identify the account, so nothing was deleted";
             return Err(Failure::new(exit::of_read(existing.verdicts.iter()), message));
         }
-        let planned = judge(&session, &plan.graph, &existing).await?;
+        let planned = judge(session, &plan.graph, &existing).await?;
         // The plans and the teardown are two runs: only the second one changes anything.
         session.start_next().await?;
-        announce(&session, &plan.graph, &existing, &planned);
+        announce(session, &plan.graph, &existing, &planned);
         if !self.yes {
-            confirm::by_name(&session, &session.config().project).await?;
+            confirm::by_name(session, &session.config().project, "delete all of this", "nothing was deleted")
+                .await?;
         }
 
         // Steps of which nothing was found run as well: `destroy` finds parts of an unfinished creation, and what could
         // not be read, by name and tag.
-        let steps = plan.graph.ids().filter(|step| is_deleted(&session, step));
+        let steps = plan.graph.ids().filter(|step| is_deleted(session, step));
         let orders = session.orders(steps.map(|step| (step.clone(), Action::Destroy)).collect());
         let started = Instant::now();
         let outcome = session.execute(&plan.graph, &orders, existing.facts).await?;
@@ -87,8 +93,8 @@ impl Down {
         if exit != Exit::Ok {
             return Ok(exit);
         }
-        let remaining = remaining(&session).await?;
-        show(&session, &remaining)?;
+        let remaining = remaining(session).await?;
+        show(session, &remaining)?;
         Ok(if remaining.iter().any(|one| one.fix.is_some()) { Exit::Failed } else { Exit::Ok })
     }
 
@@ -104,6 +110,8 @@ impl Down {
             phases: &Phase::ALL,
             allow_replace: Vec::new(),
             teardown: Some(Teardown { allow_delete: self.allow_delete.clone(), force: self.force }),
+            finds_removed: true,
+            lock_wait: self.wait.time,
         })
         .await
     }

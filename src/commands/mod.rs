@@ -6,6 +6,7 @@ mod config;
 mod confirm;
 mod down;
 mod kubeconfig;
+mod lock;
 mod logs;
 mod phase;
 mod plan;
@@ -18,7 +19,7 @@ mod up;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use args::{AllowReplace, Common, ConfigFile, Regions};
+use args::{AllowReplace, Common, ConfigFile, Format, LockWait, Reading, Regions};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
@@ -42,7 +43,7 @@ Exit codes:
     2  invalid arguments or configuration
     3  not as configured: missing, changed by hand, degraded (status, plan --detailed-exitcode)
     4  preflight failed, or an earlier phase has not run
-    5  another run holds the lock
+    5  another run holds the folder or a region
     6  refused: it would delete or replace protected resources
     7  something did not answer, so its state is unknown
   130  interrupted: run the same command again";
@@ -55,6 +56,7 @@ enum Command {
     Plan(plan::Plan),
     Phase(phase::Phase),
     Logs(logs::Logs),
+    Lock(lock::Lock),
     Token(token::Token),
     Config(config::Config),
     Completions(completions::Completions),
@@ -106,6 +108,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             Command::Status(command) => command.run().await,
             Command::Plan(command) => command.run().await,
             Command::Phase(command) => command.run().await,
+            Command::Lock(command) => command.run().await,
             Command::Token(command) => command.run().await,
             Command::Config(_) | Command::Completions(_) | Command::Logs(_) => unreachable!("answered above"),
         }

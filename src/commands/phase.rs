@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{AllowReplace, Common, Exit, Failure, kubeconfig::Merge, rollout};
+use super::{AllowReplace, Common, Exit, Failure, LockWait, kubeconfig::Merge, rollout};
 use crate::{
     engine::Facts,
     plan,
     report::{self, Output},
-    run::exit,
+    run::{Session, exit},
     step::{self, Action, Phase as Name, StepId, Verdict},
 };
 
@@ -22,6 +22,8 @@ pub struct Phase {
     /// Phases to run, in any order
     #[arg(required = true, value_name = "NAME", value_enum)]
     names: Vec<step::Phase>,
+    #[command(flatten)]
+    wait: LockWait,
     #[command(flatten)]
     allow: AllowReplace,
     #[command(flatten)]
@@ -38,9 +40,18 @@ impl Phase {
     pub async fn run(self) -> Result<Exit, Failure> {
         let command =
             format!("phase {}", self.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
-        let session = self.common.open(command, checked(&self.names), self.allow.allow_replace).await?;
-        let _lock = session.lock().await?;
-        let plan = plan::build(session.config(), &rollout::shape(&session).await?);
+        let allowed = self.allow.allow_replace.clone();
+        let phases = checked(&self.names);
+        let mut session = self.common.open(command, phases, allowed, self.wait.time).await?;
+        if self.names.iter().all(|name| *name == Name::Preflight) {
+            let _lock = session.lock().await?;
+            return self.run_in(&session).await;
+        }
+        session.locked(async |session| self.run_in(session).await).await
+    }
+
+    async fn run_in(&self, session: &Session) -> Result<Exit, Failure> {
+        let plan = plan::build(session.config(), &rollout::shape(session).await?);
         let named = |step: &StepId| self.names.contains(&step.phase) && session.is_chosen(step);
         let wanted: Vec<StepId> = plan.graph.ids().filter(|step| named(step)).cloned().collect();
         let with_ancestors = plan.graph.with_ancestors(wanted);

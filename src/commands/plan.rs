@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Common, Exit, Failure, rollout};
@@ -21,7 +23,7 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open("plan", &Phase::ALL, Vec::new()).await?;
+        let session = self.common.open("plan", &Phase::ALL, Vec::new(), Duration::ZERO).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));

@@ -1,6 +1,8 @@
+use std::{sync::Arc, time::Duration};
+
 use clap::Args;
 
-use super::{ConfigFile, Exit, Failure, Regions, table};
+use super::{Exit, Failure, Format, Reading, table};
 use crate::{
     engine::Facts,
     plan::{self, Shape},
@@ -8,6 +10,9 @@ use crate::{
     run::{Request, Session, exit},
     step::{Action, Phase},
 };
+
+/// How long the leases may take to be read.
+const HOLDERS: Duration = Duration::from_secs(20);
 
 /// Compare the deployment with the configuration
 ///
@@ -18,40 +23,34 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Status {
     #[command(flatten)]
-    file: ConfigFile,
-    #[command(flatten)]
-    regions: Regions,
-    /// Result format
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    reading: Reading,
     /// Also detect manual changes
     #[arg(long)]
     drift: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Phases as rows, regions as columns
-    #[default]
-    Table,
-    /// One JSON document on standard output
-    Json,
 }
 
 impl Status {
     pub async fn run(self) -> Result<Exit, Failure> {
         let session = Session::open(Request {
             command: if self.drift { "status --drift" } else { "status" }.to_owned(),
-            config: self.file.config.as_deref(),
-            regions: &self.regions.region,
+            config: self.reading.file.config.as_deref(),
+            regions: &self.reading.regions.region,
             // The progress of `--drift`, on standard error: standard output is for the result.
-            output: Output::for_this_process((self.output == Format::Json).then_some(Output::Lines)),
+            output: Output::for_this_process((self.reading.output == Format::Json).then_some(Output::Lines)),
             phases: &Phase::ALL,
             allow_replace: Vec::new(),
             teardown: None,
+            finds_removed: false,
+            lock_wait: Duration::ZERO,
         })
         .await?;
         let plan = plan::build(session.config(), &Shape::default());
+        // Beside the probe: who is at work is an addition to the result, and must not delay it.
+        let session = Arc::new(session);
+        let holders = tokio::spawn({
+            let session = session.clone();
+            async move { tokio::time::timeout(HOLDERS, session.holders()).await.unwrap_or_default() }
+        });
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;
             let mut actions = session.actions(&plan.graph, Action::Check);
@@ -68,6 +67,7 @@ impl Status {
             let failures = session.probe_failures(&outcome);
             (outcome, failures)
         };
+        let holders = holders.await.unwrap_or_default();
         eprint!("{failures}");
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
         // The search would fail for the reason that preflight has already reported.
@@ -80,9 +80,12 @@ impl Status {
             Exit::Ok if !orphans.is_empty() => Exit::Differs,
             exit => exit,
         };
-        match self.output {
-            Format::Json => println!("{}", table::json(&chosen, &orphans)?),
-            Format::Table => print!("{}", table::text(&chosen, &session.chosen, &orphans)),
+        match self.reading.output {
+            Format::Json => println!("{}", table::json(&chosen, &orphans, &holders)?),
+            Format::Table => {
+                print!("{}", table::text(&chosen, &session.chosen, &orphans));
+                print!("{}", table::at_work(&holders));
+            }
         }
         if exit == Exit::Differs {
             eprintln!("not in the configured state (exit 3)\nfix: {}", session.command_line("up"));

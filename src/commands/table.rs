@@ -1,13 +1,16 @@
 //! The result of `status`: a table with phases as rows and regions as columns, or a JSON document.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{Cell, Table, presets};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    lease::{Lease, named},
     report::SCHEMA,
+    run::Holders,
+    state::Life,
     step::{Phase, RegionName, StepId, Verdict},
     task::Orphan,
 };
@@ -130,6 +133,76 @@ pub fn text(seen: &Seen<'_>, regions: &[RegionName], orphans: &[Orphan]) -> Stri
         .collect()
 }
 
+/// A line for each region in which a run is at work.
+pub fn at_work(holders: &Holders) -> String {
+    let mut out = String::new();
+    for (region, held) in holders {
+        if let Ok(Some(lease)) = held {
+            let _ = writeln!(out, " at work     {region}: {}{}", named(&lease.holder), note(lease));
+        }
+    }
+    out
+}
+
+fn note(lease: &Lease) -> &'static str {
+    if lease.life() == Life::Dead { "; it has ended, and the next run takes over" } else { "" }
+}
+
+/// A line for each region: who holds it.
+pub fn holders_text(holders: &Holders) -> String {
+    let mut out = String::new();
+    for (region, held) in holders {
+        let held = match held {
+            Ok(None) => "free".to_owned(),
+            Ok(Some(lease)) => format!("held by {}{}", named(&lease.holder), note(lease)),
+            Err(_) => "unknown".to_owned(),
+        };
+        let _ = writeln!(out, "{region:<8} {held}");
+    }
+    out
+}
+
+/// The run that holds a region.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Holder {
+    run: String,
+    command: String,
+    /// Who started it: a job's address, or a user.
+    by: String,
+    host: String,
+    pid: u32,
+    since: jiff::Timestamp,
+}
+
+impl Holder {
+    /// By region; `None` where it is free. Regions whose lease cannot be read are left out.
+    fn all(holders: &Holders) -> BTreeMap<String, Option<Self>> {
+        let read = holders.iter().filter_map(|(region, held)| Some((region, held.as_ref().ok()?)));
+        read.map(|(region, held)| (region.to_string(), held.as_ref().map(Self::of))).collect()
+    }
+
+    fn of(Lease { holder, .. }: &Lease) -> Self {
+        Self {
+            run: holder.run.to_string(),
+            command: holder.command.clone(),
+            by: holder.by.clone(),
+            host: holder.machine.host.clone(),
+            pid: holder.pid,
+            since: holder.at,
+        }
+    }
+}
+
+/// The document of `lock show --output json`.
+pub fn holders_json(holders: &Holders) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Document {
+        schema: u32,
+        holders: BTreeMap<String, Option<Holder>>,
+    }
+    serde_json::to_string_pretty(&Document { schema: SCHEMA, holders: Holder::all(holders) })
+}
+
 /// The document of `status --output json`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusDocument {
@@ -138,6 +211,8 @@ pub struct StatusDocument {
     steps: Vec<StepStatus>,
     /// Regions that are deployed and no longer configured.
     orphans: Vec<Orphan>,
+    /// The run that is at work in each region, or null. A region whose lease cannot be read is left out.
+    holders: BTreeMap<String, Option<Holder>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -154,7 +229,7 @@ struct StepStatus {
 }
 
 /// The result as a JSON document, with all reasons.
-pub fn json(seen: &Seen<'_>, orphans: &[Orphan]) -> serde_json::Result<String> {
+pub fn json(seen: &Seen<'_>, orphans: &[Orphan], holders: &Holders) -> serde_json::Result<String> {
     let steps = seen.iter().map(|(step, verdict)| StepStatus {
         step: step.to_string(),
         service: step.service.clone(),
@@ -164,7 +239,12 @@ pub fn json(seen: &Seen<'_>, orphans: &[Orphan]) -> serde_json::Result<String> {
         state: State::of(verdict),
         verdict: (*verdict).clone(),
     });
-    let document = StatusDocument { schema: SCHEMA, steps: steps.collect(), orphans: orphans.to_vec() };
+    let document = StatusDocument {
+        schema: SCHEMA,
+        steps: steps.collect(),
+        orphans: orphans.to_vec(),
+        holders: Holder::all(holders),
+    };
     serde_json::to_string_pretty(&document)
 }
 

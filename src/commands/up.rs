@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::{AllowReplace, Common, Exit, Failure, down::Down, kubeconfig::Merge, rollout};
+use super::{AllowReplace, Common, Exit, Failure, LockWait, down::Down, kubeconfig::Merge, rollout};
 use crate::{
     engine::{Facts, Outcome},
     plan,
@@ -30,6 +30,8 @@ pub struct Up {
     #[arg(long, requires = "prune")]
     yes: bool,
     #[command(flatten)]
+    wait: LockWait,
+    #[command(flatten)]
     allow: AllowReplace,
     #[command(flatten)]
     merge: Merge,
@@ -37,10 +39,29 @@ pub struct Up {
 
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open("up", &Phase::ALL, self.allow.allow_replace).await?;
-        let lock = session.lock().await?;
+        let allowed = self.allow.allow_replace.clone();
+        let mut session = self.common.open("up", &Phase::ALL, allowed, self.wait.time).await?;
+        let exit = session.locked(async |session| self.run_in(session).await).await?;
+        if exit != Exit::Ok || !self.prune {
+            return Ok(exit);
+        }
+        let orphans = session.orphans().await?;
+        // Each teardown opens the configuration and takes the lock and the leases itself.
+        drop(session);
+        for orphan in orphans {
+            eprintln!("deleting region {}", orphan.line());
+            let region: RegionName = orphan.region.parse()?;
+            let exit = Down::of_region(&self.common, region, self.yes, self.wait).run().await?;
+            if exit != Exit::Ok {
+                return Ok(exit);
+            }
+        }
+        Ok(Exit::Ok)
+    }
+
+    async fn run_in(&self, session: &Session) -> Result<Exit, Failure> {
         session.store.prune(KEPT_RUNS);
-        let plan = plan::build(session.config(), &rollout::shape(&session).await?);
+        let plan = plan::build(session.config(), &rollout::shape(session).await?);
         let mut orders = session.orders(session.actions(&plan.graph, Action::Up));
         orders.fail_fast = self.fail_fast;
         let started = std::time::Instant::now();
@@ -48,30 +69,14 @@ impl Up {
         eprint!("{}", session.failures(&orders, &outcome));
         if session.output != Output::Json {
             println!("{}", report::summary(&outcome.verdicts, started.elapsed()));
-            print!("{}", regions(&session, &plan, &outcome));
+            print!("{}", regions(session, &plan, &outcome));
             println!("next: paydeploy status · paydeploy logs {}", session.run);
         }
         let exit = exit::of_changes(outcome.verdicts.iter());
-        if exit != Exit::Ok {
-            return Ok(exit);
+        if exit == Exit::Ok {
+            self.merge.run(&session.world.state)?;
         }
-        self.merge.run(&session.world.state)?;
-        if !self.prune {
-            return Ok(exit);
-        }
-        let orphans = session.orphans().await?;
-        // Each teardown opens the configuration and takes the lock itself.
-        drop(lock);
-        drop(session);
-        for orphan in orphans {
-            eprintln!("deleting region {}", orphan.line());
-            let region: RegionName = orphan.region.parse()?;
-            let exit = Down::of_region(&self.common, region, self.yes).run().await?;
-            if exit != Exit::Ok {
-                return Ok(exit);
-            }
-        }
-        Ok(Exit::Ok)
+        Ok(exit)
     }
 }
 

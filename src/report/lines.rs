@@ -90,6 +90,7 @@ impl<W: Write + Send> Report for Lines<W> {
                 self.print(at, text::INTERRUPTED);
             }
             Event::Interrupted { forced: true } => self.print(at, text::FORCED),
+            Event::LeaseLost { why } => self.print(at, &text::lost(why)),
             Event::StepFinished { .. }
             | Event::OrphanFound { .. }
             | Event::InventoryTaken { .. }

@@ -94,6 +94,7 @@ impl Report for Live {
                 self.print(text::INTERRUPTED);
             }
             Event::Interrupted { forced: true } => self.print(text::FORCED),
+            Event::LeaseLost { why } => self.print(&text::lost(why)),
             Event::RunFinished { .. } => self.total.finish_and_clear(),
             Event::EffectStarted { .. }
             | Event::OrphanFound { .. }

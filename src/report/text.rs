@@ -10,6 +10,11 @@ pub const INTERRUPTED: &str =
 /// Printed when a second signal of the same kind arrives.
 pub const FORCED: &str = "interrupted again: stopping immediately";
 
+/// Printed when the run has lost a lease.
+pub fn lost(why: &str) -> String {
+    format!("{why}: waiting for running steps to reach a safe point")
+}
+
 /// `48s`, `2m 41s`, `1h 02m`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Failure, Session,
+    gate::Gate,
     mirror::Mirror,
     others::{Left, Others},
     owner::{Owner, Recorder},
@@ -18,7 +19,7 @@ use crate::{
     report::{self, Links, Report},
     state::{Header, Journal, JournalError},
     step::{Action, Cancel, Event, Events, StepId},
-    task::write_fix,
+    task::{Fence, write_fix},
 };
 
 impl Session {
@@ -29,18 +30,33 @@ impl Session {
     }
 
     pub fn orders(&self, actions: BTreeMap<StepId, Action>) -> Orders {
-        let gate = Arc::new(Others::new(self.run.clone(), self.earlier(), self.world.clone()));
-        Orders { actions, gate, ..Orders::new(self.logs()) }
+        let others = Others::new(self.run.clone(), self.earlier(), self.world.clone());
+        let orders = Orders { actions, ..Orders::new(self.logs()) };
+        // What changes nothing passes no gate.
+        let Some(hold) = self.hold.get() else { return orders };
+        let gate = Gate::new(others, hold.clone(), self.chosen.clone(), self.world.teardown.is_none());
+        Orders { gate: Arc::new(gate), ..orders }
+    }
+
+    /// The header of the current run.
+    pub(super) fn header(&self) -> Header {
+        let line = self.command_line(&self.command);
+        Header::new(&self.run, line.strip_prefix("paydeploy ").unwrap_or(&line))
+    }
+
+    /// Why the run had to stop, if that is because of another run.
+    pub(super) fn stopped(&self) -> Option<Failure> {
+        self.hold.get()?.failure(|command| self.command_line_in(command, &[]))
     }
 
     /// Runs a graph. `facts` are those of an earlier probe (a teardown starts with one).
     ///
     /// # Errors
-    /// When the journal cannot be written: nothing new starts after that, and what runs ends first.
+    /// When the journal cannot be written, or the run may not act in its regions (any more): nothing new starts after that,
+    /// and what runs ends first.
     pub async fn execute(&self, graph: &Graph, orders: &Orders, facts: Facts) -> Result<Outcome, Failure> {
-        let line = self.command_line(&self.command);
-        let command = line.strip_prefix("paydeploy ").unwrap_or(&line);
-        let header = Header::new(&self.run, command);
+        let header = self.header();
+        let command = header.command.clone();
         let journal = Journal::create(&self.logs(), &header).map_err(unwritten)?;
         let recording = Recording {
             journal: Box::new(journal),
@@ -50,18 +66,21 @@ impl Session {
         };
         let started = Event::RunStarted {
             run: self.run.clone(),
-            command: command.to_owned(),
+            command,
             headline: self.headline(),
             steps: orders.planned(graph),
         };
         let mut signals = self.signals.lock().await;
         let engine = |events, cancel| engine::run(graph, orders, facts, self.world.clone(), events, cancel);
-        let (outcome, broken) = recording.run(self.earlier().left, started, engine, &mut *signals).await;
-        match broken {
-            Some(error) => {
+        let fence = self.world.aws.fence();
+        let (outcome, broken) =
+            recording.run(self.earlier().left, started, engine, &mut *signals, fence).await;
+        let stopped = broken.map(unwritten).or_else(|| self.stopped());
+        match stopped {
+            Some(failure) => {
                 // The outcome is dropped here, so the failures of steps are printed first.
                 eprint!("{}", self.failures(orders, &outcome));
-                Err(unwritten(error))
+                Err(failure)
             }
             None => Ok(outcome),
         }
@@ -102,9 +121,11 @@ impl Recording<'_> {
         run_started: Event,
         engine: impl FnOnce(Events, Cancel) -> E,
         signals: impl Stream<Item = Signal> + Unpin,
+        fence: &Fence,
     ) -> (T, Option<JournalError>) {
         let mut owner = Owner::new(Some(self.journal), Some(self.report), self.clock);
         owner.mirror = Some(self.mirror);
+        owner.fence = Some(fence.clone());
         // Before the run counts as started: from then on its journal alone says what earlier runs left open.
         for (step, claims) in left {
             for claim in claims {

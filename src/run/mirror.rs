@@ -112,10 +112,7 @@ impl Buckets for Arc<World> {
     type Bucket = Objects;
 
     fn of(&self, region: &RegionName) -> Option<(Objects, String)> {
-        let region = self.config.regions.get(region)?;
-        let aws = self.aws.in_region(&region.aws_region);
-        let bucket = Objects::new(&aws, &self.config.state_bucket(region));
-        Some((bucket, folder(&self.config, &region.name)))
+        Some((self.records(region)?, folder(&self.config, region)))
     }
 }
 
@@ -299,7 +296,7 @@ pub(super) mod testing {
     };
 
     use super::{Bucket, Object, Result};
-    use crate::step::Error;
+    use crate::{aws::objects::Condition, step::Error};
 
     /// A bucket in memory.
     #[derive(Debug, Clone, Default)]
@@ -326,6 +323,16 @@ pub(super) mod testing {
                 content.objects.insert(key.to_owned(), Object { etag: etag.clone(), body });
                 etag
             })
+        }
+
+        /// Writes an object if the condition holds, and returns its mark.
+        pub fn write_if(&self, key: &str, body: Vec<u8>, condition: Condition<'_>) -> Option<String> {
+            let found = self.object(key).map(|object| object.etag);
+            let holds = match condition {
+                Condition::Missing => found.is_none(),
+                Condition::Is(etag) => found.as_deref() == Some(etag),
+            };
+            holds.then(|| self.write(key, body))
         }
 
         pub fn keys(&self) -> Vec<String> {

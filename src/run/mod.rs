@@ -13,6 +13,9 @@ mod campaign;
 mod execute;
 pub mod exit;
 mod failure;
+mod gate;
+mod hold;
+mod holders;
 mod leftover;
 mod lock;
 mod mirror;
@@ -26,5 +29,6 @@ mod signals;
 
 pub use exit::Exit;
 pub use failure::Failure;
+pub use holders::Holders;
 pub use session::{Request, Session, configuration};
 use signals::Signals;

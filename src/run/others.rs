@@ -10,7 +10,7 @@
 //! - Any other is watched. A record that changes or disappears has a living owner. One that keeps its mark for
 //!   [`SILENCE`], six heartbeats, has a dead one; its children have ended after another [`MARGIN`], in which a terraform
 //!   saves its state. Time is measured here alone, on the clock that also counts while the machine sleeps; clocks of
-//!   two machines are never compared.
+//!   two machines are never compared. One whose lease was taken over has been watched for as long already.
 //!
 //! The claims of a living owner are left alone: Terraform's lock keeps the two apart. Those of a dead one are taken
 //! over, first into this run's own journal and record, and only then is the dead one's record deleted. So they survive
@@ -31,7 +31,7 @@ use crate::{
     engine::Gate,
     lease::{Eyes, SILENCE},
     report,
-    state::{Life, Machine},
+    state::{Header, Life, Machine},
     step::{Context, Error, ErrorExt as _, Event, Events, RegionName, Result, RunId, StepId},
     task::{Claim, MARGIN, Task, since_boot},
 };
@@ -59,12 +59,24 @@ pub(super) struct Others<B> {
     eyes: Eyes,
     left: Mutex<Left>,
     entered: Mutex<BTreeMap<RegionName, std::sync::Arc<OnceCell<()>>>>,
+    /// Whose lease was taken over after the same silence.
+    outlived: Outlived,
 }
+
+/// Whether a process was proved dead by the lease that it held.
+type Outlived = Box<dyn Fn(&Header) -> bool + Send + Sync>;
 
 impl<B: Buckets> Others<B> {
     pub fn new(run: RunId, Earlier { ended, left }: Earlier, buckets: B) -> Self {
         let eyes = Eyes { here: Machine::here(), ended, clock: since_boot };
-        Self { run, buckets, eyes, left: Mutex::new(left), entered: Mutex::default() }
+        let outlived: Outlived = Box::new(|_| false);
+        Self { run, buckets, eyes, left: Mutex::new(left), entered: Mutex::default(), outlived }
+    }
+
+    /// Those that `outlived` knows are dead without a second wait.
+    pub fn knowing(mut self, outlived: impl Fn(&Header) -> bool + Send + Sync + 'static) -> Self {
+        self.outlived = Box::new(outlived);
+        self
     }
 
     /// As seen from another machine, by another clock.
@@ -77,7 +89,8 @@ impl<B: Buckets> Others<B> {
     /// Takes over what dead runs left open in a region.
     async fn enter(&self, cx: &Context, region: &RegionName) -> Result<()> {
         let Some((bucket, folder)) = self.buckets.of(region) else { return Ok(()) };
-        let taken = take_over(&cx.task, &bucket, &folder, &self.run, &self.eyes, &self.left).await;
+        let eyes = (&self.eyes, &self.outlived);
+        let taken = take_over(&cx.task, &bucket, &folder, &self.run, eyes, &self.left).await;
         taken.doing(format!("find out what other runs left open in region `{region}`"))
     }
 }
@@ -105,12 +118,12 @@ async fn take_over<B: Bucket>(
     bucket: &B,
     folder: &str,
     run: &RunId,
-    eyes: &Eyes,
+    (eyes, outlived): (&Eyes, &Outlived),
     left: &Mutex<Left>,
 ) -> Result<()> {
     let own = format!("{folder}{run}.json");
     let keys: Vec<String> = bucket.list(folder).await?.into_iter().filter(|key| *key != own).collect();
-    let dead = try_join_all(keys.iter().map(|key| judge(task, bucket, key, eyes))).await?;
+    let dead = try_join_all(keys.iter().map(|key| judge(task, bucket, key, eyes, outlived))).await?;
     for (key, (object, mirrored)) in keys.iter().zip(dead).filter_map(|(key, dead)| Some((key, dead?))) {
         for held in mirrored.claims {
             adopt(&task.events, &held.step, &held.claim).await?;
@@ -135,6 +148,7 @@ async fn judge<B: Bucket>(
     bucket: &B,
     key: &str,
     eyes: &Eyes,
+    outlived: &Outlived,
 ) -> Result<Option<(Object, Mirrored)>> {
     let Some(object) = bucket.get(key).await? else { return Ok(None) };
     let mirrored = parse(key, &object)?;
@@ -149,6 +163,8 @@ async fn judge<B: Bucket>(
             wait_for_children(task, &mirrored, eyes).await?;
             return Ok(Some((object, mirrored)));
         }
+        // What it had started has had the margin to end.
+        Life::Unknown if outlived(owner) => return Ok(Some((object, mirrored))),
         Life::Unknown => {}
     }
     loop {
@@ -210,7 +226,6 @@ mod tests {
     use super::*;
     use crate::{
         run::mirror::{Child, Held, testing::Memory},
-        state::Header,
         step::{Phase, testing},
         task::{self, testing::paused},
         tool::start_time,
@@ -270,7 +285,8 @@ mod tests {
         async fn take_over(&self) -> Result<Left> {
             let eyes = Eyes { here: Machine::here(), ended: self.ended.clone(), clock: paused };
             let left = Mutex::default();
-            take_over(&self.task, &self.bucket, FOLDER, &RunId::named("own"), &eyes, &left).await?;
+            let knows: Outlived = Box::new(|_| false);
+            take_over(&self.task, &self.bucket, FOLDER, &RunId::named("own"), (&eyes, &knows), &left).await?;
             Ok(left.into_inner().unwrap())
         }
 

@@ -10,6 +10,7 @@
 //!   and what is held in a region also in its state bucket (`mirror`). After the first failed
 //!   write nothing is acknowledged, so no new effect starts; the run stops softly and the error is kept.
 //! - All events that were sent are recorded and reported, also those that are still queued when the engine returns.
+//! - A run that may no longer act (`task::Fence`) is stopped softly as well.
 //! - The first signal stops softly. A second signal of the same kind forces the stop; any other is ignored.
 
 use std::{future::Future, time::Duration};
@@ -23,6 +24,7 @@ use crate::{
     report::Report,
     state::{Journal, JournalError},
     step::{Cancel, Event, Message},
+    task::Fence,
 };
 
 /// How often the report may say that something is still running. A heartbeat is due after 30 s; a second is
@@ -47,6 +49,8 @@ pub struct Owner<'a> {
     journal: Option<Box<dyn Recorder + 'a>>,
     /// None for a probe, which holds nothing.
     pub mirror: Option<Mirror>,
+    /// Whether the run may still act. None for a probe, which does not act.
+    pub fence: Option<Fence>,
     /// None for a probe, which prints only its result.
     report: Option<Box<dyn Report + 'a>>,
     clock: fn() -> Timestamp,
@@ -66,6 +70,7 @@ impl<'a> Owner<'a> {
         Self {
             journal,
             mirror: None,
+            fence: None,
             report,
             clock,
             cancel: Cancel::default(),
@@ -83,12 +88,26 @@ impl<'a> Owner<'a> {
     ) -> T {
         let mut tick = tokio::time::interval(TICK);
         tokio::pin!(engine);
+        let fence = self.fence.clone();
+        let closed = async {
+            match &fence {
+                Some(fence) => fence.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(closed);
+        let mut is_closed = false;
         let result = loop {
             tokio::select! {
                 // In this order: a flood of events must not delay a Ctrl-C; steps wait for acknowledgements, so
                 // events come before the engine's own work; a tick matters only while nothing else happens.
                 biased;
                 Some(signal) = signals.next() => self.interrupt(signal),
+                why = &mut closed, if !is_closed => {
+                    is_closed = true;
+                    self.emit(Event::LeaseLost { why });
+                    self.cancel.soft.cancel();
+                }
                 Some(message) = inbox.recv() => self.handle(message),
                 result = &mut engine => break result,
                 _ = tick.tick() => self.tick(),

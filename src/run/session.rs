@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use super::{Exit, Failure, Signals, others::Earlier, removed};
+use super::{Exit, Failure, Signals, hold::Hold, others::Earlier, removed};
 use crate::{
     aws::Aws,
     config::{self, Config, LoadError, Role},
@@ -36,6 +37,10 @@ pub struct Request<'a> {
     pub allow_replace: Vec<String>,
     /// What the operator allows a teardown; `None` for any other command.
     pub teardown: Option<Teardown>,
+    /// Whether the chosen regions may be ones that are no longer configured.
+    pub finds_removed: bool,
+    /// How long the command waits for other runs that hold the folder or a region.
+    pub lock_wait: Duration,
 }
 
 /// An opened configuration.
@@ -55,6 +60,9 @@ pub struct Session {
     pub(super) signals: Mutex<Signals>,
     /// What earlier runs of this folder left; known once the lock is taken.
     pub(super) earlier: std::sync::Mutex<Earlier>,
+    pub(super) lock_wait: Duration,
+    /// What the command holds in its regions, once it has the lock and may change something.
+    pub(super) hold: OnceLock<Arc<Hold<Arc<World>>>>,
     /// `--config`, as given.
     config_file: Option<PathBuf>,
     /// Each `--region`, as given.
@@ -84,8 +92,17 @@ impl Session {
     /// # Errors
     /// When the configuration has problems, a region does not exist, or `.paydeploy` cannot be created.
     pub async fn open(request: Request<'_>) -> Result<Self, Failure> {
-        let Request { command, config: config_file, regions, output, phases, allow_replace, teardown } =
-            request;
+        let Request {
+            command,
+            config: config_file,
+            regions,
+            output,
+            phases,
+            allow_replace,
+            teardown,
+            finds_removed,
+            lock_wait,
+        } = request;
         let mut config = configuration(config_file)?;
         let store = Store::open(&config.root).map_err(|error| {
             Failure::from(
@@ -98,10 +115,8 @@ impl Session {
             if config.regions.contains_key(region) {
                 continue;
             }
-            let removed = match &teardown {
-                Some(_) => removed::find(&aws, &config, region, store.path()).await?,
-                None => None,
-            };
+            let removed =
+                if finds_removed { removed::find(&aws, &config, region, store.path()).await? } else { None };
             if let Some(removed) = removed {
                 config.rollout.push(removed.name.clone());
                 config.regions.insert(removed.name.clone(), removed);
@@ -113,8 +128,10 @@ impl Session {
                     .fix(format!("use one of these, or add `[regions.{region}]` to paydeploy.toml")));
             }
         }
-        let chosen: Vec<RegionName> =
+        let mut chosen: Vec<RegionName> =
             if regions.is_empty() { config.regions.keys().cloned().collect() } else { regions.to_vec() };
+        chosen.sort();
+        chosen.dedup();
         let configured = config.regions.values();
         let configured = configured.map(|region| (region.name.clone(), region.aws_region.clone())).collect();
         // The hub is kept, because its cluster stores which release each region runs.
@@ -135,6 +152,8 @@ impl Session {
             command,
             signals: Mutex::new(Signals::listen()?),
             earlier: std::sync::Mutex::default(),
+            lock_wait,
+            hold: OnceLock::new(),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),
         })

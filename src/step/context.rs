@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, ops::Deref, path::PathBuf, sync::Arc};
 
 use crate::{
-    aws::Aws,
+    aws::{Aws, objects::Objects},
     config::{Config, Profile},
     fact,
     kubernetes::{self, helm},
-    task::{Phase, Result, Task},
+    task::{Phase, RegionName, Result, Task},
     tool::Tools,
 };
 
@@ -42,6 +42,14 @@ impl World {
     pub fn may_delete(&self, kind: &str) -> bool {
         let allowed = |teardown: &Teardown| teardown.allow_delete.iter().any(|name| name == kind);
         self.config.profile == Profile::Staging || self.teardown.as_ref().is_some_and(allowed)
+    }
+
+    /// A region's state bucket, for leases and records: it answers also when the run may no longer act. `None` if the
+    /// region is not configured.
+    pub fn records(&self, region: &RegionName) -> Option<Objects> {
+        let region = self.config.regions.get(region)?;
+        let aws = self.aws.unfenced_in_region(&region.aws_region);
+        Some(Objects::new(&aws, &self.config.state_bucket(region)))
     }
 
     /// Whether `down` was called with `--force`.

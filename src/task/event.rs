@@ -202,6 +202,10 @@ pub enum Event {
     Interrupted {
         forced: bool,
     },
+    /// The run may no longer act, because it does not hold a region's lease any more: it stops softly.
+    LeaseLost {
+        why: String,
+    },
     RunFinished {
         elapsed: Duration,
     },

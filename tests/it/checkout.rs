@@ -81,6 +81,13 @@ impl Checkout {
         account().changes_by(&self.keys.id)
     }
 
+    /// The same without the leases and records of runs, which their runs delete again.
+    pub fn lasting_changes(&self) -> Vec<String> {
+        let is_lasting =
+            |call: &String| !call.contains("/paydeploy/runs/") && !call.contains("/paydeploy/lease.json");
+        self.changes().into_iter().filter(is_lasting).collect()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.work().join(name)
     }

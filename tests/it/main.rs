@@ -14,6 +14,7 @@ mod config_file;
 mod docs;
 mod faults;
 mod journey;
+mod lease;
 mod offers;
 mod orphans;
 mod power_cut;

@@ -150,8 +150,9 @@ fn the_recipes_of_both_forges_plan_deploy_check_for_drift_and_run_every_phase() 
     for forge in ["github", "gitlab"] {
         let calls: BTreeSet<String> = calls(forge).iter().map(|call| call.join(" ")).collect();
         let phases = ["terraform", "kubeconfig", "docker", "helm-deps", "secrets", "argocd", "apps"];
-        let phases = phases.map(|phase| format!("phase {phase} --output lines"));
-        let others = ["plan --output lines", "up --output lines", "status --drift"].map(str::to_owned);
+        let phases = phases.map(|phase| format!("phase {phase} --output lines --lock-wait 30m"));
+        let others =
+            ["plan --output lines", "up --output lines --lock-wait 30m", "status --drift"].map(str::to_owned);
         for call in phases.iter().chain(&others) {
             assert!(calls.contains(call), "{forge} has no `paydeploy {call}`: {calls:?}");
         }

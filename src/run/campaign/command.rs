@@ -1,7 +1,12 @@
-//! `up` and `down` of one process, with all that is real: the folder's lock, what earlier runs left, the journal, the
-//! mirror, the owner's loop, the engine and the taking over of what others left.
+//! `up` and `down` of one process, with all that is real: the folder's lock, the leases, what earlier runs left, the journal,
+//! the mirror, the owner's loop, the engine and the taking over of what others left.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
@@ -15,17 +20,22 @@ use super::{
 };
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
+    lease::{Eyes, Leases},
     report::Report,
     run::{
         Exit,
         execute::Recording,
-        exit, leftover,
+        exit,
+        gate::Gate,
+        hold::Hold,
+        leftover,
         mirror::Mirror,
         others::{Earlier, Others},
         signals::Signal,
     },
     state::{Journal, LockError, RunLock, Store},
     step::{self, Action, Event, Phase, RegionName, RunId, StepId, Verdict},
+    task::Fence,
 };
 
 /// Half of the shortest time between two moments of the world.
@@ -106,17 +116,50 @@ impl Surroundings {
         let _lock = lock(&store, &run);
         let mut signals = signals(process);
         let earlier = leftover::wait(&store).await.map_err(|failure| failure.error).unwrap();
-        if command == Command::Up {
-            return self.execute(place, process, &run, Action::Up, earlier, &mut signals).await;
+        let hold = self.hold(place, process, &run, earlier.ended.clone());
+        if hold.take_early(&self.regions).await.is_err() {
+            hold.leases.finish().await;
+            return Ended { exit: Exit::Locked, verdicts: BTreeMap::new() };
         }
-        let planned = self.execute(place, process, &run, Action::PlanDestroy, earlier, &mut signals).await;
-        if planned.exit != Exit::Ok {
-            return planned;
-        }
-        // As `Session::start_next`: the plans and the teardown are two runs.
-        let earlier = leftover::wait(&store).await.map_err(|failure| failure.error).unwrap();
-        let run = self.next_run();
-        self.execute(place, process, &run, Action::Destroy, earlier, &mut signals).await
+        let mut execute = async |run: &RunId, action, earlier| {
+            self.execute((place, process, &hold), run, action, earlier, &mut signals).await
+        };
+        let ended = if command == Command::Up {
+            execute(&run, Action::Up, earlier).await
+        } else {
+            let planned = execute(&run, Action::PlanDestroy, earlier).await;
+            if planned.exit == Exit::Ok {
+                // As `Session::start_next`: the plans and the teardown are two runs.
+                let earlier = leftover::wait(&store).await.map_err(|failure| failure.error).unwrap();
+                execute(&self.next_run(), Action::Destroy, earlier).await
+            } else {
+                planned
+            }
+        };
+        hold.leases.finish().await;
+        ended
+    }
+
+    /// As `Session::locked`.
+    fn hold(
+        &self,
+        place: &Place,
+        process: &Arc<Process>,
+        run: &RunId,
+        ended: BTreeSet<RunId>,
+    ) -> Arc<Hold<Reached>> {
+        let fence = Fence::new(clock);
+        let hand = self.hand(place, process, run, &fence);
+        let holder = hand.header(&place.machine, &process.holder());
+        let eyes = Eyes { here: place.machine.clone(), ended, clock };
+        let leases = Leases::start(Reached(hand), holder, eyes, fence, self.regions[0].clone());
+        Arc::new(Hold::new(leases, process.patience))
+    }
+
+    fn hand(&self, place: &Place, process: &Arc<Process>, run: &RunId, fence: &Fence) -> Hand {
+        let folder = Store::open(place.folder.path()).unwrap().run(run);
+        let run = Run { id: run.clone(), folder };
+        Hand { world: self.world.clone(), process: process.clone(), run, fence: fence.clone() }
     }
 
     fn next_run(&self) -> RunId {
@@ -125,26 +168,24 @@ impl Surroundings {
 
     async fn execute(
         &self,
-        place: &Place,
-        process: &Arc<Process>,
+        (place, process, hold): (&Place, &Arc<Process>, &Arc<Hold<Reached>>),
         run: &RunId,
         action: Action,
         earlier: Earlier,
         signals: &mut Pin<Box<dyn Stream<Item = Signal> + Send>>,
     ) -> Ended {
-        let folder = Store::open(place.folder.path()).unwrap().run(run);
-        let hand = Hand {
-            world: self.world.clone(),
-            process: process.clone(),
-            run: Run { id: run.clone(), folder: folder.clone() },
-        };
+        let fence = hold.leases.fence();
+        let hand = self.hand(place, process, run, fence);
+        let folder = hand.run.folder.clone();
         let header = hand.header(&place.machine, &format!("{action:?}"));
         let graph = steps::graph(&hand, &self.regions);
         let left = earlier.left.clone();
         let others = Others::new(run.clone(), earlier, Reached(hand.clone()));
+        let others = others.seen_from(place.machine.clone(), clock);
+        let gate = Gate::new(others, hold.clone(), self.regions.clone(), action == Action::Up);
         let orders = Orders {
             actions: actions(&graph, action),
-            gate: Arc::new(others.seen_from(place.machine.clone(), clock)),
+            gate: Arc::new(gate),
             // The default depends on the machine that runs the test.
             limits: BTreeMap::new(),
             ..Orders::new(folder.clone())
@@ -164,10 +205,13 @@ impl Surroundings {
         let engine = |events, cancel| {
             engine::run(&graph, &orders, Facts::default(), self.unused.clone(), events, cancel)
         };
-        let (outcome, broken) = recording.run(left, started, engine, signals).await;
+        let (outcome, broken) = recording.run(left, started, engine, signals, fence).await;
         assert!(broken.is_none(), "{broken:?}");
         let Outcome { verdicts, .. } = outcome;
-        Ended { exit: exit::of_changes(verdicts.iter()), verdicts }
+        let exit = hold
+            .failure(str::to_owned)
+            .map_or_else(|| exit::of_changes(verdicts.iter()), |failure| failure.exit);
+        Ended { exit, verdicts }
     }
 }
 

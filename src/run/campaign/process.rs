@@ -95,6 +95,8 @@ pub enum End {
 pub struct Process {
     pub number: u32,
     pub end: Option<End>,
+    /// How long it waits for another process that holds a region.
+    pub patience: Duration,
     /// At this moment a rival starts.
     pub rival_at: Option<u32>,
     pub faults: Mutex<Faults>,
@@ -118,6 +120,8 @@ impl Process {
         Self {
             number,
             end,
+            // Half of them wait.
+            patience: Duration::from_mins(20) * (number % 2),
             rival_at: None,
             faults: Mutex::new(faults),
             started: tokio::time::Instant::now(),
@@ -131,6 +135,11 @@ impl Process {
             pid,
             stand_in: Mutex::new(stand_in),
         }
+    }
+
+    /// Its command, in the leases that it holds.
+    pub fn holder(&self) -> String {
+        format!("process {}", self.number)
     }
 
     pub fn is_alive(&self) -> bool {

@@ -7,6 +7,7 @@
 //! - A resource with a fixed name is created only while it does not exist.
 //! - A lock, and what is half done, is freed by others only after its holder has died.
 //! - A stack's resources and its state change only under its lock.
+//! - What is claimed changes only while the process holds the lease of its region.
 //!
 //! A broken rule is remembered instead of raised: the engine would take a panic for the failure of a step.
 
@@ -28,6 +29,7 @@ use crate::{
     run::mirror::testing::Memory,
     state::{Header, Machine},
     step::{Claim, Context, Error, Event, RegionName, Result, StepId},
+    task::{Fence, Place},
 };
 
 /// How long a request and its answer take, in hundredths of a second. A signal comes between two of these, so that it
@@ -233,6 +235,7 @@ pub struct Hand {
     pub world: Arc<World>,
     pub process: Arc<Process>,
     pub run: Run,
+    pub fence: Fence,
 }
 
 /// Whether an answer can be lost although the request was served. Any request can fail before it is served.
@@ -272,8 +275,20 @@ impl Hand {
         fails
     }
 
-    /// One request.
+    /// One request, which is sent only if the run may act.
     pub async fn ask<T>(
+        &self,
+        what: &str,
+        takes: RangeInclusive<u64>,
+        answer: Answer,
+        serve: impl FnOnce(&mut Inner) -> Result<T>,
+    ) -> Result<T> {
+        self.fence.pass(Place::Region(None))?;
+        self.ask_always(what, takes, answer, serve).await
+    }
+
+    /// One request.
+    pub async fn ask_always<T>(
         &self,
         what: &str,
         takes: RangeInclusive<u64>,
@@ -344,6 +359,10 @@ impl Hand {
             inner.stages.insert(key, stage);
         }
         let (step, number) = (&cx.step, self.process.number);
+        let holder = step.region.as_ref().map(|region| bucket::holder(&inner.records[region], region));
+        if holder.as_ref().is_some_and(|holder| *holder != Some(self.process.holder())) {
+            inner.breaks(format!("process {number}, {step}: an effect although {holder:?} holds the region"));
+        }
         if !self.is_on_disk(step, claim) {
             inner.breaks(format!("process {number}, {step}: an effect without its claim on disk: {claim}"));
         }

@@ -45,7 +45,10 @@ fn a_second_run_on_this_machine_is_refused_and_names_the_first() {
     let first = RunLock::take(&checkout.path(".paydeploy"), &RunId::named("the-first")).unwrap();
     let owner = format!("another run holds the lock: run the-first, process {}", std::process::id());
     for command in [&["up"][..], &["plan"], &["phase", "apps"], &["down", "--yes"], &["status", "--drift"]] {
-        assert_contains(&checkout.refused(5, command), &[&owner, "fix: wait for that run to end"]);
+        assert_contains(
+            &checkout.refused(5, command),
+            &[&owner, "fix: wait for that run with `--lock-wait 30m`, or interrupt it"],
+        );
     }
     // Reading needs no lock.
     checkout.refused(3, &["status"]);

@@ -55,8 +55,11 @@ fn two_regions_are_created_operated_and_deleted() {
     section("up again: no changes");
     let (calls, releases) = (world.last_call(), verify::helm_releases(&world));
     transcripts.record("up-again", 0, &mut world.paydeploy(&["up"]));
-    // Locks and the run's own record are deleted again.
-    let is_lasting = |call: &String| !call.contains(".tflock") && !call.contains("/paydeploy/runs/");
+    // Locks, leases and the run's own record are deleted again.
+    let is_lasting = |call: &String| {
+        let passing = [".tflock", "/paydeploy/runs/", "/paydeploy/lease.json"];
+        !passing.iter().any(|name| call.contains(name))
+    };
     let written: Vec<String> = world.calls_since(calls).into_iter().filter(is_lasting).collect();
     assert!(written.is_empty(), "a second up wrote: {written:#?}");
     assert_eq!(verify::helm_releases(&world), releases, "a second up created Helm revisions");

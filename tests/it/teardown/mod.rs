@@ -43,7 +43,7 @@ fn nodes_are_not_replaced_by_themselves(deployment: &Deployment) {
 
 /// Tries without permission, and with all permissions except one.
 fn a_teardown_that_is_not_allowed_changes_nothing(deployment: &Deployment) {
-    let before = deployment.checkout.changes();
+    let before = deployment.checkout.lasting_changes();
     let refused = deployment.down(6, &[], &[]);
     for expected in [
         "`module.database.aws_db_instance.this` is protected (database): its data, except for a final snapshot",
@@ -62,7 +62,7 @@ fn a_teardown_that_is_not_allowed_changes_nothing(deployment: &Deployment) {
         refused.contains("is protected (trail)") && !refused.contains("is protected (database)"),
         "{refused}"
     );
-    assert_eq!(deployment.checkout.changes(), before, "a refused teardown changes nothing");
+    assert_eq!(deployment.checkout.lasting_changes(), before, "a refused teardown changes nothing");
 }
 
 /// A certificate cannot be deleted while something uses it.
@@ -72,13 +72,11 @@ fn a_certificate_that_others_use_stops_a_teardown_before_its_first_effect(
     allowed: &[&str],
 ) {
     let listener = left.use_certificate(deployment);
-    let is_lasting = |call: &String| !call.contains("/paydeploy/runs/");
-    let changes = || deployment.checkout.changes().into_iter().filter(is_lasting).collect::<Vec<_>>();
-    let before = changes();
+    let before = deployment.checkout.lasting_changes();
     let refused = deployment.down(1, allowed, &[]);
     assert!(refused.contains("is also used by") && refused.contains(left.others()), "{refused}");
     assert!(refused.contains("so nothing was deleted"), "{refused}");
-    assert_eq!(changes(), before, "{refused}");
+    assert_eq!(deployment.checkout.lasting_changes(), before, "{refused}");
     deployment.aws(&["elbv2", "delete-listener", "--listener-arn", &listener]);
 }
 

@@ -1,0 +1,81 @@
+//! What is asked before a step's effects: the leases of the run's regions, then what dead runs left open.
+//!
+//! 1. The first step after the preflight takes the leases of all regions, the hub's first, if the command does not have them
+//!    yet (`hold`).
+//! 2. Each further step takes the lease of its own region, if that had no state bucket before.
+//! 3. With the lease, `others` takes over what dead runs left open in the region.
+//! 4. A step that changes what all regions share takes the hub's lease for as long as it runs.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::{hold::Hold, mirror::Buckets, others::Others};
+use crate::{
+    engine,
+    lease::Places,
+    step::{Context, Error, Phase, RegionName, Result, StepId},
+    task::Claim,
+};
+
+/// The gate of one run.
+pub(super) struct Gate<B, P: Places> {
+    others: Others<B>,
+    hold: Arc<Hold<P>>,
+    /// The regions in which the run may act.
+    regions: Vec<RegionName>,
+    has_entered: OnceCell<()>,
+    /// Whether each region has a bucket once its first step has ended: not in a teardown.
+    creates_buckets: bool,
+}
+
+impl<B: Buckets, P: Places> Gate<B, P> {
+    pub fn new(
+        others: Others<B>,
+        hold: Arc<Hold<P>>,
+        regions: Vec<RegionName>,
+        creates_buckets: bool,
+    ) -> Self {
+        let leases = hold.leases.clone();
+        let others = others.knowing(move |holder| leases.has_outlived(holder));
+        Self { others, hold, regions, has_entered: OnceCell::new(), creates_buckets }
+    }
+
+    async fn take(&self, cx: &Context) -> Result<()> {
+        // The other steps wait here. If the one that takes them is dropped, the next one does it.
+        self.has_entered.get_or_try_init(|| self.hold.take(&cx.task, &self.regions)).await?;
+        let Some(region) = &cx.step.region else { return Ok(()) };
+        self.hold.take(&cx.task, std::slice::from_ref(region)).await?;
+        if self.creates_buckets && !is_state_bucket(&cx.step) && !self.hold.leases.holds(region) {
+            return Err(Error::transient(format!(
+                "S3 does not show the state bucket of region `{region}` yet"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn is_state_bucket(step: &StepId) -> bool {
+    step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
+}
+
+impl<B: Buckets, P: Places> engine::Gate for Gate<B, P> {
+    fn pass<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<Vec<Claim>>> {
+        Box::pin(async move {
+            if cx.step.phase == Phase::Preflight {
+                return Ok(Vec::new());
+            }
+            self.take(cx).await?;
+            self.others.pass(cx).await
+        })
+    }
+
+    fn share<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.hold.lend(&cx.task))
+    }
+
+    fn end_sharing<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, ()> {
+        Box::pin(self.hold.leases.unlend(&cx.step))
+    }
+}

@@ -1,0 +1,152 @@
+//! Several operators: each has a checkout of the same project, and one of them is at work in the region.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    checkout::Checkout,
+    world::{ends_with, printed},
+};
+
+const PAYDEPLOY: &str = env!("CARGO_BIN_EXE_paydeploy");
+const TERRAFORM: &str = "{\"terraform_version\": \"1.13.4\"}";
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(120), "timed out: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// An operator whose checkout of the project is on this machine.
+struct Operator(Checkout);
+
+impl Operator {
+    fn of(project: &str) -> Self {
+        let checkout = Checkout::new();
+        checkout.rename_project(project);
+        Self(checkout)
+    }
+
+    fn paydeploy(&self, args: &[&str]) -> Command {
+        let mut command = self.0.command(PAYDEPLOY);
+        command.args(args);
+        command
+    }
+
+    fn phase(&self) -> Command {
+        self.paydeploy(&["phase", "terraform", "--region", "spain"])
+    }
+
+    /// The same command where no process of this machine can be seen, as on another machine.
+    fn elsewhere(&self, args: &[&str]) -> Command {
+        let mut command = self.0.command("/usr/bin/unshare");
+        command.args(["--pid", "--fork", "--mount-proc", PAYDEPLOY]).args(args);
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.0.path("../log")
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Starts a command, whose messages `said` returns.
+    fn start(&self, command: &mut Command) -> Child {
+        let log = fs::File::create(self.log()).unwrap();
+        command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// A run that holds the region: its first terraform works until it is interrupted.
+    fn at_work(&self) -> Child {
+        let script = "trap 'exit 1' INT; echo \"terraform $*\" >>\"$RAN\"; while :; do /bin/sleep 0.1; done";
+        self.0.stand_in("terraform", TERRAFORM, script);
+        let mut run = self.start(&mut self.phase());
+        until("its terraform runs", || {
+            assert!(run.try_wait().unwrap().is_none(), "it ended: {}", self.said());
+            self.has_worked()
+        });
+        run
+    }
+
+    fn has_worked(&self) -> bool {
+        self.0.ran().contains("terraform ")
+    }
+}
+
+fn signal(name: &str, run: &Child) {
+    let sent = Command::new("kill").args([name, &run.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_second_operator_is_refused_sees_who_is_at_work_and_can_wait() {
+    let (ana, ben) = (Operator::of("two-operators"), Operator::of("two-operators"));
+    let mut work = ana.at_work();
+    let refused = ends_with(5, &mut ben.phase());
+    let holder = "(`paydeploy phase terraform --region spain`";
+    assert!(
+        refused.contains("error: region `spain` is held by run ") && refused.contains(holder),
+        "{refused}"
+    );
+    assert!(refused.contains("fix: wait for it with `--lock-wait 30m`"), "{refused}");
+    assert!(ben.0.lasting_changes().is_empty() && !ben.has_worked(), "{refused}");
+    let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
+    assert!(shown.contains("spain    held by run ") && shown.contains("mexico   free"), "{shown}");
+    let kept = ends_with(5, &mut ben.paydeploy(&["lock", "break", "spain", "--yes"]));
+    assert!(kept.contains("is running on this machine"), "{kept}");
+
+    let mut waits = ben.start(ben.phase().args(["--lock-wait", "10m"]));
+    until("it waits", || ben.said().contains("which holds region `spain`: it is running"));
+    assert!(!ben.has_worked());
+    signal("-INT", &work);
+    assert_eq!(work.wait().unwrap().code(), Some(130), "{}", ana.said());
+    // The tool that only prints its version fails at once.
+    assert_eq!(waits.wait().unwrap().code(), Some(1), "{}", ben.said());
+    assert!(ben.has_worked(), "{}", ben.said());
+    let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
+    assert!(shown.contains("spain    free"), "{shown}");
+}
+
+#[test]
+fn a_run_whose_lease_is_removed_stops_before_its_next_effect_and_says_who_removed_it() {
+    let (ana, ben) = (Operator::of("removed-lease"), Operator::of("removed-lease"));
+    let mut work = ana.at_work();
+    let removed = ends_with(0, &mut ben.elsewhere(&["lock", "break", "spain", "--yes"]));
+    assert!(removed.contains("region `spain` is free"), "{removed}");
+    assert_eq!(work.wait().unwrap().code(), Some(5), "{}", ana.said());
+    let said = ana.said();
+    assert!(
+        said.contains("(`paydeploy lock break spain` by ") && said.contains("has taken the lease"),
+        "{said}"
+    );
+    let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
+    assert!(shown.contains("spain    free"), "{shown}");
+}
+
+#[test]
+fn a_run_that_was_killed_is_taken_over_without_a_wait() {
+    let (ana, ben) = (Operator::of("killed-holder"), Operator::of("killed-holder"));
+    let mut work = ana.at_work();
+    work.kill().unwrap();
+    work.wait().unwrap();
+    let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
+    assert!(shown.contains("it has ended, and the next run takes over"), "{shown}");
+    let output = ben.phase().output().unwrap();
+    let printed = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(ben.has_worked() && !printed.contains("waiting for run"), "{printed}");
+}
+
+#[test]
+fn the_time_to_wait_has_to_be_a_duration() {
+    let output = ends_with(2, Operator::of("no-duration").phase().args(["--lock-wait", "soon"]));
+    assert!(output.contains("expected a duration such as `90s`, `30m` or `1h 30m`"), "{output}");
+}
