@@ -48,6 +48,10 @@ def secrets() -> list[bytes]:
     values = []
     for region in REGIONS:
         for secret in _aws(region, "secretsmanager", "list-secrets")["SecretList"]:
+            described = _aws(region, "secretsmanager", "describe-secret", "--secret-id", secret["ARN"])
+            # Terraform creates it without a value, and a run may be killed before it puts one.
+            if not described.get("VersionIdsToStages"):
+                continue
             text = _aws(region, "secretsmanager", "get-secret-value", "--secret-id", secret["ARN"]).get("SecretString", "{}")
             found = json.loads(text)
             values += [found[key].encode() for key in ("API_SECRET_KEY", "password") if found.get(key)]
