@@ -40,6 +40,20 @@ pub struct AllowReplace {
 }
 
 #[derive(Debug, Clone, Copy, Args)]
+pub struct AllowDowngrade {
+    /// Allow a commit, add-ons or a program that are older than what is deployed
+    #[arg(long)]
+    pub allow_downgrade: bool,
+}
+
+impl AllowDowngrade {
+    /// The command with this flag, for a continuation.
+    pub fn after(self, command: &str) -> String {
+        format!("{command}{}", if self.allow_downgrade { " --allow-downgrade" } else { "" })
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
 pub struct LockWait {
     /// Wait this long for another run that holds the folder or a region, such as `30m` (default: do not wait)
     #[arg(long = "lock-wait", value_name = "DURATION", value_parser = duration, default_value = "0s", hide_default_value = true)]
@@ -94,6 +108,7 @@ impl Common {
         phases: &[Phase],
         allow_replace: Vec<String>,
         lock_wait: Duration,
+        allow_downgrade: bool,
     ) -> Result<Session, Failure> {
         Session::open(Request {
             command: command.into(),
@@ -105,6 +120,7 @@ impl Common {
             teardown: None,
             finds_removed: false,
             lock_wait,
+            allow_downgrade,
         })
         .await
     }

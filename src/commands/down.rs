@@ -93,6 +93,7 @@ impl Down {
         if exit != Exit::Ok {
             return Ok(exit);
         }
+        session.forget_versions().await;
         let remaining = remaining(session).await?;
         show(session, &remaining)?;
         Ok(if remaining.iter().any(|one| one.fix.is_some()) { Exit::Failed } else { Exit::Ok })
@@ -112,6 +113,7 @@ impl Down {
             teardown: Some(Teardown { allow_delete: self.allow_delete.clone(), force: self.force }),
             finds_removed: true,
             lock_wait: self.wait.time,
+            allow_downgrade: false,
         })
         .await
     }

@@ -70,6 +70,7 @@ async fn open(file: &ConfigFile, command: &str, regions: &[RegionName]) -> Resul
         teardown: None,
         finds_removed: true,
         lock_wait: Duration::ZERO,
+        allow_downgrade: false,
     })
     .await
 }

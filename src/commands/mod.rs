@@ -19,7 +19,7 @@ mod up;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use args::{AllowReplace, Common, ConfigFile, Format, LockWait, Reading, Regions};
+use args::{AllowDowngrade, AllowReplace, Common, ConfigFile, Format, LockWait, Reading, Regions};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{

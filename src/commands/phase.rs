@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{AllowReplace, Common, Exit, Failure, LockWait, kubeconfig::Merge, rollout};
+use super::{AllowDowngrade, AllowReplace, Common, Exit, Failure, LockWait, kubeconfig::Merge, rollout};
 use crate::{
     engine::Facts,
     plan,
@@ -27,6 +27,8 @@ pub struct Phase {
     #[command(flatten)]
     allow: AllowReplace,
     #[command(flatten)]
+    downgrade: AllowDowngrade,
+    #[command(flatten)]
     merge: Merge,
 }
 
@@ -42,7 +44,11 @@ impl Phase {
             format!("phase {}", self.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
         let allowed = self.allow.allow_replace.clone();
         let phases = checked(&self.names);
-        let mut session = self.common.open(command, phases, allowed, self.wait.time).await?;
+        let command = self.downgrade.after(&command);
+        let mut session = self
+            .common
+            .open(command, phases, allowed, self.wait.time, self.downgrade.allow_downgrade)
+            .await?;
         if self.names.iter().all(|name| *name == Name::Preflight) {
             let _lock = session.lock().await?;
             return self.run_in(&session).await;

@@ -23,7 +23,7 @@ pub struct Plan {
 
 impl Plan {
     pub async fn run(self) -> Result<Exit, Failure> {
-        let session = self.common.open("plan", &Phase::ALL, Vec::new(), Duration::ZERO).await?;
+        let session = self.common.open("plan", &Phase::ALL, Vec::new(), Duration::ZERO, false).await?;
         let _lock = session.lock().await?;
         let plan = plan::build(session.config(), &rollout::shape(&session).await?);
         let orders = session.orders(session.actions(&plan.graph, Action::Check));

@@ -42,6 +42,7 @@ impl Status {
             teardown: None,
             finds_removed: false,
             lock_wait: Duration::ZERO,
+            allow_downgrade: false,
         })
         .await?;
         let plan = plan::build(session.config(), &Shape::default());

@@ -1,6 +1,8 @@
 use clap::Args;
 
-use super::{AllowReplace, Common, Exit, Failure, LockWait, down::Down, kubeconfig::Merge, rollout};
+use super::{
+    AllowDowngrade, AllowReplace, Common, Exit, Failure, LockWait, down::Down, kubeconfig::Merge, rollout,
+};
 use crate::{
     engine::{Facts, Outcome},
     plan,
@@ -34,13 +36,24 @@ pub struct Up {
     #[command(flatten)]
     allow: AllowReplace,
     #[command(flatten)]
+    downgrade: AllowDowngrade,
+    #[command(flatten)]
     merge: Merge,
 }
 
 impl Up {
     pub async fn run(self) -> Result<Exit, Failure> {
         let allowed = self.allow.allow_replace.clone();
-        let mut session = self.common.open("up", &Phase::ALL, allowed, self.wait.time).await?;
+        let mut session = self
+            .common
+            .open(
+                self.downgrade.after("up"),
+                &Phase::ALL,
+                allowed,
+                self.wait.time,
+                self.downgrade.allow_downgrade,
+            )
+            .await?;
         let exit = session.locked(async |session| self.run_in(session).await).await?;
         if exit != Exit::Ok || !self.prune {
             return Ok(exit);

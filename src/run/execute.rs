@@ -13,6 +13,7 @@ use super::{
     others::{Left, Others},
     owner::{Owner, Recorder},
     signals::Signal,
+    version::{self, Versions},
 };
 use crate::{
     engine::{self, Facts, Graph, Orders, Outcome},
@@ -34,7 +35,9 @@ impl Session {
         let orders = Orders { actions, ..Orders::new(self.logs()) };
         // What changes nothing passes no gate.
         let Some(hold) = self.hold.get() else { return orders };
-        let gate = Gate::new(others, hold.clone(), self.chosen.clone(), self.world.teardown.is_none());
+        let is_up = self.world.teardown.is_none();
+        let versions = is_up.then(|| Versions::new(self.world.clone(), self.allows_downgrade));
+        let gate = Gate::new(others, hold.clone(), self.chosen.clone(), is_up, versions);
         Orders { gate: Arc::new(gate), ..orders }
     }
 
@@ -42,6 +45,11 @@ impl Session {
     pub(super) fn header(&self) -> Header {
         let line = self.command_line(&self.command);
         Header::new(&self.run, line.strip_prefix("paydeploy ").unwrap_or(&line))
+    }
+
+    /// A complete teardown has deleted the chosen regions, so nothing there is newer than anything.
+    pub async fn forget_versions(&self) {
+        version::forget(&self.world, &self.chosen).await;
     }
 
     /// Why the run had to stop, if that is because of another run.

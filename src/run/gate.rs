@@ -3,15 +3,16 @@
 //! 1. The first step after the preflight takes the leases of all regions, the hub's first, if the command does not have them
 //!    yet (`hold`).
 //! 2. Each further step takes the lease of its own region, if that had no state bucket before.
-//! 3. With the lease, `others` takes over what dead runs left open in the region.
-//! 4. A step that changes what all regions share takes the hub's lease for as long as it runs.
+//! 3. Nothing goes back behind what is deployed (`version`).
+//! 4. With the lease, `others` takes over what dead runs left open in the region.
+//! 5. A step that changes what all regions share takes the hub's lease for as long as it runs.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::{hold::Hold, mirror::Buckets, others::Others};
+use super::{hold::Hold, mirror::Buckets, others::Others, version::Versions};
 use crate::{
     engine,
     lease::Places,
@@ -28,6 +29,10 @@ pub(super) struct Gate<B, P: Places> {
     has_entered: OnceCell<()>,
     /// Whether each region has a bucket once its first step has ended: not in a teardown.
     creates_buckets: bool,
+    /// What must not be older than what is deployed; none in a teardown.
+    versions: Option<Versions>,
+    /// The regions in which the versions are recorded.
+    recorded: tokio::sync::Mutex<BTreeSet<RegionName>>,
 }
 
 impl<B: Buckets, P: Places> Gate<B, P> {
@@ -36,15 +41,38 @@ impl<B: Buckets, P: Places> Gate<B, P> {
         hold: Arc<Hold<P>>,
         regions: Vec<RegionName>,
         creates_buckets: bool,
+        versions: Option<Versions>,
     ) -> Self {
         let leases = hold.leases.clone();
         let others = others.knowing(move |holder| leases.has_outlived(holder));
-        Self { others, hold, regions, has_entered: OnceCell::new(), creates_buckets }
+        let (has_entered, recorded) = (OnceCell::new(), tokio::sync::Mutex::default());
+        Self { others, hold, regions, has_entered, creates_buckets, versions, recorded }
+    }
+
+    async fn enter(&self, cx: &Context) -> Result<()> {
+        self.hold.take(&cx.task, &self.regions).await?;
+        let Some(versions) = &self.versions else { return Ok(()) };
+        match versions.refusal(cx, &self.regions).await? {
+            Some(refusal) => Err(self.hold.stop(&cx.task, refusal)),
+            None => Ok(()),
+        }
+    }
+
+    async fn record_version(&self, region: &RegionName) -> Result<()> {
+        let mut recorded = self.recorded.lock().await;
+        if let Some(versions) = &self.versions
+            && self.hold.leases.holds(region)
+            && !recorded.contains(region)
+        {
+            versions.record(region).await?;
+            recorded.insert(region.clone());
+        }
+        Ok(())
     }
 
     async fn take(&self, cx: &Context) -> Result<()> {
         // The other steps wait here. If the one that takes them is dropped, the next one does it.
-        self.has_entered.get_or_try_init(|| self.hold.take(&cx.task, &self.regions)).await?;
+        self.has_entered.get_or_try_init(|| self.enter(cx)).await?;
         let Some(region) = &cx.step.region else { return Ok(()) };
         self.hold.take(&cx.task, std::slice::from_ref(region)).await?;
         if self.creates_buckets && !is_state_bucket(&cx.step) && !self.hold.leases.holds(region) {
@@ -52,7 +80,7 @@ impl<B: Buckets, P: Places> Gate<B, P> {
                 "S3 does not show the state bucket of region `{region}` yet"
             )));
         }
-        Ok(())
+        self.record_version(region).await
     }
 }
 

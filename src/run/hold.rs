@@ -1,10 +1,7 @@
 //! The leases of one command, and why it may not act, if it may not.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -29,8 +26,8 @@ pub(super) struct Hold<P: Places> {
     /// How long a living holder is waited for.
     patience: Duration,
     refused: OnceLock<Refused>,
-    /// A lease had to be waited for after the run had read what exists.
-    is_outdated: AtomicBool,
+    /// Another reason to stop.
+    stopped: Mutex<Option<Failure>>,
 }
 
 impl<P: Places> Drop for Hold<P> {
@@ -42,7 +39,7 @@ impl<P: Places> Drop for Hold<P> {
 impl<P: Places> Hold<P> {
     /// Holds nothing yet.
     pub fn new(leases: Arc<Leases<P>>, patience: Duration) -> Self {
-        Self { leases, patience, refused: OnceLock::new(), is_outdated: AtomicBool::new(false) }
+        Self { leases, patience, refused: OnceLock::new(), stopped: Mutex::default() }
     }
 
     /// Why the command had to stop: another run holds a region, or this one holds it no more. `line` is the command line of
@@ -56,10 +53,14 @@ impl<P: Places> Hold<P> {
             let fix = format!("run `{show}` to see which run holds it, then run the same command again");
             return Some(Failure::new(Exit::Locked, lost).fix(fix));
         }
-        self.is_outdated.load(Ordering::Relaxed).then(|| {
-            let message = "another run was at work in a region after this one had read what exists";
-            Failure::new(Exit::Locked, message).fix("run the same command again")
-        })
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Stops the run softly. The reason is the command's, not this step's, so it is printed once, at the end.
+    pub fn stop(&self, task: &Task, why: Failure) -> Error {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        task.cancel.soft.cancel();
+        Error::cancelled()
     }
 
     /// The failure of a command that does not get a region.
@@ -91,9 +92,9 @@ impl<P: Places> Hold<P> {
         let say = |text| task.progress(text);
         let taken = self.leases.take(regions, self.patience, say).await;
         if self.judge(task, taken)? == Waited::ForLiving {
-            self.is_outdated.store(true, Ordering::Relaxed);
-            task.cancel.soft.cancel();
-            return Err(Error::cancelled());
+            let message = "another run was at work in a region after this one had read what exists";
+            let why = Failure::new(Exit::Locked, message).fix("run the same command again");
+            return Err(self.stop(task, why));
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ mod probe;
 mod removed;
 mod session;
 mod signals;
+mod version;
 
 pub use exit::Exit;
 pub use failure::Failure;

@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub finds_removed: bool,
     /// How long the command waits for other runs that hold the folder or a region.
     pub lock_wait: Duration,
+    /// Whether it may go back behind what is deployed.
+    pub allow_downgrade: bool,
 }
 
 /// An opened configuration.
@@ -61,6 +63,7 @@ pub struct Session {
     /// What earlier runs of this folder left; known once the lock is taken.
     pub(super) earlier: std::sync::Mutex<Earlier>,
     pub(super) lock_wait: Duration,
+    pub(super) allows_downgrade: bool,
     /// What the command holds in its regions, once it has the lock and may change something.
     pub(super) hold: OnceLock<Arc<Hold<Arc<World>>>>,
     /// `--config`, as given.
@@ -102,6 +105,7 @@ impl Session {
             teardown,
             finds_removed,
             lock_wait,
+            allow_downgrade,
         } = request;
         let mut config = configuration(config_file)?;
         let store = Store::open(&config.root).map_err(|error| {
@@ -153,6 +157,7 @@ impl Session {
             signals: Mutex::new(Signals::listen()?),
             earlier: std::sync::Mutex::default(),
             lock_wait,
+            allows_downgrade: allow_downgrade,
             hold: OnceLock::new(),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),

@@ -12,6 +12,7 @@ mod children;
 mod command_line;
 mod config_file;
 mod docs;
+mod downgrade;
 mod faults;
 mod journey;
 mod lease;

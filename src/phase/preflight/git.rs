@@ -97,6 +97,28 @@ fn reaches(tips: &str, local: &str, commit: &str) -> bool {
     tips.any(|tip| tip == commit || local.lines().any(|known| known == tip))
 }
 
+/// Whether a commit has another one in its history.
+///
+/// # Errors
+/// When the clone cannot tell, because it is shallow, and the repository does not answer.
+pub async fn contains(cx: &Context, commit: &str, other: &str) -> Result<bool> {
+    let is_ancestor = ["merge-base", "--is-ancestor", other, commit];
+    if git(cx, is_ancestor).exit(cx).await?.is_good() {
+        return Ok(true);
+    }
+    if git(cx, ["rev-parse", "--is-shallow-repository"]).output(cx).await?.trim() != "true" {
+        return Ok(false);
+    }
+    // A shallow clone knows the end of the history alone. The commits without their files are a small download.
+    let all = tempfile::tempdir().doing("create a temporary folder")?;
+    git(cx, ["init", "--quiet", "--bare", "."]).dir(all.path()).run(cx).await?;
+    let repository = &cx.world.config.gitops.repository;
+    let fetch = ["fetch", "--quiet", "--filter=tree:0", repository, commit];
+    let fetched = git(cx, fetch).dir(all.path()).run(cx).await;
+    fetched.doing(format!("read the history of commit {commit} from `{repository}`"))?;
+    Ok(git(cx, is_ancestor).dir(all.path()).exit(cx).await?.is_good())
+}
+
 /// Whether the commit itself can be fetched. This covers branches that have since got commits that the clone does not
 /// have.
 async fn can_fetch(cx: &Context, repository: &str, commit: &Commit) -> Result<bool> {

@@ -19,6 +19,9 @@ mod stack;
 mod variables;
 mod zones;
 
+pub use checkout::commit as checked_out;
+pub use git::contains;
+
 use std::collections::BTreeSet;
 
 use crate::{

@@ -182,7 +182,7 @@ impl Surroundings {
         let left = earlier.left.clone();
         let others = Others::new(run.clone(), earlier, Reached(hand.clone()));
         let others = others.seen_from(place.machine.clone(), clock);
-        let gate = Gate::new(others, hold.clone(), self.regions.clone(), action == Action::Up);
+        let gate = Gate::new(others, hold.clone(), self.regions.clone(), action == Action::Up, None);
         let orders = Orders {
             actions: actions(&graph, action),
             gate: Arc::new(gate),
