@@ -14,8 +14,8 @@ use crate::{
 /// Show who is at work in the regions, or remove the lease of a run that has ended
 ///
 /// Each run holds a lease per region, an object in the region's state bucket. A lease whose run has died expires by
-/// itself: the next run takes it over once it has seen no renewal for three minutes, or at once on the machine on which
-/// the run died.
+/// itself: the next run takes it over once it has seen no renewal for three minutes, or immediately on the machine on
+/// which the run died.
 #[derive(Debug, Args)]
 pub struct Lock {
     #[command(subcommand)]

@@ -11,9 +11,6 @@ use crate::{
     step::{Action, Phase},
 };
 
-/// How long the leases may take to be read.
-const HOLDERS: Duration = Duration::from_secs(20);
-
 /// Compare the deployment with the configuration
 ///
 /// Reads AWS and the clusters, usually within seconds. Changes nothing, starts no other program, and needs read
@@ -46,11 +43,11 @@ impl Status {
         })
         .await?;
         let plan = plan::build(session.config(), &Shape::default());
-        // Beside the probe: who is at work is an addition to the result, and must not delay it.
+        // Beside the probe, which takes longer.
         let session = Arc::new(session);
         let holders = tokio::spawn({
             let session = session.clone();
-            async move { tokio::time::timeout(HOLDERS, session.holders()).await.unwrap_or_default() }
+            async move { session.holders().await }
         });
         let (outcome, failures) = if self.drift {
             let _lock = session.lock().await?;

@@ -26,7 +26,7 @@ use crate::{
         partition,
     },
     fact,
-    task::{Class, ErrorExt, Poll, Result, Task},
+    task::{Class, ErrorExt, Place, Poll, Result, Task},
 };
 
 /// Between two requests.
@@ -90,19 +90,20 @@ async fn reach(task: &Task, aws: &Aws, aws_region: &str, name: &str) -> Result<R
         // Its certificate is damaged, for instance.
         Err(error) => return Ok(closed(task, name, &error.to_string())),
     };
-    let answer = ask(task, &client, name, DEADLINE).await?;
+    let answer = ask(task, &client, aws_region, name, DEADLINE).await?;
     let answer = match answer {
         Answer::Unknown => match admit(aws, aws_region, name).await {
-            Ok(true) => ask_until_admitted(task, &client, name).await?,
+            Ok(true) => ask_until_admitted(task, &client, aws_region, name).await?,
             Ok(false) => Answer::Unknown,
+            // It says nothing about the cluster, and passes.
+            Err(error) if matches!(error.class, Class::Transient | Class::Cancelled) => return Err(error),
             Err(error) => {
-                task.fence.pass(task.place())?;
                 Answer::Closed(format!("failed to create an access entry for this principal: {error}"))
             }
         },
         // The entry of an `up` that was interrupted minutes ago: such a refusal passes by itself (`admission`).
         Answer::Closed(_) if Signer::new(aws, &access).is_settling().await.unwrap_or(false) => {
-            ask_until_admitted(task, &client, name).await?
+            ask_until_admitted(task, &client, aws_region, name).await?
         }
         other => other,
     };
@@ -130,12 +131,18 @@ enum Answer {
 }
 
 /// Lists namespaces, which needs a connection, an access entry and permissions.
-async fn ask(task: &Task, client: &Client, name: &str, deadline: Duration) -> Result<Answer> {
+async fn ask(
+    task: &Task,
+    client: &Client,
+    aws_region: &str,
+    name: &str,
+    deadline: Duration,
+) -> Result<Answer> {
     let api: Api<Namespace> = Api::all(client.clone());
     let what = format!("cluster `{name}` to answer");
     let asked = task.wait(&what, INTERVAL, deadline, || async {
         // An error, unlike below: it says nothing about the cluster, and passes.
-        task.fence.pass(task.place())?;
+        task.fence.pass(Place::Aws(aws_region))?;
         match api.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => Ok(Poll::Ready(Answer::Admitted)),
             Err(kube::Error::Api(status)) if status.code == 401 => Ok(Poll::Ready(Answer::Unknown)),
@@ -151,22 +158,22 @@ async fn ask(task: &Task, client: &Client, name: &str, deadline: Duration) -> Re
     });
     match asked.await {
         Err(error) if error.class == Class::Cancelled => Err(error),
-        Err(error) => task.fence.pass(task.place()).map(|()| Answer::Closed(error.to_string())),
+        Err(error) => task.fence.pass(Place::Aws(aws_region)).map(|()| Answer::Closed(error.to_string())),
         Ok(answer) => Ok(answer),
     }
 }
 
-async fn ask_until_admitted(task: &Task, client: &Client, name: &str) -> Result<Answer> {
+async fn ask_until_admitted(task: &Task, client: &Client, aws_region: &str, name: &str) -> Result<Answer> {
     let what = format!("cluster `{name}` to admit this principal");
     let asked = task.wait(&what, INTERVAL, ADMITTED_DEADLINE, || async {
-        match ask(task, client, name, ADMITTED_DEADLINE).await? {
+        match ask(task, client, aws_region, name, ADMITTED_DEADLINE).await? {
             Answer::Unknown => Ok(Poll::Pending("401 Unauthorized".to_owned())),
             other => Ok(Poll::Ready(other)),
         }
     });
     match asked.await {
         Err(error) if error.class == Class::Cancelled => Err(error),
-        Err(error) => task.fence.pass(task.place()).map(|()| Answer::Closed(error.to_string())),
+        Err(error) => task.fence.pass(Place::Aws(aws_region)).map(|()| Answer::Closed(error.to_string())),
         Ok(answer) => Ok(answer),
     }
 }
@@ -288,7 +295,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (task, _events) = testing::task(dir.path());
         // One attempt: the next one would be after the deadline.
-        let answer = ask(&task, &client, "payments-spain", Duration::from_secs(1)).await.unwrap();
+        let answer =
+            ask(&task, &client, "eu-south-2", "payments-spain", Duration::from_secs(1)).await.unwrap();
         assert!(matches!(answer, Answer::Closed(why) if why.contains("timed out")));
     }
 }

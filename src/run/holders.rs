@@ -1,6 +1,6 @@
 //! Who is at work in the regions, as their leases say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt as _, future::join_all};
 
@@ -8,8 +8,11 @@ use super::{Exit, Failure, Session};
 use crate::{
     lease::{self, Lease, Removed},
     state::Header,
-    step::{Class, RegionName, Result},
+    step::{Class, Error, RegionName, Result},
 };
+
+/// Who is at work is an addition to the result of `status`, and must not delay it for long.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The lease of each region, `None` where it is free.
 pub type Holders = BTreeMap<RegionName, Result<Option<Lease>>>;
@@ -17,7 +20,13 @@ pub type Holders = BTreeMap<RegionName, Result<Option<Lease>>>;
 impl Session {
     /// Reads the leases of the chosen regions.
     pub async fn holders(&self) -> Holders {
-        let read = self.chosen.iter().map(async |region| (region.clone(), self.holder(region).await));
+        let read = self.chosen.iter().map(async |region| {
+            let read = tokio::time::timeout(DEADLINE, self.holder(region)).await;
+            (
+                region.clone(),
+                read.unwrap_or_else(|_| Err(Error::transient("its state bucket does not answer"))),
+            )
+        });
         join_all(read).await.into_iter().collect()
     }
 

@@ -17,8 +17,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Runs what may change the account: under the lock, and with the leases that its steps take. However it ends, they
-    /// are returned.
+    /// Runs what may change the account: under the lock, and with the leases of its regions. However it ends, they are
+    /// returned.
     ///
     /// # Errors
     /// As [`Self::lock`], and those of `work`.

@@ -42,7 +42,8 @@ struct Standing {
     good: BTreeMap<RegionName, Duration>,
     /// Why the last renewal of a lease failed.
     trouble: BTreeMap<RegionName, String>,
-    lost: Option<Shut>,
+    /// The first lease that is lost, and its region.
+    lost: Option<(RegionName, Shut)>,
 }
 
 /// Why nothing may start.
@@ -54,13 +55,16 @@ struct Shut {
 }
 
 impl Standing {
-    /// The lease that has been expired for the longest time.
-    fn expired(&self, place: Place<'_>, now: Duration) -> Option<Shut> {
-        let is_there = |region: &RegionName| match place {
+    fn is_in(&self, region: &RegionName, place: Place<'_>) -> bool {
+        match place {
             Place::Region(wanted) => wanted.is_none_or(|wanted| wanted == region),
             Place::Aws(wanted) => self.places.get(region).is_none_or(|place| place == wanted),
-        };
-        let expired = self.good.iter().filter(|(region, until)| now >= **until && is_there(region));
+        }
+    }
+
+    /// The lease that has been expired for the longest time.
+    fn expired(&self, place: Place<'_>, now: Duration) -> Option<Shut> {
+        let expired = self.good.iter().filter(|(region, until)| now >= **until && self.is_in(region, place));
         let (region, until) = expired.min_by_key(|(_, until)| **until)?;
         let because = self.trouble.get(region).map(|why| format!(": {why}")).unwrap_or_default();
         let why = format!("the lease of region `{region}` was not renewed in time{because}");
@@ -100,7 +104,7 @@ impl Fence {
     /// and says why at its end.
     pub fn pass(&self, place: Place<'_>) -> Result<()> {
         let standing = self.standing.borrow();
-        if let Some(lost) = &standing.lost {
+        if let Some((_, lost)) = &standing.lost {
             return Err(Error::msg(Class::Cancelled, &lost.why));
         }
         standing.expired(place, (self.clock)()).map_or(Ok(()), |expired| Err(Error::transient(expired.why)))
@@ -134,20 +138,20 @@ impl Fence {
         self.standing.send_modify(|standing| {
             // Another run may have taken it over long ago, at the end of the margin.
             let since = standing.good.get(region).map_or(now, |until| now.min(*until));
-            standing.lost.get_or_insert_with(|| Shut { why: why.to_owned(), since });
+            standing.lost.get_or_insert_with(|| (region.clone(), Shut { why: why.to_owned(), since }));
         });
     }
 
     /// Why a lease is lost; `None` if none is.
     pub fn lost(&self) -> Option<String> {
-        self.standing.borrow().lost.as_ref().map(|lost| lost.why.clone())
+        self.standing.borrow().lost.as_ref().map(|(_, lost)| lost.why.clone())
     }
 
     /// Waits until a lease is lost, and returns why.
     pub async fn closed(&self) -> String {
         let mut changes = self.standing.subscribe();
         loop {
-            if let Some(lost) = &changes.borrow_and_update().lost {
+            if let Some((_, lost)) = &changes.borrow_and_update().lost {
                 return lost.why.clone();
             }
             // The sender is this value's own, so that it lives.
@@ -169,7 +173,9 @@ impl Fence {
     pub async fn is_over(&self, place: Place<'_>) {
         let is_over = || {
             let (standing, now) = (self.standing.borrow(), (self.clock)());
-            let shut = standing.lost.clone().or_else(|| standing.expired(place, now));
+            // One that acts elsewhere is interrupted as well, and may end in its own time: its lease is good.
+            let lost = standing.lost.as_ref().filter(|(region, _)| standing.is_in(region, place));
+            let shut = lost.map(|(_, lost)| lost.clone()).or_else(|| standing.expired(place, now));
             shut.is_some_and(|shut| now >= shut.since + KILLED_AFTER)
         };
         while !is_over() {
@@ -223,7 +229,7 @@ mod tests {
         fence.locate(&region(), "eu-south-2");
         fence.locate(&mexico, "us-east-1");
         fence.hold(&region(), paused() + LEASE);
-        fence.hold(&mexico, paused() + LEASE * 2);
+        fence.hold(&mexico, paused() + LEASE * 10);
         advance(LEASE).await;
         let elsewhere = [Place::Region(Some(&mexico)), Place::Aws("us-east-1")];
         for place in [Place::Region(Some(&region())), Place::Aws("eu-south-2"), ANYWHERE] {
@@ -232,6 +238,12 @@ mod tests {
         assert!(elsewhere.iter().all(|place| fence.pass(*place).is_ok()));
         fence.lose(&region(), "run 2 has taken the lease of region `spain`");
         assert!(elsewhere.iter().all(|place| fence.pass(*place).is_err()));
+        advance(MARGIN).await;
+        fence.is_over(Place::Region(Some(&region()))).await;
+        assert!(
+            fence.is_over(Place::Region(Some(&mexico))).now_or_never().is_none(),
+            "it has time to save its state"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -189,9 +189,14 @@ impl Task {
         let (mut missing, mut fix, mut reported) = (String::new(), None, None);
         loop {
             let asked = Instant::now();
+            // A check may also change something. While the run may not act, that is an outage.
+            let checked = async {
+                self.fence.pass(self.place())?;
+                check().await
+            };
             let result = tokio::select! {
                 // A check that hangs in an outage fails by its client's own timeout, and then prolongs the wait.
-                result = tokio::time::timeout_at(latest, check()) => result,
+                result = tokio::time::timeout_at(latest, checked) => result,
                 () = self.cancel.soft.cancelled() => return Err(Error::cancelled()),
             };
             match result {

@@ -19,6 +19,7 @@
 use std::{
     fs::File,
     io,
+    os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -79,7 +80,7 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
     let status = status.doing(format!("wait for `{command}`"))?;
     match shut {
         // One that was killed may have left something that still acts: its caller has to see that.
-        Some(why) if status.code().is_some_and(|code| code != 0) => {
+        Some(why) if !status.success() && status.signal() != Some(Signal::KILL.as_raw()) => {
             Err(Error::msg(why.class, format!("`{command}` was interrupted: {why}")))
         }
         _ => Ok(status),
