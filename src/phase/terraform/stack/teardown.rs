@@ -118,6 +118,8 @@ impl<K: Kind> Stack<K> {
     ) -> Result<Option<Doomed>> {
         let Terraform { cx, folder, backend } = terraform;
         terraform.save_state().await?;
+        // After an adoption whose lock could not be deleted: it would be taken for another run's.
+        lock::free(terraform, &cx.claims.open()).await?;
         // Reported before the first effect of the teardown: planning takes no lock, and applying would fail late.
         let aws = cx.world.aws.in_region(&self.region.aws_region);
         let holder = state_file::lock(&aws, &backend.bucket, &backend.key).await?;

@@ -186,6 +186,7 @@ impl Stacked {
 
     /// What a deletion deletes; `None` if nothing exists.
     async fn doomed(&self, cx: &Context) -> Result<Option<Doomed>> {
+        self.free(cx, &cx.claims.open()).await?;
         let is_locked =
             self.hand.read("read the lock", |things| things.locks.contains_key(&self.stack)).await?;
         let state = self.state().await?;
