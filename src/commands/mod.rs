@@ -44,7 +44,7 @@ Exit codes:
     3  not as configured: missing, changed by hand, degraded (status, plan --detailed-exitcode)
     4  preflight failed, or an earlier phase has not run
     5  another run holds the folder or a region
-    6  refused: it would delete or replace protected resources
+    6  refused: it would delete or replace protected resources, or is older than what is deployed
     7  something did not answer, so its state is unknown
   130  interrupted: run the same command again";
 

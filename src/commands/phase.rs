@@ -49,7 +49,8 @@ impl Phase {
             .common
             .open(command, phases, allowed, self.wait.time, self.downgrade.allow_downgrade)
             .await?;
-        if self.names.iter().all(|name| *name == Name::Preflight) {
+        // These change nothing but this machine.
+        if self.names.iter().all(|name| matches!(name, Name::Preflight | Name::Kubeconfig)) {
             let _lock = session.lock().await?;
             return self.run_in(&session).await;
         }

@@ -264,7 +264,7 @@ async fn repair(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) 
         return node.repair(cx, facts, &left).await;
     }
     gate.share(node, cx).await?;
-    start_effect(cx).await?;
+    start_effect(cx, gate).await?;
     let repaired = node.repair(cx, facts, &left).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     repaired?;
@@ -282,7 +282,7 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> R
     let clean = match checked {
         Checked::Clean(why) => Some(why),
         Checked::Change { change, .. } => {
-            start_effect(cx).await?;
+            start_effect(cx, gate).await?;
             let applied = node.apply(cx, facts, change).await;
             cx.emit(Event::EffectEnded { step: cx.step.clone() });
             applied?;
@@ -309,10 +309,13 @@ async fn up(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> R
 
 /// Records that an effect starts, unless a cancel has come. It may also come while the record is written, so it is
 /// read after that as well.
-async fn start_effect(cx: &Context) -> Result<()> {
+async fn start_effect(cx: &Context, gate: &Gated<'_>) -> Result<()> {
     if cx.cancel.soft.is_cancelled() {
         return Err(Error::cancelled());
     }
+    // The clients ask for the AWS region that they reach, and a step may also change what the hub has of its own region.
+    cx.fence.pass(cx.place())?;
+    or_cancelled(cx, gate.gate.begin(cx)).await?;
     cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
     if cx.cancel.soft.is_cancelled() {
         // Otherwise the journal would name an effect that may be half done.
@@ -330,7 +333,7 @@ async fn plan_destroy(node: &dyn Node, cx: &Context, facts: &Facts) -> Result<En
 
 async fn destroy(node: &dyn Node, cx: &Context, facts: &Facts, gate: &Gated<'_>) -> Result<Ended> {
     gate.share(node, cx).await?;
-    start_effect(cx).await?;
+    start_effect(cx, gate).await?;
     let deleted = node.destroy(cx, facts).await;
     cx.emit(Event::EffectEnded { step: cx.step.clone() });
     Ok(match deleted? {

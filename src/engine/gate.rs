@@ -17,6 +17,11 @@ pub trait Gate: Send + Sync {
         Box::pin(async { Ok(false) })
     }
 
+    /// A step is about to start an effect.
+    fn begin<'a>(&'a self, _cx: &'a Context) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// A step that may share has ended, however it did.
     fn end_sharing<'a>(&'a self, _cx: &'a Context) -> BoxFuture<'a, ()> {
         Box::pin(async {})

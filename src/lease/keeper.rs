@@ -156,6 +156,11 @@ impl<P: Places> Leases<P> {
         }
     }
 
+    /// The region that has what all regions share.
+    pub fn hub(&self) -> &RegionName {
+        &self.hub
+    }
+
     pub fn fence(&self) -> &Fence {
         &self.fence
     }

@@ -36,7 +36,7 @@ impl Session {
         // What changes nothing passes no gate.
         let Some(hold) = self.hold.get() else { return orders };
         let is_up = self.world.teardown.is_none();
-        let versions = is_up.then(|| Versions::new(self.world.clone(), self.allows_downgrade));
+        let versions = is_up.then(|| Versions::new(self.world.clone()));
         let gate = Gate::new(others, hold.clone(), self.chosen.clone(), is_up, versions);
         Orders { gate: Arc::new(gate), ..orders }
     }

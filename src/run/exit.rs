@@ -17,9 +17,9 @@ pub enum Exit {
     Differs = 3,
     /// Preflight failed, or an earlier phase is missing.
     Preflight = 4,
-    /// Another run holds the lock.
+    /// Another run holds the folder or a region.
     Locked = 5,
-    /// It would destroy protected resources.
+    /// It would destroy protected resources, or is older than what is deployed.
     Refused = 6,
     /// AWS or a cluster did not answer, so the state is unknown.
     Unknown = 7,

@@ -3,7 +3,7 @@
 //! 1. The first step after the preflight takes the leases of all regions, the hub's first, if the command does not have them
 //!    yet (`hold`).
 //! 2. Each further step takes the lease of its own region, if that had no state bucket before.
-//! 3. Nothing goes back behind what is deployed (`version`).
+//! 3. A run that is older than what is deployed is refused before its first deploying step (`version`).
 //! 4. With the lease, `others` takes over what dead runs left open in the region.
 //! 5. A step that changes what all regions share takes the hub's lease for as long as it runs.
 
@@ -27,6 +27,8 @@ pub(super) struct Gate<B, P: Places> {
     /// The regions in which the run may act.
     regions: Vec<RegionName>,
     has_entered: OnceCell<()>,
+    /// Whether the run may deploy, judged before its first deploying step.
+    is_judged: OnceCell<()>,
     /// Whether each region has a bucket once its first step has ended: not in a teardown.
     creates_buckets: bool,
     /// What must not be older than what is deployed; none in a teardown.
@@ -45,34 +47,40 @@ impl<B: Buckets, P: Places> Gate<B, P> {
     ) -> Self {
         let leases = hold.leases.clone();
         let others = others.knowing(move |holder| leases.has_outlived(holder));
-        let (has_entered, recorded) = (OnceCell::new(), tokio::sync::Mutex::default());
-        Self { others, hold, regions, has_entered, creates_buckets, versions, recorded }
+        let (has_entered, is_judged) = (OnceCell::new(), OnceCell::new());
+        let recorded = tokio::sync::Mutex::default();
+        Self { others, hold, regions, has_entered, is_judged, creates_buckets, versions, recorded }
     }
 
-    async fn enter(&self, cx: &Context) -> Result<()> {
-        self.hold.take(&cx.task, &self.regions).await?;
+    /// Refuses a run that is older than what is deployed, in all regions at once.
+    async fn judge(&self, cx: &Context, regions: &[RegionName]) -> Result<()> {
         let Some(versions) = &self.versions else { return Ok(()) };
-        match versions.refusal(cx, &self.regions).await? {
+        match versions.refusal(cx, regions).await? {
             Some(refusal) => Err(self.hold.stop(&cx.task, refusal)),
             None => Ok(()),
         }
     }
 
-    async fn record_version(&self, region: &RegionName) -> Result<()> {
+    /// Records once per region that this run deploys there.
+    async fn record(&self, cx: &Context, region: &RegionName) -> Result<()> {
         let mut recorded = self.recorded.lock().await;
-        if let Some(versions) = &self.versions
-            && self.hold.leases.holds(region)
-            && !recorded.contains(region)
-        {
-            versions.record(region).await?;
-            recorded.insert(region.clone());
+        let Some(versions) = &self.versions else { return Ok(()) };
+        if recorded.contains(region) || !self.hold.leases.holds(region) {
+            return Ok(());
         }
+        if let Some(refusal) = versions.record(cx, region).await? {
+            return Err(self.hold.stop(&cx.task, refusal));
+        }
+        recorded.insert(region.clone());
         Ok(())
     }
 
     async fn take(&self, cx: &Context) -> Result<()> {
         // The other steps wait here. If the one that takes them is dropped, the next one does it.
-        self.has_entered.get_or_try_init(|| self.enter(cx)).await?;
+        self.has_entered.get_or_try_init(|| self.hold.take(&cx.task, &self.regions)).await?;
+        if deploys(&cx.step) {
+            self.is_judged.get_or_try_init(|| self.judge(cx, &self.regions)).await?;
+        }
         let Some(region) = &cx.step.region else { return Ok(()) };
         self.hold.take(&cx.task, std::slice::from_ref(region)).await?;
         if self.creates_buckets && !is_state_bucket(&cx.step) && !self.hold.leases.holds(region) {
@@ -80,12 +88,17 @@ impl<B: Buckets, P: Places> Gate<B, P> {
                 "S3 does not show the state bucket of region `{region}` yet"
             )));
         }
-        self.record_version(region).await
+        Ok(())
     }
 }
 
 fn is_state_bucket(step: &StepId) -> bool {
     step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
+}
+
+/// Whether a step changes a region, and not only this machine or a registry.
+fn deploys(step: &StepId) -> bool {
+    !matches!(step.phase, Phase::Preflight | Phase::Kubeconfig | Phase::Docker)
 }
 
 impl<B: Buckets, P: Places> engine::Gate for Gate<B, P> {
@@ -100,7 +113,22 @@ impl<B: Buckets, P: Places> engine::Gate for Gate<B, P> {
     }
 
     fn share<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(self.hold.lend(&cx.task))
+        Box::pin(async move {
+            let has_waited = self.hold.lend(&cx.task).await?;
+            self.judge(cx, std::slice::from_ref(self.hold.leases.hub())).await?;
+            Ok(has_waited)
+        })
+    }
+
+    fn begin<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match &cx.step.region {
+                _ if !deploys(&cx.step) => Ok(()),
+                Some(region) => self.record(cx, region).await,
+                // It changes what all regions share, on the hub.
+                None => self.record(cx, self.hold.leases.hub()).await,
+            }
+        })
     }
 
     fn end_sharing<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, ()> {

@@ -41,7 +41,7 @@ pub struct Request<'a> {
     pub finds_removed: bool,
     /// How long the command waits for other runs that hold the folder or a region.
     pub lock_wait: Duration,
-    /// Whether it may go back behind what is deployed.
+    /// Whether it may deploy what is older than what is deployed.
     pub allow_downgrade: bool,
 }
 
@@ -63,7 +63,6 @@ pub struct Session {
     /// What earlier runs of this folder left; known once the lock is taken.
     pub(super) earlier: std::sync::Mutex<Earlier>,
     pub(super) lock_wait: Duration,
-    pub(super) allows_downgrade: bool,
     /// What the command holds in its regions, once it has the lock and may change something.
     pub(super) hold: OnceLock<Arc<Hold<Arc<World>>>>,
     /// `--config`, as given.
@@ -145,7 +144,8 @@ impl Session {
         let state = store.path().to_owned();
         let phases = phases.iter().copied().collect();
         let reached = Reached::default();
-        let world = World { config, aws, tools, state, phases, allow_replace, teardown, reached };
+        let world =
+            World { config, aws, tools, state, phases, allow_replace, allow_downgrade, teardown, reached };
         Ok(Self {
             world: Arc::new(world),
             store,
@@ -157,7 +157,6 @@ impl Session {
             signals: Mutex::new(Signals::listen()?),
             earlier: std::sync::Mutex::default(),
             lock_wait,
-            allows_downgrade: allow_downgrade,
             hold: OnceLock::new(),
             config_file: config_file.map(Path::to_owned),
             given: regions.to_vec(),

@@ -1,148 +1,166 @@
-//! What last worked in a region: commit, add-ons and program. Going back behind that is refused.
+//! The commit and the program that were last deployed in a region. A run that is older is refused.
 //!
-//! An older checkout would otherwise silently replace what a newer one has deployed. The record is an
-//! object in the region's state bucket, `PROJECT/REGION/paydeploy/version.json`:
+//! An older checkout would otherwise silently replace what a newer one has deployed. The record is an object in the
+//! region's state bucket, `PROJECT/REGION/paydeploy/version.json`:
 //!
-//! 1. A run reads it once it holds the leases of its regions, before its first effect in any of them.
-//! 2. It may go on if its commit has the recorded one in its history, and no add-on and not the program is older. Or if the
-//!    operator allows a downgrade.
-//! 3. It writes its own before its first effect in the region: from then on parts of it may be deployed.
+//! 1. Before its first deploying effect, a run reads the records of all its regions, whose leases it holds.
+//! 2. It is refused if its commit is an ancestor of a recorded one, if the clone does not know the recorded one, or if the
+//!    program is older, unless the operator allows a downgrade. Histories that have diverged are a warning.
+//! 3. It writes its own record before its first deploying effect in the region: from then on parts of it may be deployed.
 //! 4. A complete teardown deletes the record.
+//!
+//! Add-ons are compared with their live releases (`kubernetes::helm`). Older resources of Terraform are part of the commit.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::{join_all, try_join_all};
 use semver::Version as Number;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use super::{Exit, Failure};
 use crate::{
-    aws::objects::Objects,
-    phase::preflight,
-    step::{Context, ErrorExt as _, RegionName, Result, World},
+    aws::objects::{Condition, Objects, Written},
+    phase::preflight::{self, Ancestry},
+    step::{Context, Error, ErrorExt as _, RegionName, Result, World},
 };
 
-/// The version of the record. Another one is not read: a newer program that changes it has a newer number as well.
+/// The version of the record. A newer one was written by a newer program.
 const SCHEMA: u32 = 1;
 /// The program's own version.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
+/// What every version of the record has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Version {
+struct Record {
     schema: u32,
     program: String,
-    commit: Option<String>,
-    /// By name.
-    addons: BTreeMap<String, String>,
+    #[serde(default)]
+    commit: String,
 }
 
-impl Version {
-    fn of(world: &World) -> Self {
-        let addons = world.config.addons.iter();
-        Self {
-            schema: SCHEMA,
-            program: PROGRAM.to_owned(),
-            commit: preflight::checked_out(&world.config.root),
-            addons: addons.map(|(name, addon)| (name.clone(), addon.version.clone())).collect(),
-        }
+impl Record {
+    fn is_newer_program(&self) -> bool {
+        let number = |text: &str| Number::parse(text).ok();
+        let is_newer =
+            matches!((number(&self.program), number(PROGRAM)), (Some(it), Some(ours)) if it > ours);
+        is_newer || self.schema > SCHEMA
+    }
+}
+
+/// The version of a run.
+pub(super) struct Versions {
+    world: Arc<World>,
+    commit: OnceCell<String>,
+}
+
+impl Versions {
+    pub fn new(world: Arc<World>) -> Self {
+        Self { world, commit: OnceCell::new() }
     }
 
-    /// In what this one is older than a deployed one, apart from the commit.
-    fn older_than(&self, deployed: &Self, region: &RegionName) -> Vec<String> {
-        let mut older = Vec::new();
-        if is_older(&self.program, &deployed.program) {
-            let program = &deployed.program;
-            older.push(format!(
-                "region `{region}` was deployed by paydeploy {program}, and this is {PROGRAM}"
-            ));
+    async fn commit(&self, cx: &Context) -> Result<&String> {
+        self.commit.get_or_try_init(|| async { Ok(preflight::head(cx).await?.id) }).await
+    }
+
+    /// Why the run may not deploy, if it is older than what is deployed in one of these regions.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub async fn refusal(&self, cx: &Context, regions: &[RegionName]) -> Result<Option<Failure>> {
+        let judged = regions.iter().map(async |region| match self.find(region).await? {
+            Some((_, record)) => self.judge(cx, region, &record).await,
+            None => Ok(None),
+        });
+        Ok(try_join_all(judged).await?.into_iter().flatten().next())
+    }
+
+    async fn judge(&self, cx: &Context, region: &RegionName, deployed: &Record) -> Result<Option<Failure>> {
+        if self.world.allow_downgrade {
+            return Ok(None);
         }
-        for (name, version) in &self.addons {
-            if let Some(deployed) = deployed.addons.get(name).filter(|deployed| is_older(version, deployed)) {
-                older.push(format!(
-                    "region `{region}` has add-on `{name}` {deployed}, and paydeploy.toml has {version}"
-                ));
+        let refused = |why: String, fix: &str| {
+            let fix = format!("{fix}; to deploy this version anyway, add `--allow-downgrade`");
+            Some(Failure::new(Exit::Refused, format!("region `{region}` {why}")).fix(fix))
+        };
+        if deployed.is_newer_program() {
+            let why = format!("was deployed by paydeploy {}, and this is {PROGRAM}", deployed.program);
+            return Ok(refused(why, "use that version or a later one"));
+        }
+        let ours = self.commit(cx).await?;
+        if *ours == deployed.commit {
+            return Ok(None);
+        }
+        let (it, this) = (short(&deployed.commit), short(ours));
+        Ok(match preflight::ancestry(cx, ours, &deployed.commit).await? {
+            Ancestry::Contains => None,
+            Ancestry::Older => refused(
+                format!("has commit {it}, and {this} is older"),
+                "check out that commit or a later one",
+            ),
+            Ancestry::Unknown => refused(
+                format!("has commit {it}, which this clone does not have"),
+                "run `git fetch`, in a shallow clone with `--unshallow`, then check out a later commit",
+            ),
+            Ancestry::Diverged => {
+                cx.warn(
+                    format!("region `{region}` has commit {it}, which {this} does not contain"),
+                    "none needed if this is meant, for instance after a squash or a cherry-pick",
+                );
+                None
+            }
+        })
+    }
+
+    /// Records that this run is about to deploy in a region. Returns why it may not, if another run has deployed there
+    /// since `refusal`.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub async fn record(&self, cx: &Context, region: &RegionName) -> Result<Option<Failure>> {
+        let Some((bucket, key)) = place(&self.world, region) else { return Ok(None) };
+        let commit = self.commit(cx).await?.clone();
+        let ours = Record { schema: SCHEMA, program: PROGRAM.to_owned(), commit };
+        let found = self.find(region).await?;
+        if let Some((_, record)) = &found {
+            if *record == ours {
+                return Ok(None);
+            }
+            if let Some(refused) = self.judge(cx, region, record).await? {
+                return Ok(Some(refused));
             }
         }
-        older
+        let condition = found.as_ref().map_or(Condition::Missing, |(etag, _)| Condition::Is(etag));
+        match bucket.write(&key, serde_json::to_vec(&ours)?, condition).await? {
+            Written::Done(_) => Ok(None),
+            // Or an attempt of ours whose answer was lost. The retry reads it.
+            Written::Refused => Err(Error::transient(format!("`{key}` has changed"))),
+            Written::NoBucket => {
+                Err(Error::transient(format!("the state bucket of region `{region}` is missing")))
+            }
+        }
     }
-}
 
-/// What is not a semantic version is compared with nothing.
-fn is_older(ours: &str, deployed: &str) -> bool {
-    let number = |text: &str| Number::parse(text.trim_start_matches('v')).ok();
-    matches!((number(ours), number(deployed)), (Some(ours), Some(deployed)) if ours < deployed)
+    /// A region's record and its mark.
+    async fn find(&self, region: &RegionName) -> Result<Option<(String, Record)>> {
+        let Some((bucket, key)) = place(&self.world, region) else { return Ok(None) };
+        let Some(found) = bucket.get(&key).await? else { return Ok(None) };
+        let record = serde_json::from_slice(&found.body).doing(format!("read what is deployed from `{key}`"));
+        let record = record.hint("delete the object from the state bucket if it was changed by hand")?;
+        Ok(Some((found.etag, record)))
+    }
 }
 
 fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)
 }
 
-/// The versions of a run.
-pub(super) struct Versions {
-    world: Arc<World>,
-    ours: Version,
-    allows_downgrade: bool,
-}
-
-impl Versions {
-    pub fn new(world: Arc<World>, allows_downgrade: bool) -> Self {
-        let ours = Version::of(&world);
-        Self { world, ours, allows_downgrade }
-    }
-
-    /// Why the run may not act, if it would go back behind what was deployed in one of these regions.
-    ///
-    /// # Errors
-    /// When a record cannot be read, or Git cannot tell.
-    pub async fn refusal(&self, cx: &Context, regions: &[RegionName]) -> Result<Option<Failure>> {
-        if self.allows_downgrade {
-            return Ok(None);
-        }
-        let older = try_join_all(regions.iter().map(|region| self.older(cx, region))).await?.concat();
-        if older.is_empty() {
-            return Ok(None);
-        }
-        let message = format!("this would go back behind what is deployed: {}", older.join("; "));
-        let fix =
-            "check out what is deployed or a later commit; to go back on purpose, add `--allow-downgrade`";
-        Ok(Some(Failure::new(Exit::Refused, message).fix(fix)))
-    }
-
-    async fn older(&self, cx: &Context, region: &RegionName) -> Result<Vec<String>> {
-        let Some(deployed) = read(&self.world, region).await? else { return Ok(Vec::new()) };
-        let mut older = self.ours.older_than(&deployed, region);
-        if let (Some(ours), Some(deployed)) = (&self.ours.commit, &deployed.commit)
-            && ours != deployed
-            && !preflight::contains(cx, ours, deployed).await?
-        {
-            let (ours, deployed) = (short(ours), short(deployed));
-            older.push(format!("region `{region}` has commit {deployed}, which {ours} does not contain"));
-        }
-        Ok(older)
-    }
-
-    /// Records that this run is about to act in a region.
-    ///
-    /// # Errors
-    /// When it cannot be recorded.
-    pub async fn record(&self, region: &RegionName) -> Result<()> {
-        let Some((bucket, key)) = place(&self.world, region) else { return Ok(()) };
-        if read(&self.world, region).await?.as_ref() != Some(&self.ours) {
-            bucket.put(&key, serde_json::to_vec(&self.ours)?).await?;
-        }
-        Ok(())
-    }
-}
-
+/// Where a region's record is. Unlike leases it is changed only while the run may act.
 fn place(world: &World, region: &RegionName) -> Option<(Objects, String)> {
-    Some((world.records(region)?, format!("{}/{region}/paydeploy/version.json", world.config.project)))
-}
-
-async fn read(world: &World, region: &RegionName) -> Result<Option<Version>> {
-    let Some((bucket, key)) = place(world, region) else { return Ok(None) };
-    let found = bucket.get(&key).await.doing("read what is deployed")?;
-    let found = found.and_then(|found| serde_json::from_slice::<Version>(&found.body).ok());
-    Ok(found.filter(|found| found.schema == SCHEMA))
+    let region = world.config.regions.get(region)?;
+    let aws = world.aws.in_region(&region.aws_region);
+    let key = format!("{}/{}/paydeploy/version.json", world.config.project, region.name);
+    Some((Objects::new(&aws, &world.config.state_bucket(region)), key))
 }
 
 /// Deletes the records of regions of which everything is deleted. One that remains only asks for `--allow-downgrade`.
@@ -160,22 +178,15 @@ pub(super) async fn forget(world: &World, regions: &[RegionName]) {
 mod tests {
     use super::*;
 
-    fn version(program: &str, argo_cd: &str) -> Version {
-        let addons = BTreeMap::from([("argo-cd".to_owned(), argo_cd.to_owned())]);
-        Version { schema: SCHEMA, program: program.to_owned(), commit: None, addons }
-    }
-
     #[test]
-    fn only_what_is_older_is_named() {
-        let region = "spain".parse().unwrap();
-        let older = |ours: &Version, deployed: &Version| ours.older_than(deployed, &region);
-        let deployed = version("0.2.0", "9.10.0");
-        assert_eq!(older(&version("0.2.0", "9.10.0"), &deployed), Vec::<String>::new());
-        assert_eq!(older(&version("0.3.0", "10.0.0"), &deployed), Vec::<String>::new());
-        assert_eq!(
-            older(&version("0.2.0", "9.2.0"), &deployed),
-            ["region `spain` has add-on `argo-cd` 9.10.0, and paydeploy.toml has 9.2.0"]
-        );
-        assert_eq!(older(&version("0.1.9", "9.10.0"), &deployed).len(), 1);
+    fn a_record_of_a_newer_program_or_format_is_newer() {
+        let record =
+            |schema, program: &str| Record { schema, program: program.to_owned(), commit: String::new() };
+        assert!(!record(SCHEMA, PROGRAM).is_newer_program());
+        assert!(!record(SCHEMA, "0.0.9").is_newer_program());
+        assert!(record(SCHEMA, "99.10.0").is_newer_program());
+        assert!(record(SCHEMA + 1, PROGRAM).is_newer_program());
+        let later = r#"{ "schema": 2, "program": "0.9.0", "commits": [] }"#;
+        assert!(serde_json::from_str::<Record>(later).unwrap().is_newer_program());
     }
 }

@@ -22,6 +22,8 @@ pub struct World {
     pub phases: BTreeSet<Phase>,
     /// Resource addresses that Terraform may replace or delete.
     pub allow_replace: Vec<String>,
+    /// Whether the run may be older than what is deployed.
+    pub allow_downgrade: bool,
     /// What the operator allows a teardown; `None` in any other run.
     pub teardown: Option<Teardown>,
     /// The clusters whose API servers a teardown has asked.

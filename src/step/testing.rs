@@ -24,6 +24,7 @@ pub fn context(dir: &Path) -> (Context, Sent) {
         state: dir.join(".paydeploy"),
         phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
+        allow_downgrade: false,
         teardown: None,
         reached: crate::kubernetes::Reached::default(),
     };

@@ -118,6 +118,7 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
         state: folder.path().to_owned(),
         phases: Phase::ALL.into(),
         allow_replace: Vec::new(),
+        allow_downgrade: false,
         teardown: None,
         reached: Reached::default(),
     };

@@ -18,35 +18,48 @@ fn commit(checkout: &Checkout, name: &str) -> String {
 async fn going_back_behind_what_is_deployed_is_refused_without_permission() {
     let checkout = Checkout::new();
     checkout.rename_project("downgrade");
-    let _secrets = Secrets::of("downgrade").await;
+    let secrets = Secrets::of("downgrade").await;
     ends_with(0, &mut phase(&checkout));
     checkout.write("note", "newer");
     checkout.commit("a newer commit");
     checkout.push();
+    secrets.delete(&secrets.deleted).await;
     ends_with(0, &mut phase(&checkout));
 
     let (newer, older) = (commit(&checkout, "main"), commit(&checkout, "main~1"));
     checkout.git(&["checkout", "--quiet", "--detach", "main~1"]);
     let changes = checkout.lasting_changes();
     let refused = ends_with(6, &mut phase(&checkout));
-    let why = format!("region `spain` has commit {newer}, which {older} does not contain");
+    let why = format!("region `spain` has commit {newer}, and {older} is older");
     assert!(refused.contains(&why) && refused.contains("add `--allow-downgrade`"), "{refused}");
     assert_eq!(checkout.lasting_changes(), changes, "nothing was changed");
     ends_with(0, phase(&checkout).arg("--allow-downgrade"));
-    ends_with(0, &mut phase(&checkout));
+    // Nothing had to be changed, so the newer commit is still the one that is deployed.
+    ends_with(6, &mut phase(&checkout));
 
-    // A CI job's clone knows only the last commit, and asks the repository for the rest of the history.
-    checkout.git(&["checkout", "--quiet", "main"]);
-    checkout.write(".git/shallow", &checkout.git(&["rev-parse", "main"]));
-    assert!(checkout.git(&["log", "--format=%H"]).lines().count() == 1, "the clone is shallow");
-    ends_with(0, &mut phase(&checkout));
-
-    checkout.edit("paydeploy.toml", "version = \"9.1.0\"", "version = \"8.6.0\"");
-    checkout.commit("an older add-on");
-    checkout.push();
+    // A CI job's clone may know only its own commit.
+    checkout.write(".git/shallow", &checkout.git(&["rev-parse", "HEAD"]));
+    checkout.git(&["update-ref", "-d", "refs/heads/main"]);
+    checkout.git(&["reflog", "expire", "--expire=now", "--all"]);
+    checkout.git(&["gc", "--quiet", "--prune=now"]);
     let refused = ends_with(6, &mut phase(&checkout));
+    assert!(refused.contains(&format!("has commit {newer}, which this clone does not have")), "{refused}");
+    assert!(refused.contains("fix: run `git fetch`, in a shallow clone with `--unshallow`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_branch_that_does_not_contain_what_is_deployed_is_a_warning() {
+    let checkout = Checkout::new();
+    checkout.rename_project("diverged");
+    let secrets = Secrets::of("diverged").await;
+    ends_with(0, &mut phase(&checkout));
+    checkout.git(&["checkout", "--quiet", "-b", "hotfix", "main~1"]);
+    checkout.rename_project("diverged");
+    checkout.git(&["push", "--quiet", "../origin.git", "hotfix"]);
+    let warned = ends_with(0, &mut phase(&checkout));
     assert!(
-        refused.contains("region `spain` has add-on `argo-cd` 9.1.0, and paydeploy.toml has 8.6.0"),
-        "{refused}"
+        warned.contains("warning: region `spain` has commit ") && warned.contains(" does not contain"),
+        "{warned}"
     );
+    assert!(!secrets.value(&secrets.empty).await.is_empty());
 }

@@ -79,6 +79,11 @@ impl Secrets {
             .unwrap();
     }
 
+    /// Schedules a secret's deletion, as a person does by mistake.
+    pub async fn delete(&self, arn: &str) {
+        self.client.delete_secret().secret_id(arn).send().await.unwrap();
+    }
+
     pub async fn value(&self, arn: &str) -> String {
         self.client.get_secret_value().secret_id(arn).send().await.unwrap().secret_string.unwrap()
     }

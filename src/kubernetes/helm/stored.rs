@@ -6,13 +6,14 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::read::GzDecoder;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{values, wanted::Wanted};
 use crate::{
     kubernetes::classify,
-    task::{Error, ErrorExt, Result},
+    task::{Class, Error, ErrorExt, Result},
 };
 
 /// The label of a revision that paydeploy had Helm write: it shows whose it is while it is pending.
@@ -61,6 +62,25 @@ impl Stored {
             since: Some(since),
             values: Value::Null,
         }
+    }
+
+    /// # Errors
+    /// Of class [`Class::Refused`] when a newer chart than the wanted one runs, which may not be able to go back.
+    pub fn refuse_downgrade(&self, wanted: &Wanted) -> Result<()> {
+        let number = |text: &str| Version::parse(text.trim_start_matches('v')).ok();
+        // A chart of which nothing runs, because its upgrade failed, is replaced by any other.
+        let is_newer = matches!((number(&self.version), number(&wanted.version)), (Some(it), Some(wanted)) if it > wanted);
+        if self.status != "deployed" || !is_newer {
+            return Ok(());
+        }
+        let Wanted { release, version, .. } = wanted;
+        let message = format!(
+            "add-on `{release}` has chart {}, and paydeploy.toml has {version}, which is older",
+            self.version
+        );
+        Err(Error::msg(Class::Refused, message).with_hint(
+            "set the version that runs or a later one; to go back anyway, add `--allow-downgrade`",
+        ))
     }
 
     pub(super) fn changes(&self, wanted: &Wanted) -> Vec<String> {
@@ -217,6 +237,19 @@ mod tests {
         assert_eq!(stored.changes(&wanted("1.19.0", json!({ "a": 1.0 }))), Vec::<String>::new());
         let lines = stored.changes(&wanted("1.20.0", json!({ "a": 2, "b": 3 })));
         assert_eq!(lines, ["chart 1.19.0 → 1.20.0", "values: a, b"]);
+    }
+
+    #[test]
+    fn only_an_older_chart_than_the_one_that_runs_is_refused() {
+        let runs = decode(&packed(&release("deployed", Value::Null))).unwrap();
+        for version in ["1.19.0", "v1.19.0", "1.20.0", "not a version"] {
+            runs.refuse_downgrade(&wanted(version, Value::Null)).unwrap();
+        }
+        let refused = runs.refuse_downgrade(&wanted("1.9.0", Value::Null)).unwrap_err();
+        let expected = "add-on `external-dns` has chart 1.19.0, and paydeploy.toml has 1.9.0, which is older";
+        assert_eq!((refused.class, refused.to_string().as_str()), (Class::Refused, expected));
+        let failed = decode(&packed(&release("failed", Value::Null))).unwrap();
+        failed.refuse_downgrade(&wanted("1.9.0", Value::Null)).unwrap();
     }
 
     #[test]

@@ -97,26 +97,37 @@ fn reaches(tips: &str, local: &str, commit: &str) -> bool {
     tips.any(|tip| tip == commit || local.lines().any(|known| known == tip))
 }
 
-/// Whether a commit has another one in its history.
+/// How a commit is related to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ancestry {
+    /// It has the other one in its history.
+    Contains,
+    /// It is in the history of the other one.
+    Older,
+    Diverged,
+    /// The clone does not have the other one, or not the history between them.
+    Unknown,
+}
+
+/// How a commit is related to another one, as far as the clone knows.
 ///
 /// # Errors
-/// When the clone cannot tell, because it is shallow, and the repository does not answer.
-pub async fn contains(cx: &Context, commit: &str, other: &str) -> Result<bool> {
-    let is_ancestor = ["merge-base", "--is-ancestor", other, commit];
-    if git(cx, is_ancestor).exit(cx).await?.is_good() {
-        return Ok(true);
+/// When Git cannot be run.
+pub async fn ancestry(cx: &Context, commit: &str, other: &str) -> Result<Ancestry> {
+    let is_ancestor = async |one: &str, of: &str| {
+        Ok::<_, Error>(git(cx, ["merge-base", "--is-ancestor", one, of]).exit(cx).await?.is_good())
+    };
+    if is_ancestor(other, commit).await? {
+        return Ok(Ancestry::Contains);
     }
-    if git(cx, ["rev-parse", "--is-shallow-repository"]).output(cx).await?.trim() != "true" {
-        return Ok(false);
+    if is_ancestor(commit, other).await? {
+        return Ok(Ancestry::Older);
     }
-    // A shallow clone knows the end of the history alone. The commits without their files are a small download.
-    let all = tempfile::tempdir().doing("create a temporary folder")?;
-    git(cx, ["init", "--quiet", "--bare", "."]).dir(all.path()).run(cx).await?;
-    let repository = &cx.world.config.gitops.repository;
-    let fetch = ["fetch", "--quiet", "--filter=tree:0", repository, commit];
-    let fetched = git(cx, fetch).dir(all.path()).run(cx).await;
-    fetched.doing(format!("read the history of commit {commit} from `{repository}`"))?;
-    Ok(git(cx, is_ancestor).dir(all.path()).exit(cx).await?.is_good())
+    let object = format!("{other}^{{commit}}");
+    let is_known = git(cx, ["cat-file", "-e", &object]).exit(cx).await?.is_good();
+    // Where the history is cut off, nothing follows from the absence of a path between the two.
+    let is_whole = git(cx, ["rev-parse", "--is-shallow-repository"]).output(cx).await?.trim() == "false";
+    Ok(if is_known && is_whole { Ancestry::Diverged } else { Ancestry::Unknown })
 }
 
 /// Whether the commit itself can be fetched. This covers branches that have since got commits that the clone does not

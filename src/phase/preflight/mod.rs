@@ -19,8 +19,7 @@ mod stack;
 mod variables;
 mod zones;
 
-pub use checkout::commit as checked_out;
-pub use git::contains;
+pub use git::{Ancestry, ancestry};
 
 use std::collections::BTreeSet;
 
@@ -100,7 +99,7 @@ fn concerns(run: &BTreeSet<Phase>, phases: &[Phase]) -> bool {
 }
 
 /// The checked-out commit, without starting Git where that is possible.
-async fn head(cx: &Context) -> Result<fact::Commit> {
+pub async fn head(cx: &Context) -> Result<fact::Commit> {
     match checkout::commit(&cx.world.config.root) {
         Some(id) => Ok(fact::Commit { id }),
         // Git also words the error.
