@@ -315,7 +315,7 @@ async fn start_effect(cx: &Context, gate: &Gated<'_>) -> Result<()> {
     }
     // The clients ask for the AWS region that they reach, and a step may also change what the hub has of its own region.
     cx.fence.pass(cx.place())?;
-    or_cancelled(cx, gate.gate.begin(cx)).await?;
+    or_cancelled(cx, gate.gate.before_effect(cx)).await?;
     cx.events.record(Event::EffectStarted { step: cx.step.clone() }).await?;
     if cx.cancel.soft.is_cancelled() {
         // Otherwise the journal would name an effect that may be half done.

@@ -18,7 +18,7 @@ pub trait Gate: Send + Sync {
     }
 
     /// A step is about to start an effect.
-    fn begin<'a>(&'a self, _cx: &'a Context) -> BoxFuture<'a, Result<()>> {
+    fn before_effect<'a>(&'a self, _cx: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

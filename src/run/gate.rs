@@ -52,7 +52,7 @@ impl<B: Buckets, P: Places> Gate<B, P> {
         Self { others, hold, regions, has_entered, is_judged, creates_buckets, versions, recorded }
     }
 
-    /// Refuses a run that is older than what is deployed, in all regions at once.
+    /// Refuses a run that is older than what is deployed, in all its regions together.
     async fn judge(&self, cx: &Context, regions: &[RegionName]) -> Result<()> {
         let Some(versions) = &self.versions else { return Ok(()) };
         match versions.refusal(cx, regions).await? {
@@ -120,7 +120,7 @@ impl<B: Buckets, P: Places> engine::Gate for Gate<B, P> {
         })
     }
 
-    fn begin<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<()>> {
+    fn before_effect<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             match &cx.step.region {
                 _ if !deploys(&cx.step) => Ok(()),

@@ -108,7 +108,7 @@ fn a_second_operator_is_refused_sees_who_is_at_work_and_can_wait() {
     assert!(!ben.has_worked());
     signal("-INT", &work);
     assert_eq!(work.wait().unwrap().code(), Some(130), "{}", ana.said());
-    // The tool that only prints its version fails at once.
+    // The tool that only prints its version fails immediately.
     assert_eq!(waits.wait().unwrap().code(), Some(1), "{}", ben.said());
     assert!(ben.has_worked(), "{}", ben.said());
     let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
