@@ -43,7 +43,7 @@ struct Show {
 struct Break {
     #[command(flatten)]
     file: ConfigFile,
-    /// The region; it may be one that is no longer configured
+    /// Region whose lease to remove; also one that is no longer configured
     region: RegionName,
     /// Do not ask for confirmation
     #[arg(long)]

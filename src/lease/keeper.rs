@@ -183,7 +183,7 @@ impl<P: Places> Leases<P> {
     }
 
     /// Takes the leases of these regions, all or none. Waits for a living holder as long as the patience says, and for any
-    /// other until it counts as dead. `say` is told for which run.
+    /// other until it counts as dead. `say` gets a line about the run that is waited for.
     ///
     /// # Errors
     /// The first lease that another run holds, or why one cannot be read or written.
