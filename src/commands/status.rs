@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -43,13 +43,12 @@ impl Status {
         })
         .await?;
         let plan = plan::build(session.config(), &Shape::default());
-        // Beside the probe, which takes longer.
-        let session = Arc::new(session);
-        let holders = tokio::spawn({
-            let session = session.clone();
-            async move { session.holders().await }
-        });
-        let (outcome, failures) = if self.drift {
+        let reading = async {
+            if !self.drift {
+                let outcome = session.probe(&plan.graph).await?;
+                let failures = session.probe_failures(&outcome);
+                return Ok((outcome, failures));
+            }
             let _lock = session.lock().await?;
             let mut actions = session.actions(&plan.graph, Action::Check);
             // This step's check compares a file in this clone, which is not part of the deployment.
@@ -59,13 +58,10 @@ impl Status {
             let orders = session.orders(actions);
             let outcome = session.execute(&plan.graph, &orders, Facts::default()).await?;
             let failures = session.failures(&orders, &outcome);
-            (outcome, failures)
-        } else {
-            let outcome = session.probe(&plan.graph).await?;
-            let failures = session.probe_failures(&outcome);
-            (outcome, failures)
+            Ok::<_, Failure>((outcome, failures))
         };
-        let holders = holders.await.unwrap_or_default();
+        let ((outcome, failures), holders) =
+            tokio::try_join!(reading, async { Ok(session.holders().await) })?;
         eprint!("{failures}");
         let chosen: Vec<_> = outcome.verdicts.iter().filter(|(step, _)| session.is_chosen(step)).collect();
         // The search would fail for the reason that preflight has already reported.
