@@ -10,6 +10,7 @@ use crate::{
     aws::inventory::{self, Deleted},
     config::{Config, Profile, Region, Role, stack},
     engine::{Graph, NOTHING_TO_DELETE, Orders, Outcome},
+    phase::terraform,
     plan::{self, Shape},
     report::{self, Output},
     run::{Request, Session, configuration, exit},
@@ -172,7 +173,8 @@ fn announce(session: &Session, graph: &Graph, existing: &Outcome, planned: &Outc
             (_, Some(Verdict::Unchanged { summary })) if summary == NOTHING_TO_DELETE => continue,
             (_, Some(Verdict::Unchanged { summary })) => summary.clone(),
             (Verdict::Unchanged { summary } | Verdict::Differs { summary, .. }, _)
-                if !is_state_bucket(step) =>
+                // State buckets are kept, so they are not listed as deletions.
+                if !terraform::is_state_bucket(step) =>
             {
                 summary.clone()
             }
@@ -281,9 +283,4 @@ fn is_deleted(session: &Session, step: &StepId) -> bool {
 
 fn is_stack(step: &StepId) -> bool {
     step.phase == Phase::Terraform && step.part.as_deref().is_some_and(|part| stack::ALL.contains(&part))
-}
-
-/// State buckets are kept, so they are not listed as deletions.
-fn is_state_bucket(step: &StepId) -> bool {
-    step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
 }

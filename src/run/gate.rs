@@ -16,6 +16,7 @@ use super::{hold::Hold, mirror::Buckets, others::Others, version::Versions};
 use crate::{
     engine,
     lease::Places,
+    phase::terraform,
     step::{Context, Error, Phase, RegionName, Result, StepId},
     task::Claim,
 };
@@ -83,17 +84,13 @@ impl<B: Buckets, P: Places> Gate<B, P> {
         }
         let Some(region) = &cx.step.region else { return Ok(()) };
         self.hold.take(&cx.task, std::slice::from_ref(region)).await?;
-        if self.creates_buckets && !is_state_bucket(&cx.step) && !self.hold.leases.holds(region) {
+        if self.creates_buckets && !terraform::is_state_bucket(&cx.step) && !self.hold.leases.holds(region) {
             return Err(Error::transient(format!(
                 "S3 does not show the state bucket of region `{region}` yet"
             )));
         }
         Ok(())
     }
-}
-
-fn is_state_bucket(step: &StepId) -> bool {
-    step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
 }
 
 /// Whether a step changes a region, and not only this machine or a registry.
@@ -115,7 +112,11 @@ impl<B: Buckets, P: Places> engine::Gate for Gate<B, P> {
     fn share<'a>(&'a self, cx: &'a Context) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let has_waited = self.hold.lend(&cx.task).await?;
-            self.judge(cx, std::slice::from_ref(self.hold.leases.hub())).await?;
+            let hub = self.hold.leases.hub();
+            // Otherwise it was judged with the other regions.
+            if !self.regions.contains(hub) {
+                self.judge(cx, std::slice::from_ref(hub)).await?;
+            }
             Ok(has_waited)
         })
     }

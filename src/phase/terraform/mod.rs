@@ -16,7 +16,10 @@ mod stack;
 mod state_bucket;
 mod unlock;
 
-use crate::config::{Config, Region};
+use crate::{
+    config::{Config, Region},
+    step::{Phase, StepId},
+};
 
 pub use certificate::Certificate;
 pub use kind::{Audit, Cluster, ClusterInput, Database, Foundation, Kind};
@@ -27,6 +30,11 @@ pub use state_bucket::StateBucket;
 /// The bucket that holds the region's Terraform state.
 pub fn state_bucket(_config: &Config, region: &Region) -> StateBucket {
     StateBucket::new(region)
+}
+
+/// Whether a step is that of a [`state_bucket`].
+pub fn is_state_bucket(step: &StepId) -> bool {
+    step.phase == Phase::Terraform && step.part.as_deref() == Some("state")
 }
 
 /// Network, keys, registry, secrets and the certificate's request: the base of all other stacks.
