@@ -104,8 +104,7 @@ where
 /// Whether a request was not sent because there are no credentials: a retry does not find any. A source of
 /// credentials that fails or times out (IMDS, SSO, a role's STS call) may work later.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
+    causes(error).any(|cause| {
         matches!(
             cause.downcast_ref(),
             Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_))
@@ -115,7 +114,14 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Why a request was not sent, if that is because the run may not act.
 fn not_sent<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a NotSent> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref())
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An error and what caused it.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// Whether an error means that the resource does not exist. Every service has its own code for it.

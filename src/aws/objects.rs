@@ -91,16 +91,18 @@ impl Objects {
 
     /// Writes an object whose old versions are kept.
     pub async fn keep(&self, key: &str, body: Vec<u8>) -> Result<()> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
-        let written = put.send().await.map_err(classify);
+        let written = self.writing(key, body).send().await.map_err(classify);
         written.doing(format!("write {}", self.named(key))).map(drop)
+    }
+
+    fn writing(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
+        self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body))
     }
 
     /// A write of what only passes through the bucket: its old versions are deleted (`bucket::PASSING`).
     fn passing(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
         let (name, value) = PASSING;
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
-        put.tagging(format!("{name}={value}"))
+        self.writing(key, body).tagging(format!("{name}={value}"))
     }
 
     /// Writes an object that is not kept, and returns its mark; `None` if the bucket does not exist.
@@ -112,8 +114,8 @@ impl Objects {
         }
     }
 
-    /// Creates an object that is not kept. Returns false if one exists already, which may be the one of an earlier attempt whose answer
-    /// was lost.
+    /// Creates an object that is not kept. Returns false if one exists already, which may be the one of an earlier attempt
+    /// whose answer was lost.
     pub async fn create(&self, key: &str, body: Vec<u8>) -> Result<bool> {
         match self.write(key, body, Condition::Missing).await? {
             Written::Done(_) => Ok(true),

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+/// What a new enough terraform prints for its version.
+pub const TERRAFORM: &str = "{\"terraform_version\": \"1.13.4\"}";
 
 pub struct Checkout {
     folder: TempDir,
@@ -47,7 +49,7 @@ impl Checkout {
         checkout.edit("paydeploy.toml", "[rollout]", &world);
         checkout.write("service/Dockerfile", "FROM scratch\n");
 
-        checkout.tool("terraform", "{\"terraform_version\": \"1.13.4\"}");
+        checkout.tool("terraform", TERRAFORM);
         checkout.tool("helm", "v3.19.0");
         let git = text(Command::new("sh").args(["-c", "command -v git"]));
         std::os::unix::fs::symlink(git.trim(), checkout.bin().join("git")).unwrap();

@@ -8,12 +8,11 @@ use std::{
 };
 
 use crate::{
-    checkout::Checkout,
+    checkout::{Checkout, TERRAFORM},
     world::{ends_with, printed},
 };
 
 const PAYDEPLOY: &str = env!("CARGO_BIN_EXE_paydeploy");
-const TERRAFORM: &str = "{\"terraform_version\": \"1.13.4\"}";
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -35,6 +35,15 @@ impl Compared {
         self.stored.is_some() && self.changes.is_empty() && self.unready.is_empty()
     }
 
+    /// # Errors
+    /// Of class [`Refused`](crate::task::Class::Refused) when a newer chart than the wanted one runs, which may not be able to go back.
+    pub fn refuse_downgrade(&self, wanted: &Wanted, is_allowed: bool) -> Result<()> {
+        match &self.stored {
+            Some(stored) if !is_allowed => stored.refuse_downgrade(wanted),
+            _ => Ok(()),
+        }
+    }
+
     /// Everything that differs or is not ready, one line each.
     pub fn lines(&self) -> Vec<String> {
         self.changes.iter().cloned().chain(self.unready.iter().map(|one| one.what.clone())).collect()

@@ -64,9 +64,8 @@ impl Stored {
         }
     }
 
-    /// # Errors
-    /// Of class [`Class::Refused`] when a newer chart than the wanted one runs, which may not be able to go back.
-    pub fn refuse_downgrade(&self, wanted: &Wanted) -> Result<()> {
+    /// See [`super::Compared::refuse_downgrade`].
+    pub(super) fn refuse_downgrade(&self, wanted: &Wanted) -> Result<()> {
         let number = |text: &str| Version::parse(text.trim_start_matches('v')).ok();
         // A chart of which nothing runs, because its upgrade failed, is replaced by any other.
         let is_newer = matches!((number(&self.version), number(&wanted.version)), (Some(it), Some(wanted)) if it > wanted);

@@ -120,9 +120,7 @@ impl Step for Install {
 
     async fn check(&self, cx: &Context, (access, ()): &Self::Input) -> Result<Check<InstallChange>> {
         let found = self.compare(cx, access).await?;
-        if let Some(stored) = found.compared.stored.as_ref().filter(|_| !cx.world.allow_downgrade) {
-            stored.refuse_downgrade(&found.wanted)?;
-        }
+        found.compared.refuse_downgrade(&found.wanted, cx.world.allow_downgrade)?;
         let mut lines = found.compared.lines();
         // Read before the first install as well, so that missing credentials fail before it.
         let objects = self.objects(cx, &found.wanted.namespace).await?;

@@ -108,9 +108,7 @@ impl Step for Addon {
 
     async fn check(&self, cx: &Context, (access, network, ()): &Self::Input) -> Result<Check<AddonChange>> {
         let found = self.compare(cx, access, network).await?;
-        if let Some(stored) = found.compared.stored.as_ref().filter(|_| !cx.world.allow_downgrade) {
-            stored.refuse_downgrade(&found.wanted)?;
-        }
+        found.compared.refuse_downgrade(&found.wanted, cx.world.allow_downgrade)?;
         if self.name == store::ADDON {
             store::refuse_direct_upgrade(found.compared.stored.as_ref(), &found.wanted.version)?;
         }
