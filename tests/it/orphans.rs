@@ -54,13 +54,17 @@ impl Deployment {
 
     /// Applies the stacks, and kills paydeploy and everything that it has started as soon as a call has succeeded.
     fn cut_at(&self, action: &str) {
+        self.cut_at_call(action, 1);
+    }
+
+    fn cut_at_call(&self, action: &str, number: usize) {
         let before = self.calls(action);
         let log = self.checkout.path("../log");
         let file = fs::File::create(&log).unwrap();
         let mut run = self.checkout.command(PAYDEPLOY);
         let mut run = run.args(["phase", "terraform"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         let started = Instant::now();
-        while self.calls(action) == before {
+        while self.calls(action) < before + number {
             let log = fs::read_to_string(&log).unwrap();
             assert!(run.try_wait().unwrap().is_none(), "it ended without {action}: {log}");
             assert!(started.elapsed() < Duration::from_mins(10), "no {action}: {log}");
@@ -180,15 +184,27 @@ fn what_a_killed_apply_created_is_adopted_and_nothing_is_created_twice() {
     assert_eq!(deployment.in_ec2()["describe-vpcs"], 0);
 }
 
-#[test]
-fn a_teardown_after_a_power_cut_deletes_what_is_in_no_state() {
-    let deployment = Deployment::new("orphaned");
-    deployment.cut_at("CreateNatGateway");
-    assert_eq!(deployment.in_ec2()["describe-vpcs"], 1);
+/// Cuts the power at a call, and deletes everything from there.
+fn is_deleted_after_a_cut_at(action: &str, number: usize, project: &'static str) {
+    let deployment = Deployment::new(project);
+    deployment.cut_at_call(action, number);
     let output = deployment.run(&["down", "--yes"]);
     assert!(output.contains("outside the state"), "{output}");
     let counts = deployment.in_ec2();
     assert!(counts.values().all(|count| *count == 0), "{counts:?}");
-    assert_eq!(deployment.keys(), 0);
+    assert_eq!(deployment.keys(), 0, "{output}");
+    let aliases = deployment.aws(&["kms", "list-aliases"])["Aliases"].to_string();
+    assert!(!aliases.contains(&format!("\"alias/{project}-spain\"")), "{aliases}\n{output}");
     assert_eq!(deployment.named(&["secretsmanager", "list-secrets"], "SecretList", "Name"), 0);
+}
+
+#[test]
+fn a_teardown_after_a_power_cut_deletes_what_is_in_no_state() {
+    is_deleted_after_a_cut_at("CreateNatGateway", 1, "orphaned");
+}
+
+#[test]
+fn a_teardown_after_a_power_cut_deletes_a_data_key_that_has_its_alias_already() {
+    // The first alias is that of the state's key.
+    is_deleted_after_a_cut_at("CreateAlias", 2, "named-key");
 }

@@ -66,15 +66,12 @@ fn id(arn: &str) -> &str {
 
 /// Whether `keep_if_needed` would keep the key, as far as that is known by now: a database that is deleted before the
 /// key's stack may leave snapshots.
-pub(super) async fn must_outlive(cx: &Context, region: &Region, state: &StateFile) -> Result<bool> {
-    Ok(needed(cx, region, state).await?.is_some())
+pub(super) async fn must_outlive(cx: &Context, region: &Region) -> Result<bool> {
+    Ok(needed(cx, region).await?.is_some())
 }
 
 /// The alias of the key if it must outlive the stack, and why.
-async fn needed(cx: &Context, region: &Region, state: &StateFile) -> Result<Option<(String, String)>> {
-    if state.keys.is_empty() {
-        return Ok(None);
-    }
+async fn needed(cx: &Context, region: &Region) -> Result<Option<(String, String)>> {
     let (alias, key) = key(cx, region);
     // Without its alias, uses of the key are not found, but the profile alone may demand that it is kept.
     let uses = match key.find_in_any_state().await? {
@@ -91,7 +88,10 @@ pub(super) async fn keep_if_needed(
     state: &StateFile,
 ) -> Result<Option<String>> {
     let cx = terraform.cx;
-    let Some((alias, reason)) = needed(cx, region, state).await? else { return Ok(None) };
+    if state.keys.is_empty() {
+        return Ok(None);
+    }
+    let Some((alias, reason)) = needed(cx, region).await? else { return Ok(None) };
     terraform.prepare().await?;
     cx.progress(format!("keeping key {alias}"));
     let forget = terraform.command(["state", "rm"])?.args(&state.keys);

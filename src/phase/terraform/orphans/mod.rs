@@ -64,7 +64,7 @@ pub struct Search<'a> {
     since: jiff::Timestamp,
     /// What is imported without having been searched for.
     kept: Vec<Import>,
-    /// What was found.
+    /// What was found, or known before the search.
     pub imports: Vec<Import>,
     rounds: usize,
     /// Ids that were already reported.
@@ -92,15 +92,19 @@ pub fn release(terraform: &Terraform<'_>) -> Result<()> {
 
 impl<'a> Search<'a> {
     /// The search; `None` if no apply is open. What an earlier search has written may be in the state by now: only what
-    /// is `kept` remains to be imported. Terraform passes over what the state already has.
+    /// is `kept` or `adopted` remains to be imported. Terraform passes over what the state already has.
+    ///
+    /// What is `kept` has to be imported because the next apply would fail without it. A deletion only touches what it
+    /// adopts, and is given in `adopted` what it would otherwise leave.
     pub fn start(
         terraform: &Terraform<'a>,
         region: &'a Region,
         stack: &'a str,
         kept: Vec<Import>,
+        adopted: Vec<Import>,
         deletes: bool,
     ) -> Result<Option<Self>> {
-        terraform.folder.write_imports(&blocks(&kept))?;
+        terraform.folder.write_imports(&blocks(kept.iter().chain(&adopted)))?;
         let cx = terraform.cx;
         let start = |claim: &Claim| match claim {
             Claim::Apply { since, .. } => Some(since.parse().unwrap_or(jiff::Timestamp::MIN)),
@@ -115,8 +119,8 @@ impl<'a> Search<'a> {
             owner: [("Project", &config.project), ("Region", region.name.as_str()), ("Stack", stack)],
             tagged: tokio::sync::OnceCell::new(),
         };
-        let (imports, reported) = (Vec::new(), BTreeSet::new());
-        Ok(Some(Self { cx, finder, deletes, since, kept, imports, rounds: 0, reported }))
+        let reported = BTreeSet::new();
+        Ok(Some(Self { cx, finder, deletes, since, kept, imports: adopted, rounds: 0, reported }))
     }
 
     /// Searches for what a plan, in its JSON, would create. Returns whether the stack has to be planned again.
@@ -126,6 +130,9 @@ impl<'a> Search<'a> {
             return Ok(false);
         }
         let mut known = in_state(plan)?;
+        if self.rounds == 1 {
+            self.imports.retain(|one| !known.contains(&one.id));
+        }
         let mut found = Vec::new();
         let mut wanted: Vec<(ResourceChange, bool, Query)> = Vec::new();
         for one in changes(plan)? {

@@ -86,10 +86,13 @@ impl<K: Kind> Stack<K> {
         variables: &[String],
         deletes: bool,
     ) -> Result<Option<Drawn>> {
-        // The data key that outlived an earlier deployment.
-        let kept =
+        // The data key that outlived an earlier deployment, or that an apply that died had given its alias already.
+        let mut kept =
             if K::HAS_DATA_KEY { data_key::kept(terraform.cx, &self.region).await? } else { Vec::new() };
-        let mut search = Search::start(terraform, &self.region, K::NAME, kept, deletes)?;
+        let is_deleted =
+            deletes && !kept.is_empty() && !data_key::must_outlive(terraform.cx, &self.region).await?;
+        let adopted = if is_deleted { std::mem::take(&mut kept) } else { Vec::new() };
+        let mut search = Search::start(terraform, &self.region, K::NAME, kept, adopted, deletes)?;
         loop {
             let Some(messages) = self.plan_to(terraform, file, variables).await? else { return Ok(None) };
             let Some(search) = &mut search else {

@@ -145,7 +145,8 @@ impl<K: Kind> Stack<K> {
             let Deletion { resources, locks, .. } = all;
             return Ok(Some(Doomed { file: None, resources, adopted, locks, keeps_key: false }));
         };
-        let keeps_key = K::HAS_DATA_KEY && data_key::must_outlive(cx, &self.region, &state).await?;
+        let keeps_key =
+            K::HAS_DATA_KEY && !state.keys.is_empty() && data_key::must_outlive(cx, &self.region).await?;
         terraform.prepare().await?;
         let variables = self.variables(cx, folder, input, Map::new())?;
         let file = folder.plan_file()?;
