@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::{classify, is_missing};
-use crate::task::{Error, ErrorExt, Result};
+use crate::task::{Class, Error, ErrorExt, Result};
 
 /// The most images that one `BatchDeleteImage` call accepts.
 const IMAGES: usize = 100;
@@ -62,11 +62,14 @@ pub async fn empty_bucket(aws: &SdkConfig, name: &str) -> Result<()> {
         let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build()?;
         let deleted = s3.delete_objects().bucket(name).delete(delete).send().await;
         let deleted = deleted.map_err(classify).doing(doing())?;
-        // A retention rule (object lock) may forbid it: without this, the loop would never end.
+        // A retention rule (object lock) may forbid it: without this, the loop would never end. S3 also answers with its
+        // own failures here, for each object.
         if let Some(failed) = deleted.errors().first() {
             let reason = failed.message().or(failed.code()).unwrap_or("no reason given");
             let key = failed.key().unwrap_or("?");
-            return Err(Error::permanent(format!("`{key}`: {reason}"))).doing(doing());
+            let passes = matches!(failed.code(), Some("InternalError" | "ServiceUnavailable" | "SlowDown"));
+            let class = if passes { Class::Transient } else { Class::Permanent };
+            return Err(Error::msg(class, format!("`{key}`: {reason}"))).doing(doing());
         }
     }
 }

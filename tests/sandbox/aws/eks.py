@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.eks import urls
-from moto.eks.exceptions import ResourceNotFoundException
+from moto.eks.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.eks.models import eks_backends
 from moto.eks.responses import EKSResponse
 
@@ -66,9 +66,16 @@ class Eks(EKSResponse):
             ("upgradePolicy", "upgrade_policy"),
             ("deletionProtection", "deletion_protection"),
         ):
-            if self._get_param(name) is not None:
-                setattr(cluster, attribute, self._get_param(name))
-                changed[name] = self._get_param(name)
+            wanted = self._get_param(name)
+            if wanted is None:
+                continue
+            if wanted == getattr(cluster, attribute):
+                # As EKS words it, which refuses an update that would change nothing.
+                raise InvalidParameterException(
+                    clusterName=cluster.name, message=f"Cluster is already at the desired configuration with {name}: {wanted}"
+                )
+            setattr(cluster, attribute, wanted)
+            changed[name] = wanted
         kind = (
             "AccessConfigUpdate"
             if self._get_param("accessConfig")
