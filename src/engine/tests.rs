@@ -127,6 +127,9 @@ impl Step for Simulated {
     async fn destroy(&self, _cx: &Context, _input: Option<&()>) -> Result<Option<String>> {
         self.log.lock().unwrap().push(format!("destroy {}", self.id));
         let was = std::mem::take(&mut *self.exists.lock().unwrap());
+        if was {
+            tokio::time::sleep(self.takes).await;
+        }
         Ok(was.then(|| "deleted".to_owned()))
     }
 }
@@ -293,6 +296,18 @@ async fn a_cancel_while_the_start_of_an_effect_is_recorded_prevents_the_effect()
         assert_eq!(verdict(&outcome, "one"), &Verdict::Cancelled, "{action:?}");
         assert!(log.lock().unwrap().is_empty(), "{action:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_takes_an_hour_is_waited_for() {
+    let mut graph = Graph::default();
+    // As an RDS Proxy may.
+    let proxy =
+        Simulated { takes: Duration::from_mins(60), ..Simulated::new("proxy", Act::Works, &Arc::default()) };
+    *proxy.exists.lock().unwrap() = true;
+    graph.add(proxy, ());
+    let outcome = go(&graph, Action::Destroy, |_| {}).await;
+    assert!(matches!(verdict(&outcome, "proxy"), Verdict::Deleted { .. }), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]

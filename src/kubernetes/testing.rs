@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use kube::Client;
+use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An API server's answer for an object that does not exist.
-fn missing() -> Value {
+pub fn missing() -> Value {
     json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound" })
 }
 
@@ -24,6 +24,28 @@ pub struct Call {
     pub method: String,
     pub path: String,
     pub body: String,
+}
+
+/// A client whose API server is a function. Without a socket to wait for, a test may pause the clock.
+pub fn client(answer: impl FnMut(&Call) -> (u16, Value) + Send + 'static) -> Client {
+    let answer = Arc::new(Mutex::new(answer));
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let answer = answer.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect_bytes().await?;
+            let call = Call {
+                method: head.method.to_string(),
+                path: head.uri.to_string(),
+                body: String::from_utf8_lossy(&body).into_owned(),
+            };
+            let (status, body) = (answer.lock().unwrap())(&call);
+            let response =
+                http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            Ok::<_, tower::BoxError>(response?)
+        }
+    });
+    Client::new(service, "default")
 }
 
 /// How to reach a cluster at an endpoint.

@@ -205,9 +205,74 @@ fn remaining(application: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        kubernetes::testing::{Call, client, missing},
+        step::testing::{context, region},
+    };
+
+    /// Deletes an Application that only a finalizer keeps, and that Argo CD cannot finish. Returns what came of it, and the
+    /// patches.
+    async fn deleted_without_argo_cd(is_orphaned: bool) -> (Result<Option<String>>, Vec<String>) {
+        let patches = Arc::<Mutex<Vec<String>>>::default();
+        let log = patches.clone();
+        let (mut is_deleting, mut is_held) = (false, true);
+        let hub = client(move |call: &Call| {
+            let application = json!({
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "metadata": { "name": "payments-spain", "namespace": "argocd" },
+                "status": { "conditions": [{ "message": "no such host" }] },
+            });
+            match call.method.as_str() {
+                "DELETE" => is_deleting = true,
+                "PATCH" => {
+                    log.lock().unwrap().push(call.body.clone());
+                    is_held = false;
+                }
+                _ => {}
+            }
+            if is_deleting && !is_held && call.method == "GET" {
+                (404, missing())
+            } else {
+                (200, application)
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, _events) = context(folder.path());
+        let teardown = Teardown {
+            region: region(),
+            name: "payments-spain".to_owned(),
+            hub: region(),
+            hub_cluster: "payments-hub".to_owned(),
+            namespace: "payment-api".to_owned(),
+            dns: None,
+            controller: None,
+        };
+        let removed = teardown.remove_application(&cx, &hub, is_orphaned).await;
+        let patches = patches.lock().unwrap().clone();
+        (removed, patches)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_whose_cluster_is_gone_is_deleted_without_argo_cd() {
+        let (removed, patches) = deleted_without_argo_cd(true).await;
+        assert_eq!(removed.unwrap().unwrap(), "Application payments-spain deleted");
+        assert_eq!(patches, [r#"{"metadata":{"finalizers":null}}"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_application_whose_cluster_exists_keeps_its_finalizer_and_the_error_says_why_and_how() {
+        let (removed, patches) = deleted_without_argo_cd(false).await;
+        let error = removed.unwrap_err();
+        assert!(error.to_string().contains("no such host"), "{error}");
+        assert!(error.hint.unwrap().contains("`--force`"));
+        assert!(patches.is_empty(), "what it deployed would be left: {patches:?}");
+    }
 
     #[test]
     fn the_error_that_stops_a_deletion_comes_before_the_number_of_objects() {

@@ -141,7 +141,76 @@ async fn delete_all(client: &Client, all: &Api<DynamicObject>, resource: &ApiRes
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::{
+        kubernetes::testing::{Call, client},
+        step::testing::context,
+    };
+
+    const SECRETS: &str = "/apis/external-secrets.io/v1/externalsecrets";
+    const SECRET: &str = "/apis/external-secrets.io/v1/namespaces/pay/externalsecrets/db";
+    const STORES: &str = "/apis/external-secrets.io/v1/clustersecretstores";
+
+    /// Deletes everything in a cluster with one ExternalSecret and one store, whose operator removes the secret's finalizer
+    /// after a number of reads. Returns what came of it, and the calls that mattered.
+    async fn removed_from_a_cluster_whose_operator(reads: usize) -> (Result<()>, Vec<String>) {
+        let calls = Arc::<Mutex<Vec<String>>>::default();
+        let log = calls.clone();
+        let (mut reads, mut deleted, mut has_store) = (reads, false, true);
+        let client = client(move |call: &Call| {
+            let path = call.path.split('?').next().unwrap();
+            let list = |items: Value| (200, json!({ "metadata": {}, "items": items }));
+            let named = |name: &str| json!([{ "metadata": { "name": name } }]);
+            match (call.method.as_str(), path) {
+                ("GET", SECRETS) if reads == 0 => {
+                    log.lock().unwrap().push("no secret is left".to_owned());
+                    list(json!([]))
+                }
+                ("GET", SECRETS) => {
+                    let mut metadata = json!({ "namespace": "pay", "name": "db" });
+                    if deleted {
+                        metadata["deletionTimestamp"] = json!("2026-11-30T15:00:00Z");
+                        reads -= 1;
+                    }
+                    list(json!([{ "metadata": metadata }]))
+                }
+                ("GET", STORES) if has_store => list(named(STORE)),
+                ("GET", _) => list(json!([])),
+                ("DELETE", path) => {
+                    (deleted, has_store) = (deleted || path == SECRET, has_store && path == SECRET);
+                    log.lock().unwrap().push(format!("DELETE {path}"));
+                    (200, json!({ "kind": "Status", "status": "Success" }))
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (cx, _events) = context(folder.path());
+        let removed = remove(&cx, &client).await;
+        let calls = calls.lock().unwrap().clone();
+        (removed, calls)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_is_deleted_when_its_operator_has_let_go_of_every_secret() {
+        let (removed, calls) = removed_from_a_cluster_whose_operator(5).await;
+        removed.unwrap();
+        let store = format!("DELETE {STORES}/{STORE}");
+        assert_eq!(calls, [&format!("DELETE {SECRET}"), "no secret is left", &store]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn secrets_that_their_operator_never_lets_go_are_named_and_their_store_remains() {
+        let (removed, calls) = removed_from_a_cluster_whose_operator(usize::MAX).await;
+        let error = removed.unwrap_err().to_string();
+        assert!(
+            error.contains("the deletion of every ExternalSecret") && error.contains("1 remaining"),
+            "{error}"
+        );
+        assert_eq!(calls, [format!("DELETE {SECRET}")]);
+    }
 
     #[test]
     fn an_upgrade_that_skips_the_version_with_both_apis_is_refused() {
