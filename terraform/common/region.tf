@@ -102,7 +102,7 @@ variable "interface_endpoints" {
 # cluster
 
 variable "administrator_arns" {
-  description = "IAM users and roles that administer the cluster, in addition to the one that deploys. If several deploy (such as CI and operators), name all of them: each run removes the access of those not named."
+  description = "IAM users and roles that administer the cluster: all of them, with those that deploy. Without a list it is the one that deploys, and another one that deploys is refused."
   type        = list(string)
   default     = []
   nullable    = false

@@ -125,6 +125,21 @@ impl Deployment {
         described.filter(|key| key["Description"] == description && key["KeyState"] == "Enabled").count()
     }
 
+    /// Somebody gives a principal access by hand, and then lists it with the deployer.
+    fn lists_an_administrator_whose_entry_exists(&self) {
+        let cluster = format!("{}-spain", self.project);
+        let mut all =
+            self.aws(&["eks", "list-access-entries", "--cluster-name", &cluster])["accessEntries"].clone();
+        let ana = self.aws(&["sts", "get-caller-identity"])["Arn"].as_str().unwrap().to_owned();
+        self.aws(&["eks", "create-access-entry", "--cluster-name", &cluster, "--principal-arn", &ana]);
+        all.as_array_mut().unwrap().push(ana.into());
+        let file = "terraform/regions/spain.tfvars";
+        let text = fs::read_to_string(self.checkout.path(file)).unwrap();
+        self.checkout.write(file, &format!("{text}\nadministrator_arns = {all}\n"));
+        self.checkout.commit("Ana deploys too");
+        self.checkout.push();
+    }
+
     /// How many entries of a list have the project's name in a field.
     fn named(&self, args: &[&str], list: &str, field: &str) -> usize {
         let found = self.aws(args);
@@ -180,6 +195,15 @@ fn what_a_killed_apply_created_is_adopted_and_nothing_is_created_twice() {
     let before = but_s3();
     deployment.run(&["phase", "terraform"]);
     assert_eq!(but_s3(), before, "a second run changes nothing");
+    let Keys { id, secret, .. } = &deployment.others;
+    let mut by_another = deployment.checkout.command(PAYDEPLOY);
+    by_another.args(["phase", "terraform"]).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
+    let refused = ends_with(6, &mut by_another);
+    assert!(refused.contains("deployed before, and would lose its access to the cluster"), "{refused}");
+    assert!(refused.contains("fix: list everyone who deploys in `administrator_arns`"), "{refused}");
+    deployment.lists_an_administrator_whose_entry_exists();
+    deployment.run(&["phase", "terraform"]);
+    assert_eq!(deployment.calls("DeleteAccessEntry"), 0, "no access ends meanwhile");
     deployment.run(&["down", "--yes"]);
     assert_eq!(deployment.in_ec2()["describe-vpcs"], 0);
 }

@@ -5,6 +5,7 @@
 //! includes none of them. A run of the preflight alone does all checks.
 
 mod account;
+mod administrators;
 mod checkout;
 mod delegation;
 mod egress;
@@ -129,13 +130,15 @@ async fn engine(cx: &Context) {
 
 async fn account(cx: &Context) -> Vec<Error> {
     // With wrong credentials every other check would fail for the same reason.
-    if let Err(error) = account::deployer(cx).await {
-        return vec![error];
-    }
+    let deployer = match account::deployer(cx).await {
+        Ok(deployer) => deployer,
+        Err(error) => return vec![error],
+    };
     session::warn(cx);
     let (mut found, zones, egress) = tokio::join!(regions(cx), zones::problems(cx), egress::problems(cx));
     found.extend(zones);
     found.extend(egress);
+    found.extend(administrators::problems(cx, &deployer));
     found
 }
 

@@ -5,6 +5,8 @@
 //!    deletion.
 //! 2. Any other plan is read as JSON. Deleting or replacing a resource of a protected type is refused, unless its
 //!    address is allowed, or it is tainted in a stack that was never complete.
+//! 3. Where no list says who administers a cluster, its deployer does. A run by another principal would then take the
+//!    access of the one before, and the next run of that one would take it back: that is refused as well.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,10 @@ const FORMAT: &str = "1.";
 
 /// Terraform's reason for replacing a resource whose creation failed.
 const TAINTED: &str = "replace_because_tainted";
+
+/// The type that gives a principal access to a cluster, and the variable that lists those principals.
+const ACCESS: &str = "aws_eks_access_entry";
+const ADMINISTRATORS: &str = "administrator_arns";
 
 /// Types whose deletion loses data, access, or everything that depends on them.
 const PROTECTED: [&str; 22] = [
@@ -62,11 +68,21 @@ pub struct Refusal {
     pub address: String,
     pub replace: bool,
     pub reason: String,
+    pub loses: Loses,
+}
+
+/// What a deletion costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loses {
+    Data,
+    /// Another deployer's access to a cluster.
+    Access,
 }
 
 impl Judged {
     /// # Errors
-    /// When protected resources would be deleted. Names each, the reason, and the flag that allows it.
+    /// When protected resources, or another deployer's access, would be deleted. Names each, the reason, and the flag that
+    /// allows it.
     pub fn check(&self) -> Result<()> {
         if self.refused.is_empty() {
             return Ok(());
@@ -81,8 +97,15 @@ impl Judged {
             .collect();
         let flags: Vec<String> =
             self.refused.iter().map(|one| format!("--allow-replace '{}'", one.address)).collect();
-        let hint =
-            format!("if losing all its data is acceptable, run the same command with {}", flags.join(" "));
+        let flags = flags.join(" ");
+        let hint = if self.refused.iter().any(|one| one.loses == Loses::Data) {
+            format!("if losing all its data is acceptable, run the same command with {flags}")
+        } else {
+            format!(
+                "list everyone who deploys in `{ADMINISTRATORS}` of the region's file; \
+                 if only you are to deploy from now on, run the same command with {flags}"
+            )
+        };
         Err(Error::msg(Class::Refused, lines.join("\n")).with_hint(hint))
     }
 }
@@ -94,6 +117,15 @@ struct Plan {
     resource_changes: Vec<ResourceChange>,
     #[serde(default)]
     output_changes: BTreeMap<String, PlanChange>,
+    /// They may contain secrets.
+    #[serde(default)]
+    variables: BTreeMap<String, Variable>,
+}
+
+#[derive(Deserialize)]
+struct Variable {
+    #[serde(default)]
+    value: Value,
 }
 
 /// A change of one resource in a plan.
@@ -188,9 +220,19 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
         judged.lines.push(line);
         judged.operations += one.operations();
         let is_incomplete = one.is_tainted() && !complete;
-        if one.is_destructive() && !is_incomplete && !allowed.contains(&one.address) {
+        let (loses, reason) = if one.is_destructive() && !is_incomplete {
+            (Loses::Data, one.reason())
+        } else if let Some(principal) = plan.loses_access(one) {
+            (
+                Loses::Access,
+                format!("`{principal}` deployed before, and would lose its access to the cluster"),
+            )
+        } else {
+            continue;
+        };
+        if !allowed.contains(&one.address) {
             let replace = one.change.actions.len() > 1;
-            judged.refused.push(Refusal { address: one.address.clone(), replace, reason: one.reason() });
+            judged.refused.push(Refusal { address: one.address.clone(), replace, reason, loses });
         }
     }
     for (name, change) in &plan.output_changes {
@@ -228,6 +270,14 @@ impl Plan {
 
     fn managed(&self) -> impl Iterator<Item = &ResourceChange> {
         self.resource_changes.iter().filter(|one| one.mode == "managed")
+    }
+
+    /// The principal whose access a change takes away although no list says who has access.
+    fn loses_access<'a>(&self, one: &'a ResourceChange) -> Option<&'a str> {
+        let listed = &self.variables.get(ADMINISTRATORS)?.value;
+        let is_taken = one.kind == ACCESS && one.change.actions == [Action::Delete];
+        let is_listed = listed.as_array().is_some_and(|all| !all.is_empty());
+        (is_taken && !is_listed).then(|| one.change.before["principal_arn"].as_str()).flatten()
     }
 }
 
@@ -397,6 +447,42 @@ mod tests {
             error.to_string(),
             "would delete `aws_kms_key.this`: it is no longer in the configuration"
         );
+    }
+
+    /// The plan of a run by `ana` after one by `ci`.
+    fn by_another_deployer(administrators: &Value) -> Value {
+        let entry = |name: &str, action: &str| {
+            let address = format!("module.cluster.aws_eks_access_entry.administrator[\"{name}\"]");
+            let before = json!({ "principal_arn": format!("arn:aws:iam::123456789012:role/{name}") });
+            json!({
+                "address": address, "mode": "managed", "type": "aws_eks_access_entry",
+                "change": { "actions": [action], "before": before },
+            })
+        };
+        json!({
+            "format_version": "1.2",
+            "variables": { "administrator_arns": { "value": administrators } },
+            "resource_changes": [entry("ci", "delete"), entry("ana", "create")],
+        })
+    }
+
+    #[test]
+    fn another_deployer_does_not_take_the_access_of_the_one_before_unless_it_is_allowed() {
+        let plan = by_another_deployer(&json!([])).to_string();
+        let error = judge(&plan, &[], true).unwrap().check().unwrap_err();
+        assert_eq!(error.class, Class::Refused);
+        assert!(error.to_string().contains("`arn:aws:iam::123456789012:role/ci` deployed before"), "{error}");
+        let fix = error.hint.unwrap();
+        let address = r#"module.cluster.aws_eks_access_entry.administrator["ci"]"#;
+        assert!(fix.contains("`administrator_arns`"), "{fix}");
+        assert!(fix.contains(&format!("--allow-replace '{address}'")), "{fix}");
+        judge(&plan, &[address.to_owned()], true).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn a_list_of_administrators_says_whose_access_ends() {
+        let plan = by_another_deployer(&json!(["arn:aws:iam::123456789012:role/ana"])).to_string();
+        judge(&plan, &[], true).unwrap().check().unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ module "cluster" {
   subnet_ids          = local.foundation.private_subnet_ids
   security_group_id   = local.foundation.cluster_security_group_id
   public_access_cidrs = distinct(concat(var.cluster_endpoint_public_access_cidrs, var.hub_nat_cidrs))
-  administrators      = concat(var.administrator_arns, [var.deployer_arn])
+  administrators      = length(var.administrator_arns) > 0 ? var.administrator_arns : [var.deployer_arn]
   kms_key_arn         = local.foundation.kms_key_arn
   log_retention_days  = local.log_retention_days
   tags                = local.tags

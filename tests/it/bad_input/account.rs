@@ -145,6 +145,25 @@ fn a_session_that_expires_during_a_first_up_is_a_warning() {
 }
 
 #[test]
+fn a_deployer_that_a_list_of_administrators_lacks_is_reported_before_it_ends_its_own_access() {
+    let checkout = Checkout::new();
+    let file = "terraform/regions/mexico.tfvars";
+    let text = std::fs::read_to_string(checkout.path(file)).unwrap();
+    checkout.write(file, &format!("{text}\nadministrator_arns = [\"arn:aws:iam::123456789012:role/ci\"]\n"));
+    checkout.commit("only the pipeline deploys");
+    checkout.push();
+    let output = checkout.refused(PREFLIGHT, &["up"]);
+    assert_contains(
+        &output,
+        &[
+            "region `mexico`: `administrator_arns` in `terraform/regions/mexico.tfvars` does not list `arn:aws:iam::",
+            "fix: add it",
+        ],
+    );
+    assert!(!output.contains("region `spain`"), "{output}");
+}
+
+#[test]
 fn phase_preflight_alone_checks_what_any_phase_needs() {
     let checkout = Checkout::new();
     checkout.edit("terraform/regions/mexico.tfvars", "\"198.51.100.0/24\"", "\"203.0.113.0/24\"");

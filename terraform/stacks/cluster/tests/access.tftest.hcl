@@ -279,15 +279,24 @@ run "a_spoke_has_no_role_for_argo_cd" {
   }
 }
 
-run "the_deployer_and_the_named_principals_administer_the_cluster" {
+run "without_a_list_the_deployer_administers_the_cluster" {
+  command = plan
+
+  assert {
+    condition     = module.cluster.administrator_arns == ["arn:aws:iam::123456789012:role/deployer"]
+    error_message = "who deploys also needs the cluster"
+  }
+}
+
+run "a_list_of_administrators_is_complete" {
   command = plan
 
   variables {
-    administrator_arns = ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:role/deployer"]
+    administrator_arns = ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:user/ana"]
   }
 
   assert {
-    condition     = module.cluster.administrator_arns == ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:role/deployer"]
-    error_message = "each has one access entry, so a run by a named principal changes no access"
+    condition     = module.cluster.administrator_arns == ["arn:aws:iam::123456789012:role/ci", "arn:aws:iam::123456789012:user/ana"]
+    error_message = "a run by another principal changes no access"
   }
 }
