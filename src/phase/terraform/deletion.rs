@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::judge::{Action, ResourceChange, changes};
+use super::changes::{Action, ResourceChange, changes};
 use crate::{
     config::Profile,
     step::{Class, Error, Result},

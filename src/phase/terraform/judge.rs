@@ -8,19 +8,11 @@
 //! 3. Where no list says who administers a cluster, its deployer does. A run by another principal would then take the
 //!    access of the one before, and the next run of that one would take it back: that is refused as well.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::message::{Importing, Message};
-use crate::step::{Class, Error, ErrorExt, Result};
-
-/// The supported major version of the plan's JSON format.
-const FORMAT: &str = "1.";
-
-/// Terraform's reason for replacing a resource whose creation failed.
-const TAINTED: &str = "replace_because_tainted";
+use super::{
+    changes::{Action, Plan, ResourceChange},
+    message::Message,
+};
+use crate::step::{Class, Error, Result};
 
 /// The type that gives a principal access to a cluster, and the variable that lists those principals.
 const ACCESS: &str = "aws_eks_access_entry";
@@ -110,64 +102,6 @@ impl Judged {
     }
 }
 
-#[derive(Deserialize)]
-struct Plan {
-    format_version: String,
-    #[serde(default)]
-    resource_changes: Vec<ResourceChange>,
-    #[serde(default)]
-    output_changes: BTreeMap<String, PlanChange>,
-    /// They may contain secrets.
-    #[serde(default)]
-    variables: BTreeMap<String, Variable>,
-}
-
-#[derive(Deserialize)]
-struct Variable {
-    #[serde(default)]
-    value: Value,
-}
-
-/// A change of one resource in a plan.
-#[derive(Deserialize)]
-pub(super) struct ResourceChange {
-    pub address: String,
-    previous_address: Option<String>,
-    mode: String,
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub change: PlanChange,
-    action_reason: Option<String>,
-    deposed: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct PlanChange {
-    pub actions: Vec<Action>,
-    /// The resource's attributes as they are. They may contain secrets.
-    #[serde(default)]
-    pub before: Value,
-    /// Those that it would have, as far as they are known. They may contain secrets.
-    #[serde(default)]
-    pub after: Value,
-    #[serde(default)]
-    replace_paths: Vec<Vec<Value>>,
-    importing: Option<Importing>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Action {
-    NoOp,
-    Create,
-    Read,
-    Update,
-    Delete,
-    Forget,
-    #[serde(other)]
-    Unknown,
-}
-
 /// Judges a plan that has changes by its messages if it only creates and updates; `None` if it does more, or if
 /// messages are missing, and it must be read as JSON.
 pub fn judge_messages(messages: &[Message]) -> Option<Judged> {
@@ -220,9 +154,9 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
         judged.lines.push(line);
         judged.operations += one.operations();
         let is_incomplete = one.is_tainted() && !complete;
-        let (loses, reason) = if one.is_destructive() && !is_incomplete {
+        let (loses, reason) = if is_destructive(one) && !is_incomplete {
             (Loses::Data, one.reason())
-        } else if let Some(principal) = plan.loses_access(one) {
+        } else if let Some(principal) = loses_access(&plan, one) {
             (
                 Loses::Access,
                 format!("`{principal}` deployed before, and would lose its access to the cluster"),
@@ -250,116 +184,16 @@ pub fn judge(plan: &str, allowed: &[String], complete: bool) -> Result<Judged> {
     Ok(judged)
 }
 
-/// The changes of managed resources in a plan's JSON.
-pub(super) fn changes(plan: &str) -> Result<Vec<ResourceChange>> {
-    let mut plan = Plan::parse(plan)?;
-    plan.resource_changes.retain(|one| one.mode == "managed");
-    Ok(plan.resource_changes)
+fn is_destructive(one: &ResourceChange) -> bool {
+    PROTECTED.contains(&one.kind.as_str()) && one.change.actions.contains(&Action::Delete)
 }
 
-impl Plan {
-    fn parse(text: &str) -> Result<Self> {
-        let plan: Self = serde_json::from_str(text).doing("read terraform's plan")?;
-        if plan.format_version.starts_with(FORMAT) {
-            return Ok(plan);
-        }
-        let version = plan.format_version;
-        Err(Error::permanent(format!("terraform's plan has format {version}, not {FORMAT}x"))
-            .with_hint("use a newer `paydeploy`, or an older terraform"))
-    }
-
-    fn managed(&self) -> impl Iterator<Item = &ResourceChange> {
-        self.resource_changes.iter().filter(|one| one.mode == "managed")
-    }
-
-    /// The principal whose access a change takes away although no list says who has access.
-    fn loses_access<'a>(&self, one: &'a ResourceChange) -> Option<&'a str> {
-        let listed = &self.variables.get(ADMINISTRATORS)?.value;
-        let is_taken = one.kind == ACCESS && one.change.actions == [Action::Delete];
-        let is_listed = listed.as_array().is_some_and(|all| !all.is_empty());
-        (is_taken && !is_listed).then(|| one.change.before["principal_arn"].as_str()).flatten()
-    }
-}
-
-impl PlanChange {
-    fn sign(&self) -> &'static str {
-        match self.actions[..] {
-            [Action::Create] => "+",
-            [Action::Delete] => "-",
-            [Action::Delete, Action::Create] => "-/+",
-            [Action::Create, Action::Delete] => "+/-",
-            [Action::Forget] => "forget",
-            _ => "~",
-        }
-    }
-}
-
-impl ResourceChange {
-    /// The change in one line; `None` if there is no change.
-    fn line(&self) -> Option<String> {
-        let Self { address, change, .. } = self;
-        match (&change.actions[..], &self.previous_address, &change.importing) {
-            ([Action::NoOp], Some(old), _) => Some(format!("moved {old} -> {address}")),
-            ([Action::NoOp], None, Some(importing)) => Some(format!("adopt {address}{importing}")),
-            ([Action::NoOp | Action::Read], ..) => None,
-            ([Action::Update], _, Some(importing)) => {
-                Some(format!("adopt {address}{importing}, and update it"))
-            }
-            _ => {
-                let why = if self.change.actions.len() > 1 {
-                    format!(" ({})", self.reason())
-                } else {
-                    String::new()
-                };
-                Some(format!("{} {address}{why}", change.sign()))
-            }
-        }
-    }
-
-    fn operations(&self) -> u32 {
-        let is_counted =
-            |action: &&Action| matches!(action, Action::Create | Action::Update | Action::Delete);
-        u32::try_from(self.change.actions.iter().filter(is_counted).count()).unwrap_or(u32::MAX)
-    }
-
-    fn is_destructive(&self) -> bool {
-        PROTECTED.contains(&self.kind.as_str()) && self.change.actions.contains(&Action::Delete)
-    }
-
-    fn is_tainted(&self) -> bool {
-        self.action_reason.as_deref() == Some(TAINTED)
-    }
-
-    fn reason(&self) -> String {
-        if self.deposed.is_some() {
-            return "its deletion in an earlier replacement failed".to_owned();
-        }
-        match self.action_reason.as_deref() {
-            Some("replace_because_cannot_update") => {
-                let paths: Vec<String> =
-                    self.change.replace_paths.iter().map(|path| format!("`{}`", dotted(path))).collect();
-                format!("{} cannot be changed in place", paths.join(", "))
-            }
-            Some(TAINTED) => "its creation failed or was interrupted (tainted)".to_owned(),
-            Some("replace_by_request") => "its replacement was requested".to_owned(),
-            Some("replace_by_triggers") => "a resource that triggers its replacement changes".to_owned(),
-            Some("delete_because_no_resource_config" | "delete_because_no_module") => {
-                "it is no longer in the configuration".to_owned()
-            }
-            Some(
-                "delete_because_wrong_repetition" | "delete_because_count_index" | "delete_because_each_key",
-            ) => "its index or key is no longer in the configuration".to_owned(),
-            Some("delete_because_no_move_target") => "its `moved` target does not exist".to_owned(),
-            Some(other) => other.replace('_', " "),
-            None => "the configuration requires it".to_owned(),
-        }
-    }
-}
-
-fn dotted(path: &[Value]) -> String {
-    let pieces: Vec<String> =
-        path.iter().map(|piece| piece.as_str().map_or_else(|| piece.to_string(), str::to_owned)).collect();
-    pieces.join(".")
+/// The principal whose access a change takes away although no list says who has access.
+fn loses_access<'a>(plan: &Plan, one: &'a ResourceChange) -> Option<&'a str> {
+    let listed = &plan.variables.get(ADMINISTRATORS)?.value;
+    let is_taken = one.kind == ACCESS && one.change.actions == [Action::Delete];
+    let is_listed = listed.as_array().is_some_and(|all| !all.is_empty());
+    (is_taken && !is_listed).then(|| one.change.before["principal_arn"].as_str()).flatten()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The phase `terraform`: per region a state bucket, four stacks, and the wait for the certificate.
 
 mod certificate;
+mod changes;
 mod command;
 mod data_key;
 mod deletion;

@@ -34,8 +34,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    changes::{Action, ResourceChange, changes},
     command::{Backend, Terraform},
-    judge::{Action, ResourceChange, changes},
 };
 use crate::{
     aws::orphans::{Finder, Query},

@@ -15,10 +15,10 @@ use tempfile::TempPath;
 
 use super::{
     super::{
+        changes::{Action, ResourceChange, changes},
         command::{DESTROY, Terraform},
         data_key,
         deletion::{self, Deletion, Lock},
-        judge::{Action, ResourceChange, changes},
         kind::Kind,
         lock,
         orphans::{self, Import},
