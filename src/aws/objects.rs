@@ -6,7 +6,10 @@ use aws_sdk_s3::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{bucket::PASSING, classify, is_missing};
+use super::{
+    bucket::{JOURNAL, PASSING},
+    classify, is_missing,
+};
 use crate::task::{Error, ErrorExt, Result};
 
 /// The objects of one bucket.
@@ -101,8 +104,17 @@ impl Objects {
 
     /// A write of what only passes through the bucket: its old versions are deleted (`bucket::PASSING`).
     fn passing(&self, key: &str, body: Vec<u8>) -> PutObjectFluentBuilder {
-        let (name, value) = PASSING;
+        self.tagged(key, body, PASSING)
+    }
+
+    fn tagged(&self, key: &str, body: Vec<u8>, (name, value): (&str, &str)) -> PutObjectFluentBuilder {
         self.writing(key, body).tagging(format!("{name}={value}"))
+    }
+
+    /// Writes an object that is deleted after a month (`bucket::JOURNAL`).
+    pub async fn put_for_a_month(&self, key: &str, body: Vec<u8>) -> Result<()> {
+        let written = self.tagged(key, body, JOURNAL).send().await.map_err(classify);
+        written.doing(format!("write {}", self.named(key))).map(drop)
     }
 
     /// Writes an object that is not kept, and returns its mark; `None` if the bucket does not exist.

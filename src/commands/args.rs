@@ -18,6 +18,26 @@ pub struct ConfigFile {
     pub config: Option<PathBuf>,
 }
 
+impl ConfigFile {
+    /// A session for a command that reads or removes what runs keep in the state buckets, also of regions that are no longer
+    /// configured.
+    pub async fn open(&self, command: &str, regions: &[RegionName]) -> Result<Session, Failure> {
+        Session::open(Request {
+            command: command.to_owned(),
+            config: self.config.as_deref(),
+            regions,
+            output: Output::for_this_process(None),
+            phases: &[],
+            allow_replace: Vec::new(),
+            teardown: None,
+            finds_removed: true,
+            lock_wait: Duration::ZERO,
+            allow_downgrade: false,
+        })
+        .await
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub struct Regions {
     /// Limit the command to this region (repeatable)

@@ -1,12 +1,8 @@
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, Exit, Failure, Format, Reading, confirm, table};
 use crate::{
     lease::{Removed, named},
-    report::Output,
-    run::{Request, Session},
     state::Life,
     step::RegionName,
 };
@@ -59,25 +55,9 @@ impl Lock {
     }
 }
 
-async fn open(file: &ConfigFile, command: &str, regions: &[RegionName]) -> Result<Session, Failure> {
-    Session::open(Request {
-        command: command.to_owned(),
-        config: file.config.as_deref(),
-        regions,
-        output: Output::for_this_process(None),
-        phases: &[],
-        allow_replace: Vec::new(),
-        teardown: None,
-        finds_removed: true,
-        lock_wait: Duration::ZERO,
-        allow_downgrade: false,
-    })
-    .await
-}
-
 impl Show {
     async fn run(self) -> Result<Exit, Failure> {
-        let session = open(&self.reading.file, "lock show", &self.reading.regions.region).await?;
+        let session = self.reading.file.open("lock show", &self.reading.regions.region).await?;
         let holders = session.or_interrupted(session.holders()).await?;
         let is_unknown = holders.values().any(Result::is_err);
         for (region, error) in
@@ -96,7 +76,7 @@ impl Show {
 impl Break {
     async fn run(self) -> Result<Exit, Failure> {
         let Self { file, region, yes } = self;
-        let session = open(&file, &format!("lock break {region}"), std::slice::from_ref(&region)).await?;
+        let session = file.open(&format!("lock break {region}"), std::slice::from_ref(&region)).await?;
         let mut holders = session.or_interrupted(session.holders()).await?;
         let held = holders.remove(&region).unwrap_or(Ok(None));
         let Some(lease) = held.map_err(|error| Failure::of_step(Exit::Unknown, error))? else {

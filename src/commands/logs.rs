@@ -15,18 +15,21 @@ use crate::{
 };
 
 /// Show the steps of a run, or the log of one step
+///
+/// A run of another operator is looked for by its id in the regions' state buckets, which have a copy of its journal but
+/// not the logs of its steps.
 #[derive(Debug, Args)]
 pub struct Logs {
     #[command(flatten)]
     file: ConfigFile,
-    /// Run id or a unique prefix of it (default: the newest run)
+    /// Run id or a unique prefix of it, as `paydeploy runs` lists them (default: the newest run of this folder)
     run: Option<String>,
     /// Step whose log to print, for instance `terraform/spain/cluster`
     step: Option<String>,
 }
 
 impl Logs {
-    pub fn run(self) -> Result<Exit, Failure> {
+    pub async fn run(self) -> Result<Exit, Failure> {
         let config = configuration(self.file.config.as_deref())?;
         let store = Store::open(&config.root)?;
         let runs = store.runs()?;
@@ -36,14 +39,8 @@ impl Logs {
             ([], false) => {
                 return Err(Failure::new(Exit::Usage, "no runs yet").fix("run `paydeploy up` first"));
             }
-            ([], true) => {
-                return Err(Failure::new(Exit::Usage, format!("no run starts with `{prefix}`"))
-                    .fix(format!("list the runs: ls {}", store.path().join("runs").display())));
-            }
-            ([_, _, ..], true) => {
-                let message = format!("{} runs start with `{prefix}`", matching.len());
-                return Err(Failure::new(Exit::Usage, message).fix("give more characters of the run id"));
-            }
+            ([], true) => return self.elsewhere(prefix).await,
+            ([_, _, ..], true) => return Err(ambiguous(matching.len(), prefix)),
             ([run, ..], _) => *run,
         };
         let folder = store.run(run);
@@ -60,25 +57,63 @@ impl Logs {
                 _ => Ok(Exit::Ok),
             };
         }
-        let Recorded { header, records, unknown, torn } = state::read(&folder).map_err(Failure::usage)?;
-        println!("run {run} · {} · {} · on {}", header.command, header.at, header.machine.host);
-        let unfinished = Unfinished::of(&records).effects;
-        for record in records {
-            if let Event::StepFinished { step, verdict, elapsed } = record.event {
-                println!("  {} {step:<40} {:>8}", report::mark(&verdict), report::duration(elapsed));
-            }
-        }
-        if torn > 0 {
-            let lines = if torn == 1 { "line" } else { "lines" };
-            println!("  ! {torn} {lines} of the journal cut off by a crash");
-        }
-        if !unknown.is_empty() {
-            println!("  ! not shown: {}, recorded by a newer paydeploy", unknown.join(", "));
-        }
-        for step in unfinished {
-            println!("  ! {step:<40} unfinished: the run ended while this step changed something");
-        }
+        print(state::read(&folder).map_err(Failure::usage)?);
         Ok(Exit::Ok)
+    }
+
+    /// Shows a run of another operator.
+    async fn elsewhere(&self, prefix: &str) -> Result<Exit, Failure> {
+        let session = self.file.open("logs", &[]).await?;
+        let (mut found, unread) = session.or_interrupted(session.copies_of(prefix)).await?;
+        for (what, error) in &unread {
+            eprintln!("{what} cannot be read: {error}");
+        }
+        let past = match (found.pop(), found.len()) {
+            (None, _) => {
+                let exit = if unread.is_empty() { Exit::Usage } else { Exit::Unknown };
+                return Err(Failure::new(exit, format!("no run starts with `{prefix}`"))
+                    .fix("list the runs: paydeploy runs"));
+            }
+            (Some(_), others @ 1..) => return Err(ambiguous(others + 1, prefix)),
+            (Some(past), 0) => past.map_err(|error| Failure::of_step(Exit::Unknown, error))?,
+        };
+        let host = &past.recorded.header.machine.host;
+        if let Some(step) = &self.step {
+            let run = &past.recorded.header.run;
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("the log of `{step}` stays on {host}, where run {run} ran"),
+            )
+            .fix(format!("show the run's steps: paydeploy logs {run}")));
+        }
+        print(past.recorded);
+        Ok(Exit::Ok)
+    }
+}
+
+fn ambiguous(runs: usize, prefix: &str) -> Failure {
+    let message = format!("{runs} runs start with `{prefix}`");
+    Failure::new(Exit::Usage, message).fix("give more characters of the run id")
+}
+
+/// Prints what a run did.
+fn print(Recorded { header, records, unknown, torn }: Recorded) {
+    println!("run {} · {} · {} · on {}", header.run, header.command, header.at, header.machine.host);
+    let unfinished = Unfinished::of(&records).effects;
+    for record in records {
+        if let Event::StepFinished { step, verdict, elapsed } = record.event {
+            println!("  {} {step:<40} {:>8}", report::mark(&verdict), report::duration(elapsed));
+        }
+    }
+    if torn > 0 {
+        let lines = if torn == 1 { "line" } else { "lines" };
+        println!("  ! {torn} {lines} of the journal cut off by a crash");
+    }
+    if !unknown.is_empty() {
+        println!("  ! not shown: {}, recorded by a newer paydeploy", unknown.join(", "));
+    }
+    for step in unfinished {
+        println!("  ! {step:<40} unfinished: the run ended while this step changed something");
     }
 }
 

@@ -12,6 +12,7 @@ mod phase;
 mod plan;
 pub mod reference;
 mod rollout;
+mod runs;
 mod status;
 mod table;
 mod token;
@@ -55,6 +56,7 @@ enum Command {
     Status(status::Status),
     Plan(plan::Plan),
     Phase(phase::Phase),
+    Runs(runs::Runs),
     Logs(logs::Logs),
     Lock(lock::Lock),
     Token(token::Token),
@@ -97,7 +99,6 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         // These need no runtime.
         Command::Config(command) => return command.run(),
         Command::Completions(command) => return Ok(command.run(&mut Cli::command())),
-        Command::Logs(command) => return command.run(),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -108,9 +109,11 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
             Command::Status(command) => command.run().await,
             Command::Plan(command) => command.run().await,
             Command::Phase(command) => command.run().await,
+            Command::Runs(command) => command.run().await,
+            Command::Logs(command) => command.run().await,
             Command::Lock(command) => command.run().await,
             Command::Token(command) => command.run().await,
-            Command::Config(_) | Command::Completions(_) | Command::Logs(_) => unreachable!("answered above"),
+            Command::Config(_) | Command::Completions(_) => unreachable!("answered above"),
         }
     })
 }

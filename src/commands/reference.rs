@@ -8,7 +8,7 @@ use clap::CommandFactory as _;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 
-use super::{Cli, table::StatusDocument};
+use super::{Cli, runs::RunsDocument, table::StatusDocument};
 use crate::report::EventLine;
 
 /// `docs/cli.md`: the long help of every command.
@@ -36,12 +36,14 @@ fn section(command: &mut clap::Command, out: &mut String) {
 /// Everything that `--output json` prints.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code, clippy::large_enum_variant)] // never built: it only joins the two schemas
+#[allow(dead_code, clippy::large_enum_variant)] // never built: it only joins the schemas
 enum Output {
     /// One line of `up`, `down`, `plan` or `phase` with `--output json`.
     Event(EventLine),
     /// The document of `status --output json`.
     Status(StatusDocument),
+    /// The document of `runs --output json`.
+    Runs(RunsDocument),
 }
 
 /// `docs/events.schema.json`: the JSON Schema of all JSON output.

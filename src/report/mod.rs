@@ -14,7 +14,7 @@ use jiff::Timestamp;
 pub use json::{EventLine, line as json_line};
 use queued::Queued;
 pub use summary::{Links, failures, summary};
-pub use text::{duration, mark};
+pub use text::{duration, mark, steps};
 
 use crate::{console, task::Event};
 

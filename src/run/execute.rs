@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Failure, Session,
+    copies::Copies,
     gate::Gate,
     mirror::Mirror,
     others::{Left, Others},
@@ -68,6 +69,7 @@ impl Session {
         let journal = Journal::create(&self.logs(), &header).map_err(unwritten)?;
         let recording = Recording {
             journal: Box::new(journal),
+            copies: Some(Copies::new(self.world.clone(), &header)),
             mirror: Mirror::new(self.world.clone(), header),
             report: report::report(self.output),
             clock: Timestamp::now,
@@ -116,6 +118,7 @@ impl Session {
 pub(super) struct Recording<'a> {
     pub journal: Box<dyn Recorder + 'a>,
     pub mirror: Mirror,
+    pub copies: Option<Copies>,
     pub report: Box<dyn Report + 'a>,
     pub clock: fn() -> Timestamp,
 }
@@ -133,6 +136,7 @@ impl Recording<'_> {
     ) -> (T, Option<JournalError>) {
         let mut owner = Owner::new(Some(self.journal), Some(self.report), self.clock);
         owner.mirror = Some(self.mirror);
+        owner.copies = self.copies;
         owner.fence = Some(fence.clone());
         // Before the run counts as started: from then on its journal alone says what earlier runs left open.
         for (step, claims) in left {
@@ -146,9 +150,19 @@ impl Recording<'_> {
         let engine = engine(events, owner.cancel.clone());
         let outcome = owner.drive(engine, inbox, signals).await;
         owner.emit(Event::RunFinished { elapsed: started.elapsed() });
-        if let Some(mirror) = owner.mirror.take() {
-            mirror.finish().await;
-        }
+        let (mirror, copies) = (owner.mirror.take(), owner.copies.take());
+        tokio::join!(
+            async {
+                if let Some(mirror) = mirror {
+                    mirror.finish().await;
+                }
+            },
+            async {
+                if let Some(copies) = copies {
+                    copies.finish().await;
+                }
+            },
+        );
         (outcome, owner.broken)
     }
 }

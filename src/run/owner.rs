@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{mirror::Mirror, signals::Signal};
+use super::{copies::Copies, mirror::Mirror, signals::Signal};
 use crate::{
     report::Report,
     state::{Journal, JournalError},
@@ -49,6 +49,8 @@ pub struct Owner<'a> {
     journal: Option<Box<dyn Recorder + 'a>>,
     /// None for a probe, which holds nothing.
     pub mirror: Option<Mirror>,
+    /// None for a probe, which changes nothing.
+    pub copies: Option<Copies>,
     /// Whether the run may still act. None for a probe, which does not act.
     pub fence: Option<Fence>,
     /// None for a probe, which prints only its result.
@@ -70,6 +72,7 @@ impl<'a> Owner<'a> {
         Self {
             journal,
             mirror: None,
+            copies: None,
             fence: None,
             report,
             clock,
@@ -161,6 +164,9 @@ impl<'a> Owner<'a> {
             self.journal = None;
             self.broken = Some(error);
             self.cancel.soft.cancel();
+        }
+        if let Some(copies) = &mut self.copies {
+            copies.note(at, event);
         }
     }
 

@@ -12,7 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -145,10 +145,16 @@ impl Journal {
 
     fn line(&mut self, value: &impl Serialize) -> Result<(), JournalError> {
         let failed = |error| JournalError::Write(self.path.clone(), error);
-        let mut line = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
+        let line = line(value).map_err(|error| failed(error.into()))?;
         self.file.write_all(&line).map_err(failed)
     }
+}
+
+/// A line of a journal.
+pub fn line(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// What could be read of a journal.
@@ -174,9 +180,19 @@ struct Unknown {
 /// When it cannot be read, or a paydeploy with a newer schema wrote it.
 pub fn read(folder: &Path) -> Result<Recorded, JournalError> {
     let path = folder.join("journal.ndjson");
+    let file = File::open(&path).map_err(|error| JournalError::Read(path.clone(), error))?;
+    parse(&path, BufReader::new(file))
+}
+
+/// The same for a journal, or a copy of one, that is kept elsewhere.
+///
+/// # Errors
+/// As for [`read`]; they name `path`.
+pub fn parse(path: &Path, input: impl io::BufRead) -> Result<Recorded, JournalError> {
+    let path = path.to_owned();
     let failed = |error| JournalError::Read(path.clone(), error);
     // As bytes: a crash may have truncated the last line inside a character.
-    let mut lines = BufReader::new(File::open(&path).map_err(failed)?).split(b'\n');
+    let mut lines = input.split(b'\n');
     let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
     // Only the version is read first: a newer header may have other fields.
     let schema =

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, read};
+pub use journal::{Header, Journal, JournalError, Record, Recorded, Unfinished, line, parse, read};
 pub use lock::{LockError, RunLock};
 pub use machine::{Life, Machine};
 pub use starter::user;

@@ -119,6 +119,31 @@ impl Remaining {
     }
 }
 
+impl Event {
+    /// The step that it is about; `None` where it is about the run.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepStarted { step }
+            | Self::StepProgress { step, .. }
+            | Self::EffectStarted { step }
+            | Self::EffectEnded { step }
+            | Self::ChildStarted { step, .. }
+            | Self::ChildEnded { step, .. }
+            | Self::Claimed { step, .. }
+            | Self::Released { step, .. }
+            | Self::StepRetry { step, .. }
+            | Self::StepWarned { step, .. }
+            | Self::StepFinished { step, .. } => Some(step),
+            Self::RunStarted { .. }
+            | Self::OrphanFound { .. }
+            | Self::InventoryTaken { .. }
+            | Self::Interrupted { .. }
+            | Self::LeaseLost { .. }
+            | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
 /// What happens in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "event")]

@@ -83,10 +83,10 @@ impl Checkout {
         account().changes_by(&self.keys.id)
     }
 
-    /// The same without the leases and records of runs, which their runs delete again.
+    /// The same without the leases and records of runs, which their runs delete again, and the copies of journals.
     pub fn lasting_changes(&self) -> Vec<String> {
-        let is_lasting =
-            |call: &String| !call.contains("/paydeploy/runs/") && !call.contains("/paydeploy/lease.json");
+        let passing = ["/paydeploy/runs/", "/paydeploy/journals/", "/paydeploy/lease.json"];
+        let is_lasting = |call: &String| !passing.iter().any(|name| call.contains(name));
         self.changes().into_iter().filter(is_lasting).collect()
     }
 

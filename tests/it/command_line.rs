@@ -84,8 +84,10 @@ fn logs_of_no_run_say_so() {
     let workspace = Workspace::new();
     let output = stderr(&workspace.paydeploy().arg("logs").assert().code(2));
     assert!(output.contains("no runs yet") && output.contains("fix: run `paydeploy up` first"), "{output}");
-    let output = stderr(&workspace.paydeploy().args(["logs", "abc"]).assert().code(2));
+    // Nor do the state buckets say whose it may be.
+    let output = stderr(&workspace.paydeploy().args(["logs", "abc"]).assert().code(7));
     assert!(output.contains("no run starts with `abc`") && output.contains("fix: list the runs"), "{output}");
+    assert!(output.contains("region `spain` cannot be read: "), "{output}");
 }
 
 /// A run that died while `docker/build` changed something. Its journal has a line that a crash cut off and one of a
@@ -137,6 +139,7 @@ fn a_reader_that_has_gone_causes_no_panic_and_no_other_exit_code() {
         (7, &["status", "--region", "spain"]),
         (7, &["status", "--region", "spain", "--output", "json"]),
         (0, &["logs", "0"]),
+        (7, &["runs"]),
     ] {
         if args[0] == "logs" {
             dead_run(&workspace);

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     checkout::{Checkout, TERRAFORM},
-    world::{ends_with, printed},
+    world::{ends_with, printed, text},
 };
 
 const PAYDEPLOY: &str = env!("CARGO_BIN_EXE_paydeploy");
@@ -128,6 +128,28 @@ fn a_run_whose_lease_is_removed_stops_before_its_next_effect_and_says_who_remove
     );
     let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
     assert!(shown.contains("spain    free"), "{shown}");
+}
+
+#[test]
+fn a_run_of_another_operator_is_listed_and_its_steps_are_shown() {
+    let (ana, ben) = (Operator::of("shown-runs"), Operator::of("shown-runs"));
+    let mut work = ana.at_work();
+    let listed = || ends_with(0, &mut ben.paydeploy(&["runs"]));
+    until("its run is listed", || listed().contains("phase terraform --region spain"));
+    assert!(listed().contains(" running "), "{}", listed());
+    signal("-INT", &work);
+    assert_eq!(work.wait().unwrap().code(), Some(130), "{}", ana.said());
+    assert!(listed().contains(" interrupted "), "{}", listed());
+
+    let json = text(&mut ben.paydeploy(&["runs", "--output", "json"]));
+    let run = serde_json::from_str::<serde_json::Value>(&json).unwrap()["runs"][0].clone();
+    assert_eq!((&run["is_here"], &run["copies"][0]), (&false.into(), &"spain".into()), "{json}");
+    let id = run["run"].as_str().unwrap();
+    let shown = ends_with(0, &mut ben.paydeploy(&["logs", &id[..12]]));
+    assert!(shown.contains(&format!("run {id} · phase terraform")), "{shown}");
+    assert!(shown.contains("✓ terraform/spain/state"), "{shown}");
+    let log = ends_with(2, &mut ben.paydeploy(&["logs", id, "terraform/spain/state"]));
+    assert!(log.contains("the log of `terraform/spain/state` stays on "), "{log}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The lifecycle rules of a bucket: old versions of what only passes through it, such as leases, locks and records, are
-//! deleted. They are written every few seconds, and the versions of everything else are kept.
+//! deleted, and copies of journals after a month. They are written every few seconds, and the versions of everything else
+//! are kept.
 
 use aws_sdk_s3::types::{
     ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
@@ -10,8 +11,12 @@ use crate::task::Result;
 
 /// The tag of an object that is not kept.
 pub const PASSING: (&str, &str) = ("paydeploy", "passing");
+/// The tag of a copy of a journal.
+pub const JOURNAL: (&str, &str) = ("paydeploy", "journal");
 /// The shortest time that S3 knows.
 const DAYS: i32 = 1;
+/// How long a copy of a journal is kept: until after the next release, where there is one every other week.
+const JOURNAL_DAYS: i32 = 30;
 /// What the ids of our rules start with. Others are left alone.
 const OURS: &str = "paydeploy-";
 
@@ -27,16 +32,21 @@ pub(super) fn with_our_rules(found: &[LifecycleRule]) -> Result<Option<Vec<Lifec
     Ok(Some(found.iter().filter(|rule| !is_ours(rule)).cloned().chain(wanted).collect()))
 }
 
-fn ours() -> Result<[LifecycleRule; 2]> {
-    let (key, value) = PASSING;
-    let passing = LifecycleRuleFilter::builder().tag(Tag::builder().key(key).value(value).build()?).build();
+fn ours() -> Result<[LifecycleRule; 3]> {
+    let tagged = |(key, value): (&str, &str)| -> Result<LifecycleRuleFilter> {
+        Ok(LifecycleRuleFilter::builder().tag(Tag::builder().key(key).value(value).build()?).build())
+    };
     let old = NoncurrentVersionExpiration::builder().noncurrent_days(DAYS).build();
-    let versions = rule("versions").filter(passing).noncurrent_version_expiration(old).build()?;
+    let versions =
+        rule("versions").filter(tagged(PASSING)?).noncurrent_version_expiration(old.clone()).build()?;
+    let month = LifecycleExpiration::builder().days(JOURNAL_DAYS).build();
+    let journals = rule("journals").filter(tagged(JOURNAL)?).expiration(month);
+    let journals = journals.noncurrent_version_expiration(old).build()?;
     // Each deletion leaves a marker, which S3 does not delete with the versions below it. A rule with a tag may not.
     let marker = LifecycleExpiration::builder().expired_object_delete_marker(true).build();
     let all = LifecycleRuleFilter::builder().prefix("").build();
     let markers = rule("markers").filter(all).expiration(marker).build()?;
-    Ok([versions, markers])
+    Ok([versions, journals, markers])
 }
 
 fn rule(name: &str) -> aws_sdk_s3::types::builders::LifecycleRuleBuilder {
@@ -48,11 +58,13 @@ fn does_the_same(found: &LifecycleRule, wanted: &LifecycleRule) -> bool {
     let tag = |rule: &LifecycleRule| rule.filter().and_then(LifecycleRuleFilter::tag).cloned();
     let marker =
         |rule: &LifecycleRule| rule.expiration().and_then(LifecycleExpiration::expired_object_delete_marker);
+    let days = |rule: &LifecycleRule| rule.expiration().and_then(LifecycleExpiration::days);
     found.id() == wanted.id()
         && found.status() == wanted.status()
         && tag(found) == tag(wanted)
         && found.noncurrent_version_expiration() == wanted.noncurrent_version_expiration()
         && marker(found) == marker(wanted)
+        && days(found) == days(wanted)
 }
 
 #[cfg(test)]
@@ -66,7 +78,7 @@ mod tests {
             rule("versions").filter(LifecycleRuleFilter::builder().prefix("a").build()).build().unwrap();
         let all = with_our_rules(&[others.clone(), outdated]).unwrap().unwrap();
         let ids: Vec<&str> = all.iter().filter_map(LifecycleRule::id).collect();
-        assert_eq!(ids, ["backup", "paydeploy-versions", "paydeploy-markers"]);
+        assert_eq!(ids, ["backup", "paydeploy-versions", "paydeploy-journals", "paydeploy-markers"]);
         assert_eq!(with_our_rules(&all).unwrap(), None);
     }
 }

@@ -17,7 +17,7 @@ use aws_sdk_s3::{
     },
 };
 
-pub use self::lifecycle::PASSING;
+pub use self::lifecycle::{JOURNAL, PASSING};
 use self::{lifecycle::with_our_rules, policy::with_our_statements};
 use super::{classify, is_missing, partition};
 use crate::task::{Error, ErrorExt, Result};

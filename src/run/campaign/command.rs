@@ -193,6 +193,7 @@ impl Surroundings {
         let recording = Recording {
             journal: Box::new(Journal::create(&folder, &header).unwrap()),
             mirror: Mirror::new(Reached(hand), header),
+            copies: None,
             report: Box::new(Silent),
             clock: || Timestamp::UNIX_EPOCH,
         };

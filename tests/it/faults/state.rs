@@ -23,8 +23,10 @@ async fn exists(world: &World) -> Vec<String> {
     let bucket = format!("{}-tfstate-{OURS}-{}", world.project, super::REGION);
     let objects = s3.list_objects_v2().bucket(bucket).send().await.unwrap();
     let keys = objects.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
-    // Written by a run that deploys something, which not every one of these comes to.
-    all.extend(keys.filter(|key| !key.ends_with("/paydeploy/version.json")));
+    // Written by a run that deploys or changes something, which not every one of these comes to.
+    let is_kept =
+        |key: &String| !key.ends_with("/paydeploy/version.json") && !key.contains("/paydeploy/journals/");
+    all.extend(keys.filter(is_kept));
     all
 }
 
