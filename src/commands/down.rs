@@ -187,7 +187,7 @@ fn announce(session: &Session, graph: &Graph, existing: &Outcome, planned: &Outc
         lines.push((step, summary));
     }
     // A step has more ancestors than any step that it depends on.
-    lines.sort_by_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
+    lines.sort_by_cached_key(|(step, _)| Reverse(graph.with_ancestors([(*step).clone()]).len()));
     for (step, summary) in &lines {
         eprintln!("  delete: {step}   {summary}");
     }

@@ -38,6 +38,12 @@ impl Facts {
         self.0.insert(step, fact);
     }
 
+    /// Those of some steps.
+    pub(super) fn of(&self, steps: &[StepId]) -> Self {
+        let known = |step: &StepId| Some((step.clone(), self.0.get(step)?.clone()));
+        Self(steps.iter().filter_map(known).collect())
+    }
+
     /// The fact behind a handle, if its step has produced one.
     pub fn get<F: Clone + 'static>(&self, handle: &Handle<F>) -> Option<F> {
         self.0.get(&handle.id)?.downcast_ref::<F>().cloned()
@@ -353,8 +359,11 @@ impl Graph {
         let mut found = std::collections::BTreeSet::new();
         let mut open: Vec<StepId> = steps.into_iter().collect();
         while let Some(step) = open.pop() {
-            open.extend(self.needs(&step).iter().cloned());
-            found.insert(step);
+            // Each step once, however many paths lead to it: in a rollout of many regions in sequence they multiply.
+            if !found.contains(&step) {
+                open.extend(self.needs(&step).iter().cloned());
+                found.insert(step);
+            }
         }
         found
     }

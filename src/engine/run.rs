@@ -3,7 +3,8 @@
 //! Each turn of the loop:
 //!
 //! 1. `settle` gives a verdict to every waiting step that can no longer run: `skipped` if a step that it needs did
-//!    not succeed, `cancelled` after a cancel. It repeats until nothing changes, because a skipped step dooms others.
+//!    not succeed, `cancelled` after a cancel. Only the followers of what has ended since the last turn are looked at, and
+//!    everything once after a cancel, so that a run's own work grows with its steps and not with their square.
 //! 2. `start_ready` starts every step whose needs have ended, up to the limits, longest remaining path first.
 //! 3. If nothing runs, the run is over. Otherwise the loop waits for a step to end, or for the first cancel.
 //!
@@ -16,10 +17,16 @@
 //! - If nothing runs after step 2, nothing waits: a graph has no cycles, so the first waiting step in order is either
 //!   ready or doomed, and every limit admits at least one step.
 //!
-//! Facts are kept by this loop alone. A step gets a copy of them when it starts, so no step sees another's half-done
-//! work, and no lock is needed.
+//! Facts are kept by this loop alone. A step gets a copy of those that it needs when it starts, so no step sees another's
+//! half-done work, and no lock is needed.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::{Id, JoinSet},
@@ -67,10 +74,11 @@ impl Orders {
 
     /// The run's steps for `run-started`.
     pub fn planned(&self, graph: &Graph) -> Vec<PlannedStep> {
+        let mut waits = waits(graph, &self.actions);
         let named = |(step, action): (&StepId, &Action)| PlannedStep {
             step: step.clone(),
             action: *action,
-            needs: waits_for(graph, &self.actions, step),
+            needs: waits.remove(step).unwrap_or_default(),
         };
         self.actions.iter().map(named).collect()
     }
@@ -90,18 +98,24 @@ pub struct Outcome {
     pub facts: Facts,
 }
 
-/// A step waits for its needs, except in a teardown, where it waits for its dependents. What a deletion would delete
-/// depends on no other step.
-fn waits_for(graph: &Graph, actions: &BTreeMap<StepId, Action>, step: &StepId) -> Vec<StepId> {
-    if actions[step] == Action::PlanDestroy {
-        return Vec::new();
+/// What each step waits for: its needs, except in a teardown, where it waits for its dependents. What a deletion would
+/// delete depends on no other step.
+fn waits(graph: &Graph, actions: &BTreeMap<StepId, Action>) -> BTreeMap<StepId, Vec<StepId>> {
+    let mut waits: BTreeMap<StepId, Vec<StepId>> =
+        actions.keys().map(|step| (step.clone(), Vec::new())).collect();
+    for (step, action) in actions {
+        for need in graph.needs(step) {
+            match (action, actions.get(need)) {
+                (Action::PlanDestroy, _) | (_, None) => {}
+                (Action::Destroy, Some(Action::Destroy)) => {
+                    waits.entry(need.clone()).or_default().push(step.clone());
+                }
+                (Action::Destroy, Some(_)) => {}
+                (_, Some(_)) => waits.entry(step.clone()).or_default().push(need.clone()),
+            }
+        }
     }
-    if actions[step] == Action::Destroy {
-        let dependent =
-            |other: &&StepId| actions[*other] == Action::Destroy && graph.needs(other).contains(step);
-        return actions.keys().filter(dependent).cloned().collect();
-    }
-    graph.needs(step).iter().filter(|need| actions.contains_key(*need)).cloned().collect()
+    waits
 }
 
 /// A step that may share, until it ends in whatever way, also by a panic.
@@ -120,14 +134,29 @@ impl Drop for Sharing {
     }
 }
 
+/// What a step waits for.
+struct Waiting {
+    needs: Vec<StepId>,
+    /// How many of them have no verdict yet.
+    open: usize,
+}
+
 struct Loop<'a> {
     graph: &'a Graph,
     orders: &'a Orders,
     world: Arc<World>,
     events: Events,
     cancel: Cancel,
-    /// Steps without a verdict that do not run yet, and what each waits for.
-    waiting: BTreeMap<StepId, Vec<StepId>>,
+    /// Steps without a verdict that do not run yet.
+    waiting: BTreeMap<StepId, Waiting>,
+    /// The steps that wait for each step.
+    followers: BTreeMap<StepId, Vec<StepId>>,
+    /// Those that wait and of which a need has ended since they were looked at.
+    changed: BTreeSet<StepId>,
+    /// Those that wait for nothing but a slot, in the order in which they start.
+    ready: BTreeSet<(Reverse<Duration>, StepId)>,
+    /// Nothing starts any more, and everything that waits has been looked at since.
+    stopped: bool,
     /// The longest path from each step to the end of the run: the order in which ready steps start.
     remaining: BTreeMap<StepId, Duration>,
     running: JoinSet<Ended>,
@@ -152,15 +181,26 @@ pub async fn run(
     events: Events,
     cancel: Cancel,
 ) -> Outcome {
-    let waiting =
-        orders.actions.keys().map(|step| (step.clone(), waits_for(graph, &orders.actions, step))).collect();
+    let waits = waits(graph, &orders.actions);
+    let mut followers: BTreeMap<StepId, Vec<StepId>> = BTreeMap::new();
+    for (step, needs) in &waits {
+        for need in needs {
+            followers.entry(need.clone()).or_default().push(step.clone());
+        }
+    }
+    let changed = waits.keys().cloned().collect();
+    let waiting = |(step, needs): (StepId, Vec<StepId>)| (step, Waiting { open: needs.len(), needs });
     let mut run = Loop {
         graph,
         orders,
         world,
         events,
         cancel,
-        waiting,
+        waiting: waits.into_iter().map(waiting).collect(),
+        followers,
+        changed,
+        ready: BTreeSet::new(),
+        stopped: false,
         remaining: graph.remaining(),
         running: JoinSet::new(),
         names: BTreeMap::new(),
@@ -195,20 +235,24 @@ impl Loop<'_> {
         }
     }
 
-    /// Gives a verdict to every waiting step that can no longer run.
+    /// Gives a verdict to every waiting step that can no longer run, and finds those that can.
     fn settle(&mut self) {
-        loop {
-            let doomed: Vec<(StepId, Verdict)> = self
-                .waiting
-                .iter()
-                .filter_map(|(step, needs)| Some((step.clone(), self.final_verdict(step, needs)?)))
-                .collect();
-            if doomed.is_empty() {
-                return;
-            }
-            for (step, verdict) in doomed {
-                self.waiting.remove(&step);
-                self.finish(step, verdict, Duration::ZERO);
+        let stops = self.cancel.soft.is_cancelled() || (self.failed.is_some() && self.orders.fail_fast);
+        if stops && !std::mem::replace(&mut self.stopped, true) {
+            self.changed.extend(self.waiting.keys().cloned());
+        }
+        // A verdict adds the followers of its step.
+        while let Some(step) = self.changed.pop_first() {
+            let Some(waiting) = self.waiting.get(&step) else { continue };
+            let rank = (Reverse(self.remaining[&step]), step);
+            match self.final_verdict(&rank.1, &waiting.needs) {
+                Some(verdict) => {
+                    self.ready.remove(&rank);
+                    self.waiting.remove(&rank.1);
+                    self.finish(rank.1, verdict, Duration::ZERO);
+                }
+                None if waiting.open == 0 => drop(self.ready.insert(rank)),
+                None => {}
             }
         }
     }
@@ -240,30 +284,32 @@ impl Loop<'_> {
 
     /// Starts the ready steps, longest remaining path first, so that the critical path never waits for a slot.
     fn start_ready(&mut self) {
-        let done = |need: &StepId| self.outcome.verdicts.contains_key(need);
-        let mut ready: Vec<StepId> = self
-            .waiting
-            .iter()
-            .filter(|(_, needs)| needs.iter().all(done))
-            .map(|(step, _)| step.clone())
-            .collect();
-        ready.sort_by_key(|step| (std::cmp::Reverse(self.remaining[step]), step.clone()));
-        for step in ready {
-            let resource = self.graph.entries[&step].node.resource();
+        for rank in self.ready.clone() {
+            let resource = self.resource(&rank.1);
             let used = self.in_use.entry(resource).or_default();
             // A limit below one would block the run permanently.
             if self.orders.limits.get(&resource).is_some_and(|limit| *used >= (*limit).max(1)) {
                 continue;
             }
             *used += 1;
-            self.waiting.remove(&step);
-            self.start(step);
+            self.ready.remove(&rank);
+            self.waiting.remove(&rank.1);
+            self.start(rank.1);
+        }
+    }
+
+    /// What a step needs a slot of. One that is only read starts no process.
+    fn resource(&self, step: &StepId) -> Resource {
+        match self.orders.actions[step] {
+            Action::Read => Resource::Waiting,
+            _ => self.graph.entries[step].node.resource(),
         }
     }
 
     fn start(&mut self, step: StepId) {
         let action = self.orders.actions[&step];
-        let node = self.graph.entries[&step].node.clone();
+        let entry = &self.graph.entries[&step];
+        let node = entry.node.clone();
         let task = Task {
             log: self.orders.logs.join(step.log_name()),
             step: step.clone(),
@@ -274,7 +320,7 @@ impl Loop<'_> {
             ending: self.ending.clone(),
         };
         let cx = Context { task, world: self.world.clone() };
-        let (facts, budget) = (self.outcome.facts.clone(), self.orders.budget);
+        let (facts, budget) = (self.outcome.facts.of(&entry.needs), self.orders.budget);
         let gate = self.orders.gate.clone();
         let sharing = node.is_shared().then(|| Sharing { gate: gate.clone(), cx: cx.clone() });
         self.events.send(Event::StepStarted { step: step.clone() });
@@ -307,7 +353,7 @@ impl Loop<'_> {
             }
         };
         let (step, started) = self.names.remove(&id).expect("every running task has a name");
-        let resource = self.graph.entries[&step].node.resource();
+        let resource = self.resource(&step);
         *self.in_use.entry(resource).or_insert(1) -= 1;
         if let Some(fact) = ended.fact {
             self.outcome.facts.insert(step.clone(), fact);
@@ -320,6 +366,12 @@ impl Loop<'_> {
             self.failed = Some(step.clone());
         }
         self.events.send(Event::StepFinished { step: step.clone(), verdict: verdict.clone(), elapsed });
+        for follower in self.followers.get(&step).into_iter().flatten() {
+            if let Some(waiting) = self.waiting.get_mut(follower) {
+                waiting.open -= 1;
+                self.changed.insert(follower.clone());
+            }
+        }
         self.outcome.elapsed.insert(step.clone(), elapsed);
         self.outcome.verdicts.insert(step, verdict);
     }

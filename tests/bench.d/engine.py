@@ -16,7 +16,7 @@ def main() -> None:
         figures.show(f"{regions} regions, {steps} steps", f"{float(seconds):.2f} s")
         figures.show("  of which writing the journal to disk", f"{float(journal):.2f} s")
     few, many = taken
-    figures.compare("64 regions compared with 2", many / few, 1.2, "", 2)
+    figures.compare("64 regions compared with 2", many / few, 1.1, "", 2)
     figures.end()
 
 
