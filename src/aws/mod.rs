@@ -21,12 +21,17 @@ pub mod registry;
 pub mod state_file;
 pub mod sweep;
 pub mod token;
+mod zone_reads;
 pub mod zones;
 
 use std::{sync::Arc, time::Duration};
 
-use aws_config::timeout::TimeoutConfig;
+use aws_config::{
+    retry::{RetryConfig, RetryMode},
+    timeout::TimeoutConfig,
+};
 
+use self::zone_reads::ZoneReads;
 use crate::task::Fence;
 
 pub use error::{classify, is_missing, may_have_acted};
@@ -41,6 +46,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Aws {
     unfenced: Arc<aws_config::SdkConfig>,
     fence: Fence,
+    zone_reads: Arc<ZoneReads>,
 }
 
 impl Aws {
@@ -49,16 +55,26 @@ impl Aws {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let base = aws_config::defaults(aws_config::BehaviorVersion::latest());
         let base = base.timeout_config(timeouts).http_client(fenced::https()).load().await;
-        Self::new(base)
+        // Many regions share the limits of one account. In this mode a client that is throttled also slows down, for each
+        // service and region; the SDK's budget of retries is shared in the same way.
+        let retries = base.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let is_chosen = std::env::var_os("AWS_RETRY_MODE").is_some();
+        let retries = if is_chosen { retries } else { retries.with_retry_mode(RetryMode::Adaptive) };
+        Self::new(base.into_builder().retry_config(retries).build())
     }
 
     /// The account of an SDK configuration.
     pub fn new(unfenced: aws_config::SdkConfig) -> Self {
-        Self { unfenced: Arc::new(unfenced), fence: Fence::default() }
+        Self { unfenced: Arc::new(unfenced), fence: Fence::default(), zone_reads: Arc::default() }
     }
 
     pub fn fence(&self) -> &Fence {
         &self.fence
+    }
+
+    /// The reads of hosted zones.
+    pub fn zone_reads(&self) -> &ZoneReads {
+        &self.zone_reads
     }
 
     /// The SDK's configuration for a region. A call is sent only if the run may act there.

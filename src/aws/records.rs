@@ -18,6 +18,7 @@ const CHUNK: usize = 500;
 
 /// The records of one owner in the zone of a host.
 pub struct Records {
+    aws: Aws,
     client: aws_sdk_route53::Client,
     zone: zones::Zone,
     owner: String,
@@ -28,17 +29,17 @@ impl Records {
     pub async fn of(aws: &Aws, aws_region: &str, host: &str, owner: &str) -> Result<Option<Self>> {
         let client = zones::client(aws, aws_region);
         let zone = zones::of_host(zones::public(&client).await?, host);
-        Ok(zone.map(|zone| Self { client, zone, owner: owner.to_owned() }))
+        Ok(zone.map(|zone| Self { aws: aws.clone(), client, zone, owner: owner.to_owned() }))
     }
 
     /// The names of the owner's records, with their types.
     pub async fn names(&self) -> Result<Vec<String>> {
-        Ok(self.owned().await?.iter().map(title).collect())
+        Ok(self.owned(false).await?.iter().map(title).collect())
     }
 
     /// Deletes the owner's records, and returns their names.
     pub async fn delete(&self) -> Result<Vec<String>> {
-        let owned = self.owned().await?;
+        let owned = self.owned(true).await?;
         for chunk in owned.chunks(CHUNK) {
             let delete = |record: &ResourceRecordSet| {
                 Change::builder().action(ChangeAction::Delete).resource_record_set(record.clone()).build()
@@ -47,11 +48,15 @@ impl Records {
             let batch = ChangeBatch::builder().set_changes(Some(changes)).build()?;
             let change = self.client.change_resource_record_sets().hosted_zone_id(&self.zone.id);
             let doing = || format!("delete the records of `{}` in zone `{}`", self.owner, self.zone.name);
-            match change.change_batch(batch).send().await {
+            let changed = change.change_batch(batch).send().await;
+            self.aws.zone_reads().forget(&self.zone).await;
+            match changed {
                 Ok(_) => {}
                 // Route 53 refuses to delete what does not exist, such as after an attempt whose answer was lost, or when a
                 // controller was faster. The retry reads again what remains.
-                Err(error) if error.code() == Some("InvalidChangeBatch") && self.owned().await? != owned => {
+                Err(error)
+                    if error.code() == Some("InvalidChangeBatch") && self.owned(true).await? != owned =>
+                {
                     return Err(Error::transient("the records have changed")).doing(doing());
                 }
                 Err(error) => return Err(classify(error)).doing(doing()),
@@ -60,24 +65,9 @@ impl Records {
         Ok(owned.iter().map(title).collect())
     }
 
-    async fn owned(&self) -> Result<Vec<ResourceRecordSet>> {
-        let mut all = Vec::new();
-        let mut request = self.client.list_resource_record_sets().hosted_zone_id(&self.zone.id);
-        loop {
-            let page = request.send().await.map_err(classify);
-            let page = page.doing(format!("read the records of zone `{}`", self.zone.name))?;
-            all.extend(page.resource_record_sets);
-            if !page.is_truncated {
-                return Ok(owned(&all, &self.owner));
-            }
-            request = self
-                .client
-                .list_resource_record_sets()
-                .hosted_zone_id(&self.zone.id)
-                .set_start_record_name(page.next_record_name)
-                .set_start_record_type(page.next_record_type)
-                .set_start_record_identifier(page.next_record_identifier);
-        }
+    async fn owned(&self, again: bool) -> Result<Vec<ResourceRecordSet>> {
+        let all = self.aws.zone_reads().all(&self.client, &self.zone, again).await?;
+        Ok(owned(&all, &self.owner))
     }
 }
 

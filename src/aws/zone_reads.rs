@@ -1,0 +1,261 @@
+//! Reads of hosted zones that all regions of a run share.
+//!
+//! Route 53 answers five calls per second and account, however many regions wait for their records. So
+//!
+//! 1. each zone has one reader at a time, and what it read counts for [`FRESH`]: who asks meanwhile gets the same answer;
+//! 2. a read of single hosts takes along all hosts that were ever asked for: a page that starts at one of them usually
+//!    has the others, which lie side by side in the order of names.
+//!
+//! An error is shared as well. Otherwise all that wait would meet the same throttle one after the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_route53::{Client, types::ResourceRecordSet};
+use tokio::time::Instant;
+
+use super::{classify, zones::Zone};
+use crate::task::{Error, ErrorExt, Result};
+
+/// Shorter than the time between two looks of any wait.
+const FRESH: Duration = Duration::from_secs(2);
+/// The most records that a page has.
+const PAGE: i32 = 300;
+
+/// The reads of one account.
+#[derive(Debug, Default)]
+pub struct ZoneReads(Mutex<BTreeMap<String, Arc<Reads>>>);
+
+/// Those of one zone.
+#[derive(Debug, Default)]
+struct Reads {
+    hosts: Mutex<BTreeSet<String>>,
+    of_hosts: tokio::sync::Mutex<Option<Read<BTreeMap<String, Vec<ResourceRecordSet>>>>>,
+    of_all: tokio::sync::Mutex<Option<Read<Vec<ResourceRecordSet>>>>,
+}
+
+/// What a read returned, and when.
+#[derive(Debug)]
+struct Read<T> {
+    at: Instant,
+    found: Result<T>,
+}
+
+impl<T> Read<T> {
+    fn new(found: Result<T>) -> Self {
+        Self { at: Instant::now(), found }
+    }
+
+    /// What it says, if it is recent enough.
+    fn fresh(&self) -> Option<Result<&T>> {
+        (self.at.elapsed() < FRESH).then(|| self.found.as_ref().map_err(copied))
+    }
+}
+
+/// An error belongs to one step, so that the others get a copy of its text.
+fn copied(error: &Error) -> Error {
+    Error { hint: error.hint.clone(), ..Error::msg(error.class, error) }
+}
+
+impl ZoneReads {
+    fn of(&self, zone: &str) -> Arc<Reads> {
+        let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        zones.entry(zone.to_owned()).or_default().clone()
+    }
+
+    /// The records of a host in a zone, by its id.
+    pub async fn host(&self, client: &Client, zone: &str, host: &str) -> Result<Vec<ResourceRecordSet>> {
+        let host = normal(host);
+        let reads = self.of(zone);
+        reads.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone());
+        let mut last = reads.of_hosts.lock().await;
+        if let Some(found) = last.as_ref().and_then(Read::fresh) {
+            // A host that was asked for later is in none of it.
+            match found {
+                Ok(found) => {
+                    if let Some(records) = found.get(&host) {
+                        return Ok(records.clone());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let hosts = reads.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let read = Read::new(of_hosts(client, zone, hosts).await);
+        let records = match &read.found {
+            Ok(found) => Ok(found.get(&host).cloned().unwrap_or_default()),
+            Err(error) => Err(copied(error)),
+        };
+        *last = Some(read);
+        records
+    }
+
+    /// All records of a zone. With `again`, none that were read before the call.
+    pub async fn all(&self, client: &Client, zone: &Zone, again: bool) -> Result<Vec<ResourceRecordSet>> {
+        let reads = self.of(&zone.id);
+        let mut last = reads.of_all.lock().await;
+        if let Some(found) = last.as_ref().filter(|_| !again).and_then(Read::fresh) {
+            return found.cloned();
+        }
+        let read = Read::new(of_all(client, zone).await);
+        let records = read.found.as_ref().map_err(copied).cloned();
+        *last = Some(read);
+        records
+    }
+
+    /// After a change: what was read before does not count any more.
+    pub async fn forget(&self, zone: &Zone) {
+        let reads = self.of(&zone.id);
+        *reads.of_hosts.lock().await = None;
+        *reads.of_all.lock().await = None;
+    }
+}
+
+async fn of_hosts(
+    client: &Client,
+    zone: &str,
+    hosts: BTreeSet<String>,
+) -> Result<BTreeMap<String, Vec<ResourceRecordSet>>> {
+    // In the order of the zone, so that a page has as many of them as possible.
+    let mut open: BTreeSet<Rank> = hosts.iter().map(|host| Rank::of(host)).collect();
+    let mut found: BTreeMap<String, Vec<ResourceRecordSet>> = BTreeMap::new();
+    // Each page settles at least the host at which it starts.
+    while let Some(first) = open.pop_first() {
+        let list = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(&first.host);
+        let page = list.max_items(PAGE).send().await.map_err(classify);
+        let page = page.doing(format!("read the records of `{}`", first.host))?;
+        let end = page
+            .next_record_name
+            .as_deref()
+            .filter(|_| page.is_truncated)
+            .map(|name| Rank::of(&normal(name)));
+        let is_whole = |rank: &Rank| end.as_ref().is_none_or(|end| rank.is_surely_before(end));
+        let settled: BTreeSet<String> = std::iter::once(&first)
+            .chain(open.iter().filter(|rank| is_whole(rank)))
+            .map(|rank| rank.host.clone())
+            .collect();
+        open.retain(|rank| !settled.contains(&rank.host));
+        for record in page.resource_record_sets {
+            let name = normal(record.name());
+            if settled.contains(&name) {
+                found.entry(name).or_default().push(record);
+            }
+        }
+    }
+    for host in hosts {
+        found.entry(host).or_default();
+    }
+    Ok(found)
+}
+
+/// A host's place in the order of a zone: by labels, from the last to the first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    labels: Vec<String>,
+    host: String,
+}
+
+impl Rank {
+    fn of(host: &str) -> Self {
+        Self { labels: host.rsplit('.').map(str::to_owned).collect(), host: host.to_owned() }
+    }
+
+    /// Whether it comes first, also where the dot between the labels counts as a character. Route 53's documentation does
+    /// not say which it is.
+    fn is_surely_before(&self, other: &Self) -> bool {
+        self.labels < other.labels && self.labels.join(".") < other.labels.join(".")
+    }
+}
+
+async fn of_all(client: &Client, zone: &Zone) -> Result<Vec<ResourceRecordSet>> {
+    let mut all = Vec::new();
+    let mut request = client.list_resource_record_sets().hosted_zone_id(&zone.id);
+    loop {
+        let page = request.send().await.map_err(classify);
+        let page = page.doing(format!("read the records of zone `{}`", zone.name))?;
+        all.extend(page.resource_record_sets);
+        if !page.is_truncated {
+            return Ok(all);
+        }
+        request = client
+            .list_resource_record_sets()
+            .hosted_zone_id(&zone.id)
+            .set_start_record_name(page.next_record_name)
+            .set_start_record_type(page.next_record_type)
+            .set_start_record_identifier(page.next_record_identifier);
+    }
+}
+
+fn normal(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kubernetes::testing::{Call, Server};
+
+    /// Route 53 with these hosts, in the order of their zone, and pages of a size.
+    async fn route53(hosts: &'static [&'static str], page: usize) -> (Server, Client) {
+        let server = Server::start(move |call: &Call| {
+            let start = call.path.split(['?', '&']).find_map(|part| part.strip_prefix("name="));
+            let start = Rank::of(start.unwrap_or_default());
+            let left: Vec<&str> = hosts.iter().copied().filter(|host| Rank::of(host) >= start).collect();
+            let record = |host: &&str| {
+                format!(
+                    "<ResourceRecordSet><Name>{host}.</Name><Type>A</Type><TTL>60</TTL><ResourceRecords><ResourceRecord>\
+                     <Value>192.0.2.1</Value></ResourceRecord></ResourceRecords></ResourceRecordSet>"
+                )
+            };
+            let records: String = left.iter().take(page).map(record).collect();
+            let next = left.get(page).map(|host| format!("<NextRecordName>{host}.</NextRecordName>"));
+            let body = format!(
+                "<ListResourceRecordSetsResponse><ResourceRecordSets>{records}</ResourceRecordSets>\
+                 <IsTruncated>{}</IsTruncated>{}<MaxItems>{page}</MaxItems></ListResourceRecordSetsResponse>",
+                next.is_some(),
+                next.unwrap_or_default()
+            );
+            (200, json!(body))
+        })
+        .await;
+        let client = Client::new(&server.aws().in_region("us-east-1"));
+        (server, client)
+    }
+
+    async fn count(reads: &ZoneReads, client: &Client, host: &str) -> usize {
+        reads.host(client, "Z1", host).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn all_hosts_of_a_zone_are_read_by_one_call() {
+        let (server, client) = route53(&["a.pay.example", "b.pay.example", "c.pay.example"], 300).await;
+        let reads = ZoneReads::default();
+        // Two rounds of a wait: from then on all hosts are known.
+        for host in ["a.pay.example", "b.pay.example", "none.pay.example"] {
+            count(&reads, &client, host).await;
+        }
+        let before = server.calls().len();
+        let zone = reads.of("Z1");
+        *zone.of_hosts.lock().await = None;
+        for (host, records) in [("a.pay.example", 1), ("B.pay.example.", 1), ("none.pay.example", 0)] {
+            assert_eq!(count(&reads, &client, host).await, records, "{host}");
+        }
+        assert_eq!(server.calls().len() - before, 1);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_ends_early_is_followed_by_one_that_starts_at_the_next_host() {
+        let hosts = &["a.pay.example", "b.pay.example", "b.pay.example", "c.pay.example", "d.pay.example"];
+        let (server, client) = route53(hosts, 2).await;
+        let wanted = ["a.pay.example", "b.pay.example", "d.pay.example"].map(str::to_owned);
+        let found = of_hosts(&client, "Z1", wanted.into()).await.unwrap();
+        let counts: Vec<usize> = found.values().map(Vec::len).collect();
+        assert_eq!(counts, [1, 2, 1]);
+        assert_eq!(server.calls().len(), 3);
+    }
+}
