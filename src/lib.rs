@@ -24,3 +24,4 @@ pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod tool;
+pub mod web_proxy;

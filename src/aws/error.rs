@@ -6,7 +6,10 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
 
 use super::fenced::NotSent;
-use crate::task::{Class, Error};
+use crate::{
+    task::{Class, Error},
+    web_proxy,
+};
 
 /// Error codes that a retry may fix, beyond those of the SDK's own classifiers.
 const TRANSIENT: [&str; 10] = [
@@ -48,7 +51,7 @@ where
     if let Some(not_sent) = not_sent(&error) {
         return Error::msg(not_sent.class, not_sent);
     }
-    let class = class(&error);
+    let (class, proxy) = (class(&error), web_proxy::hint(&error));
     let message = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
@@ -70,7 +73,7 @@ where
     if rejected {
         error.with_hint("get fresh AWS credentials, then run the same command again")
     } else {
-        error
+        Error { hint: proxy, ..error }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     aws::{self, Aws},
     fact,
     task::{ErrorExt, Result},
+    web_proxy,
 };
 
 /// An API server that is up accepts a connection within a second, across regions too.
@@ -36,8 +37,8 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     config.write_timeout = Some(IO_TIMEOUT);
     // Sending a large body counts as progress: without this the read timeout would run during the upload.
     config.reset_reader_on_write = true;
-    // kube is built without proxy support and would fail where the environment sets HTTPS_PROXY.
-    config.proxy_url = None;
+    // kube reads fewer variables than the other clients, and NO_PROXY by other rules.
+    config.proxy_url = web_proxy::of(&config.cluster_url);
     let signer = Arc::new(Signer::new(aws, access));
     let (bearer, admission) = (BearerLayer(signer.clone()), AdmissionLayer(signer));
     Ok(ClientBuilder::try_from(config)?.with_layer(&bearer).with_layer(&admission).build())

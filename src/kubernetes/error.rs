@@ -3,7 +3,10 @@
 use kube::core::Status;
 
 use super::bearer::Carried;
-use crate::task::{Class, Error};
+use crate::{
+    task::{Class, Error},
+    web_proxy,
+};
 
 /// A client's error as a step's error, with the API server's own message.
 pub fn classify(error: kube::Error) -> Error {
@@ -14,10 +17,13 @@ pub fn classify(error: kube::Error) -> Error {
                 let Carried { class, message, hint } = *carried;
                 Error { hint, ..Error::msg(class, message) }
             }
-            Err(source) => Error::new(Class::Transient, anyhow::Error::from_boxed(source)),
+            Err(source) => {
+                let hint = web_proxy::hint(&*source);
+                Error { hint, ..Error::new(Class::Transient, anyhow::Error::from_boxed(source)) }
+            }
         },
         error @ (kube::Error::HyperError(_) | kube::Error::ReadEvents(_)) => {
-            Error::new(Class::Transient, error)
+            Error { hint: web_proxy::hint(&error), ..Error::new(Class::Transient, error) }
         }
         error => Error::new(Class::Permanent, error),
     }
@@ -58,6 +64,24 @@ mod tests {
 
     fn classified(code: u16, message: &str) -> Error {
         classify(kube::Error::Api(Status::failure(message, "Reason").with_code(code).boxed()))
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_the_connection_to_a_cluster_is_named() {
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let shared = asked.clone();
+        let proxy = crate::testing::serve(move |request| {
+            *shared.lock().unwrap() = format!("{} {}", request.method, request.path);
+            crate::testing::Response::new(403, "")
+        })
+        .await;
+        let mut config = kube::Config::new("https://cluster.example".parse().unwrap());
+        config.proxy_url = Some(format!("http://{proxy}").parse().unwrap());
+        let error = kube::Client::try_from(config).unwrap().apiserver_version().await.unwrap_err();
+        assert_eq!(*asked.lock().unwrap(), "CONNECT cluster.example:443");
+        let error = classify(error);
+        assert_eq!(error.class, Class::Transient, "{error}");
+        assert!(error.hint.unwrap().contains("does not let the connection through"));
     }
 
     #[test]
