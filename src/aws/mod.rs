@@ -6,11 +6,13 @@ pub mod bucket;
 pub mod certificates;
 pub mod cluster;
 pub mod content;
+mod credentials;
 mod error;
 mod fenced;
 pub mod identity;
 pub mod inventory;
 pub mod key;
+pub mod lend;
 pub mod objects;
 pub mod offers;
 pub mod orphans;
@@ -21,18 +23,26 @@ pub mod registry;
 pub mod state_file;
 pub mod sweep;
 pub mod token;
+pub mod token_cache;
 mod zone_reads;
 pub mod zones;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_config::{
+    meta::region::RegionProviderChain,
     retry::{RetryConfig, RetryMode},
     timeout::TimeoutConfig,
 };
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 
-use self::zone_reads::ZoneReads;
-use crate::task::Fence;
+use self::{lend::Lender, zone_reads::ZoneReads};
+use crate::task::{Fence, Result};
 
 pub use error::{classify, is_missing, may_have_acted};
 pub use partition::{always_enabled, partition};
@@ -46,35 +56,66 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Aws {
     unfenced: Arc<aws_config::SdkConfig>,
     fence: Fence,
+    lender: Arc<Mutex<Option<Lender>>>,
     zone_reads: Arc<ZoneReads>,
 }
 
 impl Aws {
-    /// The account that the environment's credentials belong to (environment, profile, SSO, web identity).
-    pub async fn from_env() -> Self {
+    /// The account that the environment's credentials belong to (environment, profile, SSO, web identity, a program). Where
+    /// it names no region, roles are assumed by the STS of this one.
+    pub async fn from_env(aws_region: &str) -> Self {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-        let base = aws_config::defaults(aws_config::BehaviorVersion::latest());
+        let region = aws_config::Region::new(aws_region.to_owned());
+        let region = RegionProviderChain::default_provider().or_else(region);
+        let base = aws_config::defaults(aws_config::BehaviorVersion::latest()).region(region);
         let base = base.timeout_config(timeouts).http_client(fenced::https()).load().await;
         // Many regions share the limits of one account. In this mode a client that is throttled also slows down, for each
         // service and region; the SDK's budget of retries is shared in the same way.
         let retries = base.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
         let is_chosen = std::env::var_os("AWS_RETRY_MODE").is_some();
         let retries = if is_chosen { retries } else { retries.with_retry_mode(RetryMode::Adaptive) };
-        Self::new(base.into_builder().retry_config(retries).build())
+        let base = base.into_builder().retry_config(retries).build();
+        let Some(source) = base.credentials_provider() else { return Self::new(base) };
+        let shared = SharedCredentialsProvider::new(credentials::Shared::new(source));
+        Self::new(base.into_builder().credentials_provider(shared).build())
     }
 
     /// The account of an SDK configuration.
     pub fn new(unfenced: aws_config::SdkConfig) -> Self {
-        Self { unfenced: Arc::new(unfenced), fence: Fence::default(), zone_reads: Arc::default() }
+        Self {
+            unfenced: Arc::new(unfenced),
+            fence: Fence::default(),
+            lender: Arc::default(),
+            zone_reads: Arc::default(),
+        }
     }
 
     pub fn fence(&self) -> &Fence {
         &self.fence
     }
 
+    /// When the credentials that are used now end; `None` if they do not, or there are none.
+    pub async fn credentials_end(&self) -> Option<jiff::Timestamp> {
+        let credentials = self.unfenced.credentials_provider()?.provide_credentials().await.ok()?;
+        jiff::Timestamp::try_from(credentials.expiry()?).ok()
+    }
+
     /// The reads of hosted zones.
     pub fn zone_reads(&self) -> &ZoneReads {
         &self.zone_reads
+    }
+
+    /// The environment in which a child calls AWS with this run's credentials. A file for it is written to `folder`.
+    ///
+    /// # Errors
+    /// When they cannot be lent.
+    pub fn lend(&self, folder: &Path) -> Result<Vec<(OsString, OsString)>> {
+        let mut lender = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
+        let lender = match lender.take() {
+            Some(started) => lender.insert(started),
+            None => lender.insert(Lender::start(self.unfenced.credentials_provider(), folder)?),
+        };
+        Ok(lender.variables.clone())
     }
 
     /// The SDK's configuration for a region. A call is sent only if the run may act there.

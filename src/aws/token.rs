@@ -31,7 +31,7 @@ const LIFETIME: Duration = Duration::from_mins(14);
 /// aws-iam-authenticator 0.3 accept at most 60 seconds here.
 const EXPIRES: Duration = Duration::from_mins(1);
 /// A token is renewed when less than this remains, so that it does not expire on its way to the API server.
-const RENEW_BEFORE: Duration = Duration::from_mins(1);
+pub(super) const RENEW_BEFORE: Duration = Duration::from_mins(1);
 /// The header that binds a token to one cluster.
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
 
@@ -40,6 +40,8 @@ const CLUSTER_HEADER: &str = "x-k8s-aws-id";
 pub struct Token {
     pub secret: SecretString,
     pub expires: SystemTime,
+    /// Whether its credentials end, so that somebody had to be asked for them.
+    pub is_of_a_session: bool,
 }
 
 impl Token {
@@ -96,6 +98,7 @@ fn no_credentials() -> Error {
 
 fn presigned(credentials: Credentials, region: &str, cluster: &str, now: SystemTime) -> Result<Token> {
     let url = format!("https://{}/?Action=GetCallerIdentity&Version=2011-06-15", sts_host(region));
+    let end = credentials.expiry();
     let identity = credentials.into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
@@ -114,7 +117,9 @@ fn presigned(credentials: Credentials, region: &str, cluster: &str, now: SystemT
     let mut request = http::Request::get(url).body(())?;
     instructions.apply_to_request_http1x(&mut request);
     let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(request.uri().to_string()));
-    Ok(Token { secret: secret.into(), expires: now + LIFETIME })
+    // STS refuses a request that was signed with a session that has ended.
+    let expires = end.map_or(now + LIFETIME, |end| end.min(now + LIFETIME));
+    Ok(Token { secret: secret.into(), expires, is_of_a_session: end.is_some() })
 }
 
 /// STS in a region, by the partition's own domain.
@@ -134,8 +139,12 @@ mod tests {
     }
 
     fn signed(session: Option<&str>) -> (url::Url, Token) {
+        signed_until(session, None)
+    }
+
+    fn signed_until(session: Option<&str>, end: Option<SystemTime>) -> (url::Url, Token) {
         let credentials =
-            Credentials::new("AKIDEXAMPLE", "a/secret+key", session.map(Into::into), None, "test");
+            Credentials::new("AKIDEXAMPLE", "a/secret+key", session.map(Into::into), end, "test");
         let token = presigned(credentials, "eu-south-2", "payments-spain", at_noon()).unwrap();
         let url = BASE64_URL_SAFE_NO_PAD.decode(token.secret.expose_secret().strip_prefix(PREFIX).unwrap());
         (String::from_utf8(url.unwrap()).unwrap().parse().unwrap(), token)
@@ -172,6 +181,15 @@ mod tests {
         assert_eq!(token.expires, at_noon() + Duration::from_mins(14));
         assert!(token.lasts(at_noon() + Duration::from_mins(12)));
         assert!(!token.lasts(at_noon() + Duration::from_mins(13)));
+    }
+
+    #[test]
+    fn a_token_ends_with_the_session_that_signed_it() {
+        let end = at_noon() + Duration::from_mins(3);
+        let (_, token) = signed_until(Some("session"), Some(end));
+        assert_eq!((token.expires, token.is_of_a_session), (end, true));
+        let (_, token) = signed_until(Some("session"), Some(at_noon() + Duration::from_hours(1)));
+        assert_eq!(token.expires, at_noon() + Duration::from_mins(14));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use args::{AllowDowngrade, AllowReplace, Common, ConfigFile, Format, LockWait, R
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    console,
+    aws, console,
     run::{Exit, Failure},
     tool,
 };
@@ -67,7 +67,7 @@ enum Command {
 /// Runs the command that the arguments name, and returns the exit code of the process.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    if let Some(exit) = tool::helper(&args) {
+    if let Some(exit) = tool::helper(&args).or_else(|| aws::lend::helper(&args)) {
         return exit;
     }
     let cli = match Cli::try_parse_from(args) {

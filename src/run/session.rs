@@ -113,7 +113,7 @@ impl Session {
             )
             .fix("make the folder writable and check that its disk has free space")
         })?;
-        let aws = Aws::from_env().await;
+        let aws = Aws::from_env(&config.hub().aws_region).await;
         for region in regions {
             if config.regions.contains_key(region) {
                 continue;

@@ -71,9 +71,10 @@ impl Command {
         }
     }
 
-    /// Passes on the AWS credentials, profile, region and endpoints, which are withheld by default.
-    pub fn with_aws(mut self) -> Self {
-        let variables = environment::aws(std::env::vars_os());
+    /// Passes on how AWS is called (endpoints, certificates, retries), which is withheld by default, with credentials that
+    /// are `lent`.
+    pub fn with_aws(mut self, lent: Vec<(OsString, OsString)>) -> Self {
+        let variables = environment::aws(std::env::vars_os()).chain(lent);
         self.env.extend(variables.map(|(name, value)| (name, Some(value))));
         self
     }

@@ -1,6 +1,6 @@
 //! Which of our own environment variables a child inherits.
 //!
-//! Credentials are not among them: a child gets those of AWS only with [`super::Command::with_aws`]. Git runs hooks and
+//! Credentials are not among them. Terraform borrows those of AWS ([`super::Command::with_aws`]). Git runs hooks and
 //! helpers of the repository and of the user, and needs no AWS; Helm gets a token for one cluster instead.
 
 use std::ffi::{OsStr, OsString};
@@ -33,8 +33,26 @@ const NAMES: [&str; 20] = [
 
 /// Locale, and the base directories that tools keep their configuration in.
 const PREFIXES: [&str; 2] = ["LC_", "XDG_"];
-/// Credentials, profile, region and endpoints of AWS.
+/// Settings of AWS, and credentials.
 const AWS: &str = "AWS_";
+/// Those that hold credentials, or say where they are.
+const CREDENTIALS: [&str; 13] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_EXPIRATION",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
+/// Of a container or a pod.
+const CONTAINER: &str = "AWS_CONTAINER_";
 
 pub(super) fn chosen(
     all: impl IntoIterator<Item = (OsString, OsString)>,
@@ -42,11 +60,13 @@ pub(super) fn chosen(
     all.into_iter().filter(|(name, _)| is_chosen(name))
 }
 
-/// The variables from which a child gets its AWS credentials.
+/// The variables that say how AWS is called, and not as whom.
 pub(super) fn aws(
     all: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
-    all.into_iter().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(AWS)))
+    let is_setting =
+        |name: &str| name.starts_with(AWS) && !name.starts_with(CONTAINER) && !CREDENTIALS.contains(&name);
+    all.into_iter().filter(move |(name, _)| name.to_str().is_some_and(is_setting))
 }
 
 fn is_chosen(name: &OsStr) -> bool {
@@ -62,6 +82,9 @@ mod tests {
 
     fn all() -> impl Iterator<Item = (OsString, OsString)> {
         [
+            "AWS_CA_BUNDLE",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+            "AWS_ENDPOINT_URL_S3",
             "AWS_PROFILE",
             "AWS_SECRET_ACCESS_KEY",
             "https_proxy",
@@ -85,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_child_that_calls_aws_gets_its_variables() {
-        assert_eq!(names(aws(all())), ["AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"]);
+    fn a_child_that_calls_aws_gets_its_settings_and_no_credentials() {
+        assert_eq!(names(aws(all())), ["AWS_CA_BUNDLE", "AWS_ENDPOINT_URL_S3"]);
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import urllib.request
 from collections import Counter
@@ -44,8 +45,8 @@ def _aws(region: str, *words: str) -> Any:
 
 
 def secrets() -> list[bytes]:
-    """The generated values of every secret in the account."""
-    values = []
+    """The generated values of every secret in the account, and the key that the account is used with."""
+    values = [os.environb[b"AWS_SECRET_ACCESS_KEY"]]
     for region in REGIONS:
         for secret in _aws(region, "secretsmanager", "list-secrets")["SecretList"]:
             described = _aws(region, "secretsmanager", "describe-secret", "--secret-id", secret["ARN"])

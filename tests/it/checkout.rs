@@ -51,8 +51,11 @@ impl Checkout {
 
         checkout.tool("terraform", TERRAFORM);
         checkout.tool("helm", "v3.19.0");
-        let git = text(Command::new("sh").args(["-c", "command -v git"]));
-        std::os::unix::fs::symlink(git.trim(), checkout.bin().join("git")).unwrap();
+        // AWS SDKs start a credential process with a shell.
+        for tool in ["git", "sh"] {
+            let path = text(Command::new("sh").args(["-c", &format!("command -v {tool}")]));
+            std::os::unix::fs::symlink(path.trim(), checkout.bin().join(tool)).unwrap();
+        }
 
         checkout.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
         checkout.git(&["init", "--quiet", "--initial-branch=main"]);

@@ -11,6 +11,7 @@ mod checkout;
 mod children;
 mod command_line;
 mod config_file;
+mod credentials;
 mod docs;
 mod downgrade;
 mod faults;

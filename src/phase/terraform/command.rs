@@ -186,7 +186,7 @@ impl Terraform<'_> {
             .env("TF_PLUGIN_CACHE_DIR", &cache)
             .pass_env("TF_PLUGIN_CACHE_DIR")
             .pass_env("TF_CLI_CONFIG_FILE")
-            .with_aws()
+            .with_aws(self.cx.world.aws.lend(&self.cx.world.state)?)
             // The stack sets its own region.
             .without_env("AWS_REGION")
             .without_env("AWS_DEFAULT_REGION"))
