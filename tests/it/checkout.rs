@@ -135,6 +135,34 @@ impl Checkout {
         self.push();
     }
 
+    /// A clone that deploys a hub and spokes, this many regions in all.
+    pub fn of_regions(count: usize) -> Self {
+        let checkout = Self::new();
+        let config = fs::read_to_string(checkout.path("paydeploy.toml")).unwrap();
+        let (first, spoke) = config.split_once("[regions.mexico]").unwrap();
+        let variables = fs::read_to_string(checkout.path("terraform/regions/mexico.tfvars")).unwrap();
+        let (mut spokes, mut order) = (String::new(), vec!["spain".to_owned()]);
+        for number in 1..count {
+            let name = format!("spoke-{number}");
+            // AWS has fewer regions than some tests. The SDK takes any name that looks like one.
+            let made_up = format!("us-east-{}", number + 10);
+            let aws_region = ["us-east-1", "us-west-2"].get(number - 1).copied().unwrap_or(&made_up);
+            let section = spoke.replace("us-east-1", aws_region);
+            let section = section
+                .replace("api-mx.", &format!("api-{name}."))
+                .replace("mexico.tfvars", &format!("{name}.tfvars"));
+            spokes += &format!("[regions.{name}]{section}\n");
+            let variables = variables.replace("10.20.0.0/16", &format!("10.{}.0.0/16", number + 20));
+            checkout.write(&format!("terraform/regions/{name}.tfvars"), &variables);
+            order.push(name);
+        }
+        let config = format!("{first}{spokes}").replace("[\"spain\", \"mexico\"]", &format!("{order:?}"));
+        checkout.write("paydeploy.toml", &config);
+        checkout.commit("more regions");
+        checkout.push();
+        checkout
+    }
+
     /// A clone that deploys one region, under a project of its own, with the real Terraform.
     pub fn of_one_region(project: &str) -> Self {
         let checkout = Self::new();

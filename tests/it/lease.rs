@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     checkout::{Checkout, TERRAFORM},
+    power_cut::children,
     world::{ends_with, printed, text},
 };
 
@@ -39,7 +40,11 @@ impl Operator {
     }
 
     fn phase(&self) -> Command {
-        self.paydeploy(&["phase", "terraform", "--region", "spain"])
+        self.phase_in("spain")
+    }
+
+    fn phase_in(&self, region: &str) -> Command {
+        self.paydeploy(&["phase", "terraform", "--region", region])
     }
 
     /// The same command where no process of this machine can be seen, as on another machine.
@@ -65,9 +70,16 @@ impl Operator {
 
     /// A run that holds the region: its first terraform works until it is interrupted.
     fn at_work(&self) -> Child {
-        let script = "trap 'exit 1' INT; echo \"terraform $*\" >>\"$RAN\"; while :; do /bin/sleep 0.1; done";
-        self.0.stand_in("terraform", TERRAFORM, script);
-        let mut run = self.start(&mut self.phase());
+        self.at_work_in("spain", "exit 1")
+    }
+
+    /// The same, in a region, with what terraform does when it is interrupted.
+    fn at_work_in(&self, region: &str, interrupted: &str) -> Child {
+        let script = format!(
+            "trap '{interrupted}' INT; echo \"terraform $*\" >>\"$RAN\"; while :; do /bin/sleep 0.1; done"
+        );
+        self.0.stand_in("terraform", TERRAFORM, &script);
+        let mut run = self.start(&mut self.phase_in(region));
         until("its terraform runs", || {
             assert!(run.try_wait().unwrap().is_none(), "it ended: {}", self.said());
             self.has_worked()
@@ -164,6 +176,43 @@ fn a_run_that_was_killed_is_taken_over_without_a_wait() {
     let printed = printed(&output);
     assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(ben.has_worked() && !printed.contains("waiting for run"), "{printed}");
+}
+
+#[test]
+fn two_jobs_for_different_spokes_work_at_the_same_time() {
+    let operator = || {
+        let checkout = Checkout::of_regions(3);
+        checkout.rename_project("two-spokes");
+        Operator(checkout)
+    };
+    let (ana, ben) = (operator(), operator());
+    let mut works = [ana.at_work_in("spoke-1", "exit 1"), ben.at_work_in("spoke-2", "exit 1")];
+    let shown = ends_with(0, &mut ben.paydeploy(&["lock", "show"]));
+    for (region, state) in [("spoke-1", "held by run "), ("spoke-2", "held by run "), ("spain  ", "free")] {
+        assert!(shown.contains(&format!("{region}  {state}")), "{region}: {shown}");
+    }
+    for work in &mut works {
+        signal("-INT", work);
+        assert_eq!(work.wait().unwrap().code(), Some(130), "{}{}", ana.said(), ben.said());
+    }
+}
+
+#[test]
+fn a_job_that_is_interrupted_and_killed_before_its_terraform_has_ended_is_taken_over() {
+    let (ana, ben) = (Operator::of("cancelled-job"), Operator::of("cancelled-job"));
+    // It is told once, and would save its state for longer than the forge waits.
+    let mut work = ana.at_work_in("spain", "echo interrupted >>\"$RAN\"");
+    signal("-INT", &work);
+    until("its terraform is interrupted", || ana.0.ran().contains("interrupted"));
+    let children = children(work.id()).into_iter().map(|child| format!("-{child}"));
+    // As a container that ends: everything at the same time.
+    let group = children.collect::<Vec<_>>();
+    Command::new("kill").args(["-KILL", "--", &work.id().to_string()]).args(group).status().unwrap();
+    work.wait().unwrap();
+    let output = ben.phase().output().unwrap();
+    let printed = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(ben.has_worked(), "{printed}");
 }
 
 #[test]

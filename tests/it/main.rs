@@ -23,6 +23,7 @@ mod power_cut;
 mod read_only;
 mod recipes;
 mod reference;
+mod scale;
 mod secrets;
 mod support;
 mod teardown;
