@@ -98,7 +98,7 @@ class Campaign:
 
     def kill(self, command: str) -> bool:
         """Starts a run and kills it; false if it succeeded before."""
-        fault = faults.choose(self.rng, self.took[command]) if self.options.faults else None
+        fault = faults.choose(self.rng, self.took[command], self.options.only) if self.options.faults else None
         unread = self.options.faults and self.rng.random() < 0.2
         # In the reverse order, also after an error or Ctrl-C: the fault ends once the run is dead.
         with contextlib.ExitStack() as undo:
@@ -177,6 +177,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--power-cut", action="store_true")
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--only", default="*", metavar="PATTERN")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--rehearsal", type=Path)
     return parser.parse_args()

@@ -7,6 +7,7 @@ the campaign's later choices do not depend on it either.
 
 from __future__ import annotations
 
+import fnmatch
 import random
 
 import faults_aws
@@ -18,6 +19,17 @@ from fault import Fault
 KINDS = [faults_aws.error, faults_aws.error, faults_kubernetes.choose, faults_world.choose]
 
 
-def choose(rng: random.Random, length: float) -> Fault:
-    """A fault for a run that takes `length` seconds if nothing happens."""
-    return rng.choice(KINDS)(rng, length)
+# A pattern that no fault has is noticed within a second.
+ATTEMPTS = 100_000
+
+
+def choose(rng: random.Random, length: float, only: str = "*") -> Fault:
+    """A fault for a run that takes `length` seconds if nothing happens, whose name matches a pattern.
+
+    Raises ValueError if there is none.
+    """
+    for _ in range(ATTEMPTS):
+        fault: Fault = rng.choice(KINDS)(rng, length)
+        if fnmatch.fnmatch(str(fault), only):
+            return fault
+    raise ValueError(f"no fault matches {only!r}")

@@ -20,7 +20,7 @@ class Campaigns(unittest.TestCase):
         program = folder / "program"
         program.write_text("#!/bin/sh\nexec sleep 60\n")
         program.chmod(0o755)
-        options = argparse.Namespace(work=folder, program=program, power_cut=False, faults=True, runs=1, seed=1, report=None)
+        options = argparse.Namespace(work=folder, program=program, power_cut=False, faults=True, only="*", runs=1, seed=1, report=None)
         self.campaign = campaign.Campaign(options, random.Random(1))
         # The kill itself must not come before the error.
         self.campaign.took = {"up": 60.0}

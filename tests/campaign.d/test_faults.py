@@ -150,6 +150,12 @@ class Choices(unittest.TestCase):
         self.assertEqual(self.names(7), self.names(7))
         self.assertNotEqual(self.names(7), self.names(8))
 
+    def test_only_faults_with_a_name_are_chosen(self):
+        rng = random.Random(7)
+        self.assertTrue(all("429" in str(faults.choose(rng, 100, "*429*")) for _ in range(20)))
+        with self.assertRaisesRegex(ValueError, "no fault matches"):
+            faults.choose(rng, 100, "*earthquake*")
+
     def test_the_length_of_a_run_does_not_change_later_choices(self):
         for seed in range(200):
             short, long = random.Random(seed), random.Random(seed)
