@@ -86,8 +86,8 @@ impl Finder<'_> {
             self.eks().describe_access_entry().cluster_name(cluster).principal_arn(principal).send().await;
         let found =
             known(asked).doing(format!("look for the access entry of `{principal}` in `{cluster}`"))?;
-        // It does not matter who created it, and administrators often do so by hand: the configuration names the principal,
-        // and its entry holds nothing but what the stack sets.
+        // It does not matter who created it, and administrators often do so by hand: EKS has one entry per principal, and the
+        // configuration names the principal. Kubernetes groups that a person has added to it stay.
         Ok(found.and_then(|found| found.access_entry).map_or_else(Vec::new, |one| {
             let id = format!("{cluster}:{principal}");
             vec![Candidate { id, arn: one.access_entry_arn, ..Candidate::default() }]

@@ -98,7 +98,7 @@ pub struct Candidate {
     /// In seconds since 1970; `None` where AWS does not tell.
     pub created: Option<i64>,
     /// `None` where it has none by which to tell: a relation between two resources that the query names by their ids, or
-    /// a bucket that is not tagged yet.
+    /// a bucket that is not tagged yet, or an access entry, of which EKS has one per principal.
     pub tags: Option<BTreeMap<String, String>>,
     pub standing: Standing,
 }

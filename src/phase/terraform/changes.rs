@@ -56,7 +56,7 @@ pub(super) struct PlanChange {
     pub after: Value,
     #[serde(default)]
     replace_paths: Vec<Vec<Value>>,
-    importing: Option<Importing>,
+    pub importing: Option<Importing>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -13,7 +13,8 @@
 //!
 //! A resource is ours if it is not in the state, has the tags `Project`, `Region` and `Stack`, is planned at exactly one
 //! address, and was not created before the apply, where AWS tells when. Anything else is reported with its id and left
-//! alone, as is what fits two addresses, and a successor that an interrupted replacement has created already: the state still has its predecessor.
+//! alone, as is what fits two addresses, and a successor that an interrupted replacement has created already: the state
+//! still has its predecessor. An access entry needs no tags and no time, because EKS has one per principal.
 //!
 //! The table covers every type of `terraform/` that a second apply would create twice or could not create. The others
 //! need nothing:
@@ -130,12 +131,13 @@ impl<'a> Search<'a> {
             return Ok(false);
         }
         let mut known = in_state(plan)?;
-        if self.rounds == 1 {
-            self.imports.retain(|one| !known.contains(&one.id));
-        }
         let mut found = Vec::new();
         let mut wanted: Vec<(ResourceChange, bool, Query)> = Vec::new();
-        for one in changes(plan)? {
+        let changes = changes(plan)?;
+        if self.rounds == 1 {
+            self.imports = not_in_state(std::mem::take(&mut self.imports), &changes);
+        }
+        for one in changes {
             let replaces = match one.change.actions[..] {
                 [Action::Create] => false,
                 [Action::Create, Action::Delete] => true,
@@ -164,6 +166,15 @@ impl<'a> Search<'a> {
         terraform.folder.write_imports(&blocks(self.kept.iter().chain(&self.imports)))?;
         Ok(true)
     }
+}
+
+/// Those of the imports that the state does not have yet. What the state has, a plan does not import, although its
+/// `prior_state` lists both.
+fn not_in_state(imports: Vec<Import>, changes: &[ResourceChange]) -> Vec<Import> {
+    let is_imported = |one: &Import| {
+        changes.iter().any(|change| change.address == one.address && change.change.importing.is_some())
+    };
+    imports.into_iter().filter(is_imported).collect()
 }
 
 /// The ids and ARNs of everything in the state, and of what this plan imports.
@@ -215,6 +226,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("  id = \"x\\\"$${y}\"\n"), "{text}");
+    }
+
+    #[test]
+    fn of_what_was_known_before_the_search_only_that_which_the_state_lacks_is_adopted() {
+        let import = |address: &str| Import { address: address.to_owned(), id: "alias/spain".to_owned() };
+        let change = |address: &str, importing: bool| {
+            let mut change = serde_json::json!({ "actions": ["no-op"] });
+            if importing {
+                change["importing"] = serde_json::json!({ "id": "alias/spain" });
+            }
+            serde_json::json!({ "address": address, "mode": "managed", "type": "aws_kms_key", "change": change })
+        };
+        let changes_of =
+            [change("module.key.aws_kms_key.this", false), change("module.key.aws_kms_alias.this", true)];
+        let plan = serde_json::json!({ "format_version": "1.2", "resource_changes": changes_of }).to_string();
+        let (key, alias) = (import("module.key.aws_kms_key.this"), import("module.key.aws_kms_alias.this"));
+        assert_eq!(not_in_state(vec![key, alias.clone()], &changes(&plan).unwrap()), [alias]);
     }
 
     #[test]
