@@ -10,7 +10,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::deletion::Lock;
 use crate::{
     aws::{classify, content, is_missing},
-    step::{Context, ErrorExt, Poll, Result},
+    step::{Context, Error, ErrorExt, Poll, Result},
 };
 
 /// Between two reads of a database or a cluster.
@@ -62,12 +62,25 @@ async fn database(cx: &Context, rds: &aws_sdk_rds::Client, name: &str) -> Result
             Ok(_) => Ok(Poll::Pending(status)),
             Err(error) if is_missing(&error) => Ok(Poll::Ready(())),
             Err(error) if error.code().is_some_and(|code| code.starts_with("InvalidDBInstanceState")) => {
+                if stays(&status) {
+                    let message = format!("database `{name}` cannot be changed in status {status}");
+                    return Err(Error::permanent(message).with_hint(
+                        "bring it back to `available` (a stopped one: `aws rds start-db-instance`), then run the same command again",
+                    ));
+                }
                 Ok(Poll::Pending(format!("it cannot be changed in status {status}")))
             }
             Err(error) => Err(classify(error)).doing(doing()),
         }
     })
     .await
+}
+
+/// Whether a database stays in a status until a person acts. All others pass by themselves.
+fn stays(status: &str) -> bool {
+    let prefixes = ["inaccessible-", "incompatible-", "insufficient-"];
+    prefixes.iter().any(|prefix| status.starts_with(prefix))
+        || matches!(status, "failed" | "restore-error" | "stopped" | "storage-full")
 }
 
 /// Reads first, as for a database.
@@ -80,7 +93,7 @@ async fn cluster(cx: &Context, eks: &aws_sdk_eks::Client, name: &str) -> Result<
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(classify(error)).doing(doing()),
         };
-        if !found.is_some_and(|found| found.deletion_protection() == Some(true)) {
+        if found.is_none_or(|found| found.deletion_protection() != Some(true)) {
             return Ok(Poll::Ready(()));
         }
         match eks.update_cluster_config().name(name).deletion_protection(false).send().await {
@@ -101,6 +114,7 @@ fn is_busy(error: &impl ProvideErrorMetadata) -> bool {
     let message = error.message().unwrap_or_default();
     match error.code() {
         Some("ResourceInUseException") => true,
+        // As in "Cluster is already at the desired configuration".
         Some("InvalidParameterException") => message.contains("already"),
         _ => false,
     }
@@ -134,19 +148,20 @@ mod tests {
     impl Service {
         fn answer(&mut self, call: &Call) -> (u16, Value) {
             let is_eks = call.path != "/";
-            let answer =
-                if self.before > 0 || self.faults == 0 || self.acts { self.act(call, is_eks) } else { None };
             if self.before > 0 || self.faults == 0 {
                 self.before = self.before.saturating_sub(1);
-                return answer.expect("it has acted");
+                return self.act(call, is_eks);
+            }
+            if self.acts {
+                self.act(call, is_eks);
             }
             self.faults -= 1;
             (500, if is_eks { json!({ "__type": "ServerException" }) } else { json!("<ErrorResponse/>") })
         }
 
-        fn act(&mut self, call: &Call, is_eks: bool) -> Option<(u16, Value)> {
+        fn act(&mut self, call: &Call, is_eks: bool) -> (u16, Value) {
             let protected = self.is_protected;
-            Some(match (is_eks, call.method == "GET" || call.body.contains("DescribeDBInstances")) {
+            match (is_eks, call.method == "GET" || call.body.contains("DescribeDBInstances")) {
                 (true, true) => (200, json!({ "cluster": { "deletionProtection": protected } })),
                 (false, true) => {
                     let one = format!(
@@ -179,7 +194,7 @@ mod tests {
                         ),
                     )
                 }
-            })
+            }
         }
     }
 
@@ -205,6 +220,12 @@ mod tests {
             }
         }
         assert!(!service.lock().unwrap().is_protected, "{lock:?} is lifted");
+    }
+
+    #[test]
+    fn a_status_that_only_a_person_ends_is_not_waited_for() {
+        assert!(stays("stopped") && stays("incompatible-network"));
+        assert!(!stays("modifying") && !stays("backing-up") && !stays("stopping"));
     }
 
     #[tokio::test]

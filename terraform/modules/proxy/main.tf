@@ -27,6 +27,11 @@ resource "aws_db_proxy" "this" {
     }
   }
 
+  # AWS takes up to an hour to delete a proxy, which is also the provider's limit. A step of paydeploy may take 90 minutes.
+  timeouts {
+    delete = "85m"
+  }
+
   depends_on = [aws_iam_role_policy.this, aws_cloudwatch_log_group.this]
 }
 

@@ -28,6 +28,10 @@ run "clients_log_in_with_the_given_secrets_over_tls" {
     error_message = "TLS is required"
   }
   assert {
+    condition     = aws_db_proxy.this.timeouts.delete == "85m"
+    error_message = "a deletion that takes an hour is waited for"
+  }
+  assert {
     condition     = { for auth in aws_db_proxy.this.auth : auth.description => auth.secret_arn } == { application = var.logins["application"], master = var.logins["master"] }
     error_message = "only the given secrets are accepted"
   }
