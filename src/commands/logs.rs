@@ -10,18 +10,21 @@ use crate::{
     phase::terraform,
     report,
     run::configuration,
-    state::{self, Recorded, Store, Unfinished},
-    step::{Event, RunId},
+    state::{self, Life, Machine, Recorded, Store, Unfinished},
+    step::{Event, RegionName, RunId},
 };
 
 /// Show the steps of a run, or the log of one step
 ///
-/// A run of another operator is looked for by its id in the regions' state buckets, which have a copy of its journal but
+/// A run of another operator is searched for by its id in the regions' state buckets, which have a copy of its journal but
 /// not the logs of its steps.
 #[derive(Debug, Args)]
 pub struct Logs {
     #[command(flatten)]
     file: ConfigFile,
+    /// Also search for the run in this region, which is no longer configured (repeatable)
+    #[arg(long, value_name = "REGION")]
+    region: Vec<RegionName>,
     /// Run id or a unique prefix of it, as `paydeploy runs` lists them (default: the newest run of this folder)
     run: Option<String>,
     /// Step whose log to print, for instance `terraform/spain/cluster`
@@ -63,19 +66,22 @@ impl Logs {
 
     /// Shows a run of another operator.
     async fn elsewhere(&self, prefix: &str) -> Result<Exit, Failure> {
-        let session = self.file.open("logs", &[]).await?;
-        let (mut found, unread) = session.or_interrupted(session.copies_of(prefix)).await?;
+        let session = self.file.open("logs", &self.region).await?;
+        let (found, unread) = session.or_interrupted(session.copy_with(prefix)).await?;
         for (what, error) in &unread {
             eprintln!("{what} cannot be read: {error}");
         }
-        let past = match (found.pop(), found.len()) {
-            (None, _) => {
-                let exit = if unread.is_empty() { Exit::Usage } else { Exit::Unknown };
-                return Err(Failure::new(exit, format!("no run starts with `{prefix}`"))
+        let past = match found {
+            Ok(past) => past.map_err(|error| Failure::of_step(Exit::Unknown, error))?,
+            Err(0) if unread.is_empty() => {
+                return Err(Failure::new(Exit::Usage, format!("no run starts with `{prefix}`"))
                     .fix("list the runs: paydeploy runs"));
             }
-            (Some(_), others @ 1..) => return Err(ambiguous(others + 1, prefix)),
-            (Some(past), 0) => past.map_err(|error| Failure::of_step(Exit::Unknown, error))?,
+            Err(0) => {
+                let message = format!("no run starts with `{prefix}` where runs could be read");
+                return Err(Failure::new(Exit::Unknown, message).fix("list the runs: paydeploy runs"));
+            }
+            Err(several) => return Err(ambiguous(several, prefix)),
         };
         let host = &past.recorded.header.machine.host;
         if let Some(step) = &self.step {
@@ -87,7 +93,7 @@ impl Logs {
             .fix(format!("show the run's steps: paydeploy logs {run}")));
         }
         print(past.recorded);
-        Ok(Exit::Ok)
+        Ok(if unread.is_empty() { Exit::Ok } else { Exit::Unknown })
     }
 }
 
@@ -100,6 +106,8 @@ fn ambiguous(runs: usize, prefix: &str) -> Failure {
 fn print(Recorded { header, records, unknown, torn }: Recorded) {
     println!("run {} · {} · {} · on {}", header.run, header.command, header.at, header.machine.host);
     let unfinished = Unfinished::of(&records).effects;
+    let has_ended = records.iter().any(|record| matches!(record.event, Event::RunFinished { .. }));
+    let life = header.machine.life(&Machine::here(), header.pid, header.start);
     for record in records {
         if let Event::StepFinished { step, verdict, elapsed } = record.event {
             println!("  {} {step:<40} {:>8}", report::mark(&verdict), report::duration(elapsed));
@@ -113,7 +121,11 @@ fn print(Recorded { header, records, unknown, torn }: Recorded) {
         println!("  ! not shown: {}, recorded by a newer paydeploy", unknown.join(", "));
     }
     for step in unfinished {
-        println!("  ! {step:<40} unfinished: the run ended while this step changed something");
+        match life {
+            Life::Alive if !has_ended => println!("  … {step:<40} at work"),
+            Life::Unknown if !has_ended => println!("  … {step:<40} at work when this was recorded"),
+            _ => println!("  ! {step:<40} unfinished: the run ended while this step changed something"),
+        }
     }
 }
 

@@ -15,7 +15,8 @@ const SHORT: usize = 12;
 /// List the newest runs, also those of other operators
 ///
 /// A run that changes something keeps a copy of its journal in the state bucket of each region that it changes, for a
-/// month. The logs of its steps stay on the machine that ran it.
+/// month. A run of another operator that was refused or changed nothing is not listed. The logs of a run's steps stay on the
+/// machine that ran it.
 #[derive(Debug, Args)]
 pub struct Runs {
     #[command(flatten)]
@@ -33,11 +34,20 @@ impl Runs {
         for (what, error) in &history.unread {
             eprintln!("{what} cannot be read: {error}");
         }
+        for (run, error) in &history.damaged {
+            eprintln!("warning: run {run} is not shown: {error}");
+        }
+        for (region, held) in &holders {
+            if let Err(error) = held {
+                eprintln!("the lease of region `{region}` cannot be read: {error}");
+            }
+        }
+        let is_unknown = !history.unread.is_empty() || holders.values().any(Result::is_err);
         match self.reading.output {
             Format::Json => println!("{}", json(&history.runs, &holders)?),
             Format::Table => print!("{}", text(&history.runs, &holders)),
         }
-        Ok(if history.unread.is_empty() { Exit::Ok } else { Exit::Unknown })
+        Ok(if is_unknown { Exit::Unknown } else { Exit::Ok })
     }
 }
 
@@ -73,10 +83,12 @@ fn result(ending: &Ending) -> String {
     match ending {
         Ending::Running => "running".to_owned(),
         Ending::Succeeded => "succeeded".to_owned(),
+        Ending::Planned => "planned".to_owned(),
         Ending::Failed(steps) => format!("{} failed", report::steps(steps.len())),
         Ending::Interrupted => "interrupted".to_owned(),
-        Ending::Stopped => "stopped by another run".to_owned(),
+        Ending::Stopped => "stopped".to_owned(),
         Ending::Died => "died".to_owned(),
+        Ending::Unknown => "unknown".to_owned(),
     }
 }
 
@@ -114,12 +126,17 @@ struct Run {
 enum RunResult {
     Running,
     Succeeded,
+    /// It was to change nothing.
+    Planned,
     Failed,
     Interrupted,
-    /// It lost a region's lease to another run.
+    /// It ended early without a failure: another run had the region, the deployment was newer, or an earlier phase had not
+    /// run.
     Stopped,
     /// Nothing is known of its end.
     Died,
+    /// Whether it still runs cannot be read.
+    Unknown,
 }
 
 fn json(runs: &[Past], holders: &Holders) -> serde_json::Result<String> {
@@ -128,10 +145,12 @@ fn json(runs: &[Past], holders: &Holders) -> serde_json::Result<String> {
         let (result, failed) = match past.ending(holders) {
             Ending::Running => (RunResult::Running, Vec::new()),
             Ending::Succeeded => (RunResult::Succeeded, Vec::new()),
+            Ending::Planned => (RunResult::Planned, Vec::new()),
             Ending::Failed(steps) => (RunResult::Failed, steps),
             Ending::Interrupted => (RunResult::Interrupted, Vec::new()),
             Ending::Stopped => (RunResult::Stopped, Vec::new()),
             Ending::Died => (RunResult::Died, Vec::new()),
+            Ending::Unknown => (RunResult::Unknown, Vec::new()),
         };
         Run {
             run: header.run.to_string(),

@@ -1,13 +1,14 @@
 //! A copy of this run's journal in the state bucket of each region that it changes, for operators on other machines.
 //!
-//! 1. The copy of a region starts with the first effect of a step there, and then has everything that the journal has: of
-//!    the region's own steps, of steps that belong to no region, and of the run.
-//! 2. A copy is written as a whole, every [`BEAT`] if it has grown, and a last time at the end. Nothing waits for that, and
+//! 1. The copy of a region starts with the first effect of a step there; of the hub, also with one of what all regions
+//!    share. Then it has what the journal has of the region's own steps, of steps that belong to no region, and of the run.
+//! 2. A copy is written as a whole, every [`BEAT`] if it has grown, and a last time at the end. No step waits for that, and
 //!    a failure is made up for by the next write: what must not get lost is in the record (`mirror`).
 //! 3. A short run in which nothing changed or failed is not worth a copy, such as a `down` that finds nothing.
 //! 4. It is deleted after a month (`aws::bucket`), and is read by `history`.
 //!
-//! What happens in one region is not told to the bucket of another one: data of a region stays there. Progress is left out.
+//! What a step of one region did is not in the copy of another one, nor what steps without a region say of the regions:
+//! data of a region stays there. Progress is left out.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ use tokio::{
 use crate::{
     config::Config,
     state::{Header, Record, line},
-    step::{Event, RegionName, Result, RunId, StepId, Verdict, World},
+    step::{Event, Phase, PlannedStep, RegionName, Result, RunId, StepId, Verdict, World},
 };
 
 /// As for a record. A reader sees what happened up to that long ago.
@@ -63,6 +64,7 @@ type StartWriter =
 /// The copies of a run's journal.
 pub(super) struct Copies {
     writer: StartWriter,
+    hub: RegionName,
     header: Vec<u8>,
     /// The start of the run, which names all its steps. Each copy gets those of its region.
     started: Option<Record>,
@@ -73,7 +75,7 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    pub fn new(shelf: impl Shelf, header: &Header) -> Self {
+    pub fn new(shelf: impl Shelf, header: &Header, hub: RegionName) -> Self {
         let run = header.run.clone();
         // Strings and numbers: it cannot fail.
         let header = line(header).unwrap_or_default();
@@ -81,16 +83,17 @@ impl Copies {
             Box::pin(write(shelf.clone(), region, run.clone(), text, inbox))
         });
         let (regions, writers) = (BTreeMap::new(), JoinSet::new());
-        Self { writer, header, started: None, lines: Vec::new(), regions, writers }
+        Self { writer, hub, header, started: None, lines: Vec::new(), regions, writers }
     }
 
-    /// Adds an event that is in the journal.
+    /// Adds an event that the journal was given.
     pub fn note(&mut self, at: Timestamp, event: &Event) {
-        // The last two name resources of all regions.
-        if matches!(
-            event,
-            Event::StepProgress { .. } | Event::InventoryTaken { .. } | Event::OrphanFound { .. }
-        ) {
+        let says_what_regions_have = match event {
+            Event::InventoryTaken { .. } | Event::OrphanFound { .. } => true,
+            Event::StepWarned { step, .. } | Event::StepRetry { step, .. } => step.region.is_none(),
+            _ => false,
+        };
+        if says_what_regions_have || matches!(event, Event::StepProgress { .. }) {
             return;
         }
         let record = Record { at, event: event.clone() };
@@ -107,7 +110,10 @@ impl Copies {
             }
         }
         self.lines.push((region.clone(), text));
-        if let (Event::EffectStarted { .. }, Some(region)) = (event, region)
+        let Event::EffectStarted { step } = event else { return };
+        // An image is built on this machine; anything else without a region is on the hub.
+        let shared = || (step.phase != Phase::Docker).then(|| self.hub.clone());
+        if let Some(region) = region.or_else(shared)
             && !self.regions.contains_key(&region)
         {
             self.start(region);
@@ -123,7 +129,14 @@ impl Copies {
                 run: run.clone(),
                 command: command.clone(),
                 headline: headline.clone(),
-                steps: steps.iter().filter(|planned| is_its(&planned.step)).cloned().collect(),
+                steps: steps
+                    .iter()
+                    .filter(|planned| is_its(&planned.step))
+                    .map(|planned| PlannedStep {
+                        needs: planned.needs.iter().filter(|need| is_its(need)).cloned().collect(),
+                        ..planned.clone()
+                    })
+                    .collect(),
             };
             text.extend(line(&Record { at: *at, event }).unwrap_or_default());
         }
@@ -191,28 +204,35 @@ mod tests {
     use super::*;
     use crate::{
         state::parse,
-        step::{Action, Error, Phase, PlannedStep},
+        step::{Action, Error},
     };
 
-    /// The copies by region, and how often each write fails first.
+    #[derive(Default)]
+    struct Kept {
+        copies: BTreeMap<RegionName, Vec<u8>>,
+        /// This many writes fail first.
+        failures: u32,
+        writes: u32,
+    }
+
     #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<(BTreeMap<RegionName, Vec<u8>>, u32, u32)>>);
+    struct Memory(Arc<Mutex<Kept>>);
 
     impl Memory {
-        fn failing(times: u32) -> Self {
+        fn failing(failures: u32) -> Self {
             let memory = Self::default();
-            memory.0.lock().unwrap().1 = times;
+            memory.0.lock().unwrap().failures = failures;
             memory
         }
 
         fn writes(&self) -> u32 {
-            self.0.lock().unwrap().2
+            self.0.lock().unwrap().writes
         }
 
         /// The events of a region's copy; `None` if there is none.
         fn events(&self, region: &str) -> Option<Vec<Event>> {
-            let copies = self.0.lock().unwrap();
-            let copy = copies.0.get(&name(region))?;
+            let kept = self.0.lock().unwrap();
+            let copy = kept.copies.get(&name(region))?;
             let recorded = parse(Path::new("copy"), copy.as_slice()).unwrap();
             assert_eq!(recorded.header.run.as_str(), "one");
             Some(recorded.records.into_iter().map(|record| record.event).collect())
@@ -221,13 +241,13 @@ mod tests {
 
     impl Shelf for Memory {
         async fn put(&self, region: &RegionName, _run: &RunId, body: Vec<u8>) -> Result<()> {
-            let mut memory = self.0.lock().unwrap();
-            if memory.1 > 0 {
-                memory.1 -= 1;
+            let mut kept = self.0.lock().unwrap();
+            if kept.failures > 0 {
+                kept.failures -= 1;
                 return Err(Error::transient("slow down"));
             }
-            memory.2 += 1;
-            memory.0.insert(region.clone(), body);
+            kept.writes += 1;
+            kept.copies.insert(region.clone(), body);
             Ok(())
         }
     }
@@ -250,7 +270,7 @@ mod tests {
     }
 
     fn copies(shelf: &Memory) -> Copies {
-        Copies::new(shelf.clone(), &Header::new(&RunId::named("one"), "up"))
+        Copies::new(shelf.clone(), &Header::new(&RunId::named("one"), "up"), name("spain"))
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +278,7 @@ mod tests {
         let shelf = Memory::default();
         let mut copies = copies(&shelf);
         let everywhere = finished(StepId::global(Phase::Docker, "build"));
-        let end = Event::RunFinished { elapsed: Duration::ZERO };
+        let end = Event::RunFinished { elapsed: Duration::ZERO, failed: Vec::new(), undone: 0 };
         let spain = finished(cluster("spain"));
         let events = [
             everywhere.clone(),
@@ -297,6 +317,19 @@ mod tests {
         copies.finish().await;
         let expected = [started(vec![planned("spain")]), effect("spain"), interrupted];
         assert_eq!(shelf.events("spain").unwrap(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_all_regions_share_is_in_the_copy_of_the_hub() {
+        let shelf = Memory::default();
+        let mut copies = copies(&shelf);
+        let manifests = StepId::global(Phase::Apps, "manifests");
+        copies.note(Timestamp::now(), &Event::EffectStarted { step: StepId::global(Phase::Docker, "build") });
+        assert!(copies.regions.is_empty());
+        copies.note(Timestamp::now(), &Event::EffectStarted { step: manifests.clone() });
+        copies.note(Timestamp::now(), &finished(manifests));
+        copies.finish().await;
+        assert!(shelf.events("spain").is_some() && shelf.events("mexico").is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ impl Session {
         let journal = Journal::create(&self.logs(), &header).map_err(unwritten)?;
         let recording = Recording {
             journal: Box::new(journal),
-            copies: Some(Copies::new(self.world.clone(), &header)),
+            copies: Some(Copies::new(self.world.clone(), &header, self.config().hub().name.clone())),
             mirror: Mirror::new(self.world.clone(), header),
             report: report::report(self.output),
             clock: Timestamp::now,
@@ -149,7 +149,7 @@ impl Recording<'_> {
         let (events, inbox) = Events::channel();
         let engine = engine(events, owner.cancel.clone());
         let outcome = owner.drive(engine, inbox, signals).await;
-        owner.emit(Event::RunFinished { elapsed: started.elapsed() });
+        owner.finish(started.elapsed());
         let (mirror, copies) = (owner.mirror.take(), owner.copies.take());
         tokio::join!(
             async {

@@ -9,16 +9,18 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all, stream};
 
 use super::{Holders, Session, copies};
 use crate::{
     state::{Header, Life, Machine, Record, Recorded, parse, read},
-    step::{Error, ErrorExt as _, Event, RegionName, Result, RunId, StepId, Verdict},
+    step::{Action, Error, ErrorExt as _, Event, PlannedStep, RegionName, Result, RunId, StepId, Verdict},
 };
 
 /// What other operators did is an addition to what is known here, and must not delay it for long.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// How many copies are read at a time.
+const AT_A_TIME: usize = 16;
 
 /// A run, and what is known of it.
 #[derive(Debug)]
@@ -32,8 +34,10 @@ pub struct Past {
 #[derive(Debug, Default)]
 pub struct History {
     pub runs: Vec<Past>,
-    /// Regions whose copies could not be read, and runs of this folder whose journal could not.
+    /// Regions and runs whose copies could not be read.
     pub unread: Vec<(String, Error)>,
+    /// Runs of this folder whose journal is damaged, or of a newer paydeploy.
+    pub damaged: Vec<(RunId, Error)>,
 }
 
 /// How a run ended.
@@ -41,13 +45,18 @@ pub struct History {
 pub enum Ending {
     Running,
     Succeeded,
+    /// It was to change nothing, such as `plan`, or the question before a `down`.
+    Planned,
     /// Which steps failed.
     Failed(Vec<StepId>),
     Interrupted,
-    /// It lost a region's lease.
+    /// It ended early without a failure: another run had the region, the deployment was newer, or an earlier phase had not
+    /// run.
     Stopped,
     /// Nothing is known of its end: it was killed, or its machine was.
     Died,
+    /// It has not ended, and whether it still runs cannot be read.
+    Unknown,
 }
 
 impl Past {
@@ -55,7 +64,11 @@ impl Past {
     pub fn ending(&self, holders: &Holders) -> Ending {
         let Recorded { header, records, .. } = &self.recorded;
         let events = || records.iter().map(|record| &record.event);
-        if !events().any(|event| matches!(event, Event::RunFinished { .. })) {
+        let end = events().find_map(|event| match event {
+            Event::RunFinished { failed, undone, .. } => Some((failed, *undone)),
+            _ => None,
+        });
+        let Some((failed, undone)) = end else {
             let holds = |holder: &Header| {
                 (&holder.machine, holder.pid, holder.start) == (&header.machine, header.pid, header.start)
             };
@@ -63,62 +76,95 @@ impl Past {
             return match header.machine.life(&Machine::here(), header.pid, header.start) {
                 Life::Alive => Ending::Running,
                 Life::Unknown if is_holder => Ending::Running,
+                Life::Unknown if holders.values().any(Result::is_err) => Ending::Unknown,
                 _ => Ending::Died,
             };
-        }
-        let failed: Vec<StepId> = events()
-            .filter_map(|event| match event {
-                Event::StepFinished { step, verdict: Verdict::Failed { .. }, .. } => Some(step.clone()),
-                _ => None,
-            })
-            .collect();
+        };
+        // An earlier version did not record them at the end.
+        let recorded = events().filter_map(|event| match event {
+            Event::StepFinished { step, verdict: Verdict::Failed { .. }, .. } => Some(step),
+            _ => None,
+        });
+        let failed: BTreeSet<&StepId> = failed.iter().chain(recorded).collect();
         if events().any(|event| matches!(event, Event::LeaseLost { .. })) {
             Ending::Stopped
         } else if events().any(|event| matches!(event, Event::Interrupted { .. })) {
             Ending::Interrupted
-        } else if failed.is_empty() {
-            Ending::Succeeded
+        } else if !failed.is_empty() {
+            Ending::Failed(failed.into_iter().cloned().collect())
+        } else if undone > 0 {
+            Ending::Stopped
+        } else if self.planned().all(|planned| !matches!(planned.action, Action::Up | Action::Destroy)) {
+            Ending::Planned
         } else {
-            Ending::Failed(failed)
+            Ending::Succeeded
         }
+    }
+
+    fn planned(&self) -> impl Iterator<Item = &PlannedStep> {
+        self.recorded.records.iter().flat_map(|record| match &record.event {
+            Event::RunStarted { steps, .. } => steps.as_slice(),
+            _ => &[],
+        })
     }
 
     /// How long it took; `None` if that is not known.
     pub fn elapsed(&self) -> Option<Duration> {
         self.recorded.records.iter().find_map(|record| match record.event {
-            Event::RunFinished { elapsed } => Some(elapsed),
+            Event::RunFinished { elapsed, .. } => Some(elapsed),
             _ => None,
         })
     }
 }
 
 impl Session {
-    /// The newest runs, at most so many.
+    /// The newest runs in the chosen regions, at most so many.
     pub async fn history(&self, limit: usize) -> History {
-        let here = self.store.runs().unwrap_or_default();
-        let (copied, mut unread) = self.copied().await;
-        let all: BTreeSet<&RunId> = here.iter().chain(copied.keys()).collect();
-        let mut runs = Vec::new();
-        for run in all.into_iter().rev().take(limit) {
-            let past = if here.contains(run) {
-                let recorded = read(&self.store.run(run)).map_err(Error::permanent);
-                recorded.map(|recorded| Past { recorded, copies: Vec::new() })
-            } else {
-                self.copy_of(run, copied.get(run).map_or(&[][..], Vec::as_slice)).await
-            };
-            match past {
-                Ok(past) => runs.push(past),
-                Err(error) => unread.push((format!("run {run}"), error)),
+        let mut history = History::default();
+        let mut here = BTreeMap::new();
+        for run in self.store.runs().unwrap_or_default() {
+            match read(&self.store.run(&run)) {
+                Ok(recorded) => {
+                    let past = Past { recorded, copies: Vec::new() };
+                    if past.planned().any(|planned| self.is_chosen(&planned.step)) {
+                        here.insert(run, past);
+                    }
+                }
+                Err(error) => history.damaged.push((run, Error::permanent(error))),
             }
         }
-        History { runs, unread }
+        let (elsewhere, unread) = self.copied().await;
+        history.unread = unread;
+        let mut all: BTreeMap<RunId, Vec<RegionName>> =
+            here.keys().map(|run| (run.clone(), Vec::new())).collect();
+        all.extend(elsewhere.into_iter().filter(|(run, _)| !self.store.run(run).exists()));
+        let newest: Vec<(RunId, Vec<RegionName>)> = all.into_iter().rev().take(limit).collect();
+        let copies = newest.iter().filter(|(_, regions)| !regions.is_empty());
+        let asked = stream::iter(copies).map(async |(run, regions)| (run, self.copy_of(run, regions).await));
+        let answers: Vec<(&RunId, Result<Past>)> = asked.buffered(AT_A_TIME).collect().await;
+        let mut answers: BTreeMap<&RunId, Result<Past>> = answers.into_iter().collect();
+        for (run, _) in &newest {
+            match here.remove(run).map(Ok).or_else(|| answers.remove(run)) {
+                Some(Ok(past)) => history.runs.push(past),
+                Some(Err(error)) => history.unread.push((format!("run {run}"), error)),
+                None => {}
+            }
+        }
+        history
     }
 
-    /// The runs of others whose ids start so, and where they could not be looked for.
-    pub async fn copies_of(&self, prefix: &str) -> (Vec<Result<Past>>, Vec<(String, Error)>) {
+    /// The run of another operator whose id starts so, or how many there are; and where it could not be searched for.
+    pub async fn copy_with(
+        &self,
+        prefix: &str,
+    ) -> (std::result::Result<Result<Past>, usize>, Vec<(String, Error)>) {
         let (copied, unread) = self.copied().await;
-        let matching = copied.iter().filter(|(run, _)| run.as_str().starts_with(prefix));
-        (join_all(matching.map(|(run, regions)| self.copy_of(run, regions))).await, unread)
+        let matching: Vec<_> = copied.iter().filter(|(run, _)| run.as_str().starts_with(prefix)).collect();
+        let found = match matching.as_slice() {
+            [(run, regions)] => Ok(self.copy_of(run, regions).await),
+            several => Err(several.len()),
+        };
+        (found, unread)
     }
 
     /// The runs that have copies, and in which regions. A run keeps its own journal while it works, so that those of this
@@ -134,7 +180,9 @@ impl Session {
         for (region, listed) in listed {
             match listed {
                 Ok(found) => {
-                    found.into_iter().for_each(|run| runs.entry(run).or_default().push(region.clone()))
+                    for run in found {
+                        runs.entry(run).or_default().push(region.clone());
+                    }
                 }
                 Err(error) => unread.push((format!("region `{region}`"), error)),
             }
@@ -208,8 +256,22 @@ mod tests {
         Verdict::Changed { summary: "39 resources".to_owned() }
     }
 
+    fn end_with(failed: Vec<StepId>, undone: usize) -> Event {
+        Event::RunFinished { elapsed: Duration::from_secs(170), failed, undone }
+    }
+
+    fn started(action: Action) -> Event {
+        let step = PlannedStep { step: step("spain"), action, needs: Vec::new() };
+        Event::RunStarted {
+            run: RunId::named("one"),
+            command: "up".to_owned(),
+            headline: String::new(),
+            steps: vec![step],
+        }
+    }
+
     fn end() -> Event {
-        Event::RunFinished { elapsed: Duration::from_secs(170) }
+        end_with(Vec::new(), 0)
     }
 
     /// What a run elsewhere recorded, one event per second.
@@ -247,8 +309,15 @@ mod tests {
         let failed = finished(step("spain"), failed);
         let interrupted = Event::Interrupted { forced: false };
         let lost = Event::LeaseLost { why: "removed".to_owned() };
-        let ending = |events: &[Event]| past(events.to_vec()).ending(&Holders::new());
+        let ending = |events: &[Event]| {
+            past([started(Action::Up)].into_iter().chain(events.to_vec())).ending(&Holders::new())
+        };
         assert_eq!(ending(&[finished(step("spain"), changed()), end()]), Ending::Succeeded);
+        // The copy of a region does not have the steps of another one.
+        assert_eq!(ending(&[end_with(vec![step("mexico")], 3)]), Ending::Failed(vec![step("mexico")]));
+        // Refused, or after another run, or without an earlier phase.
+        assert_eq!(ending(&[end_with(Vec::new(), 3)]), Ending::Stopped);
+        assert_eq!(past([started(Action::PlanDestroy), end()]).ending(&Holders::new()), Ending::Planned);
         assert_eq!(ending(&[failed.clone(), end()]), Ending::Failed(vec![step("spain")]));
         assert_eq!(ending(&[interrupted.clone(), end()]), Ending::Interrupted);
         assert_eq!(ending(&[lost, interrupted, end()]), Ending::Stopped);
@@ -266,5 +335,7 @@ mod tests {
         assert_eq!(run.ending(&lease(pid)), Ending::Running);
         assert_eq!(run.ending(&lease(pid + 1)), Ending::Died);
         assert_eq!(run.ending(&Holders::new()), Ending::Died);
+        let unread = Holders::from([("spain".parse().unwrap(), Err(Error::transient("slow down")))]);
+        assert_eq!(run.ending(&unread), Ending::Unknown);
     }
 }

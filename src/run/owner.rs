@@ -23,7 +23,7 @@ use super::{copies::Copies, mirror::Mirror, signals::Signal};
 use crate::{
     report::Report,
     state::{Journal, JournalError},
-    step::{Cancel, Event, Message},
+    step::{Cancel, Event, Message, StepId, Verdict},
     task::Fence,
 };
 
@@ -59,6 +59,10 @@ pub struct Owner<'a> {
     pub cancel: Cancel,
     /// The signals so far.
     received: Vec<Signal>,
+    /// The steps that failed so far.
+    failed: Vec<StepId>,
+    /// How many steps ended without having come to their end.
+    undone: usize,
     /// Why the journal can no longer be written.
     pub broken: Option<JournalError>,
 }
@@ -78,6 +82,8 @@ impl<'a> Owner<'a> {
             clock,
             cancel: Cancel::default(),
             received: Vec::new(),
+            failed: Vec::new(),
+            undone: 0,
             broken: None,
         }
     }
@@ -121,6 +127,12 @@ impl<'a> Owner<'a> {
             self.handle(message);
         }
         result
+    }
+
+    /// Records and reports the end of the run.
+    pub fn finish(&mut self, elapsed: Duration) {
+        let failed = std::mem::take(&mut self.failed);
+        self.emit(Event::RunFinished { elapsed, failed, undone: self.undone });
     }
 
     /// Records and reports an event of the owner itself.
@@ -172,6 +184,13 @@ impl<'a> Owner<'a> {
 
     fn handle(&mut self, Message { event, recorded }: Message) {
         let at = (self.clock)();
+        if let Event::StepFinished { step, verdict, .. } = &event {
+            match verdict {
+                Verdict::Failed { .. } => self.failed.push(step.clone()),
+                Verdict::Cancelled | Verdict::Missing { .. } => self.undone += 1,
+                _ => {}
+            }
+        }
         self.write(at, &event);
         // If the write failed, the sender is dropped here, so the waiting step does not start its effect.
         let recorded = recorded.filter(|_| self.broken.is_none());
@@ -200,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        step::{Events, Phase, StepId},
+        step::{Events, Phase},
         task,
     };
 

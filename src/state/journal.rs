@@ -298,7 +298,7 @@ mod tests {
             started(1),
             started(2),
             Event::ChildEnded { step: step(), pid: 2 },
-            Event::RunFinished { elapsed },
+            Event::RunFinished { elapsed, failed: Vec::new(), undone: 0 },
         ];
         let records = events.map(|event| Record { at: Timestamp::UNIX_EPOCH, event });
         let open = Unfinished::of(&records);
@@ -376,7 +376,7 @@ mod tests {
             Event::Claimed { step: step(), claim: claim("a") },
             Event::Claimed { step: step(), claim: claim("b") },
             Event::Released { step: step(), claim: claim("a") },
-            Event::RunFinished { elapsed: std::time::Duration::ZERO },
+            Event::RunFinished { elapsed: std::time::Duration::ZERO, failed: Vec::new(), undone: 0 },
         ];
         let mut open = Unfinished::default();
         for event in &events {

@@ -233,5 +233,11 @@ pub enum Event {
     },
     RunFinished {
         elapsed: Duration,
+        /// The steps that failed.
+        #[serde(default)]
+        failed: Vec<StepId>,
+        /// How many steps did not come to their end, because the run was stopped or something that they need is missing.
+        #[serde(default)]
+        undone: usize,
     },
 }

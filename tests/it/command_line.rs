@@ -73,7 +73,7 @@ fn the_command_that_continues_keeps_the_given_regions() {
 #[test]
 fn a_command_refuses_flags_that_it_does_not_honour() {
     for args in
-        [&["logs", "--output", "json"][..], &["logs", "--region", "spain"], &["status", "--output", "live"]]
+        [&["logs", "--output", "json"][..], &["token", "--region", "spain"], &["status", "--output", "live"]]
     {
         paydeploy().args(args).assert().code(2);
     }
