@@ -36,7 +36,7 @@ pub async fn identity(aws: &SdkConfig) -> Result<Identity> {
     let account = caller.account().unwrap_or_default().to_owned();
     let mut principal = principal(caller.arn().unwrap_or_default());
     if let Principal::Role(arn) = &mut principal
-        && let Some(full) = full_name(aws, arn).await
+        && let Some(full) = full_name(aws, arn).await?
     {
         *arn = full;
     }
@@ -56,11 +56,14 @@ async fn credentials(aws: &SdkConfig) -> Result<()> {
 }
 
 /// A role's ARN with its path, which a session's ARN leaves out and a cluster's access entry requires.
-async fn full_name(aws: &SdkConfig, arn: &str) -> Option<String> {
-    let (_, name) = arn.rsplit_once('/')?;
-    // The error is swallowed because the call may be denied, and most roles have no path.
-    let role = aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.ok()?;
-    role.role().map(|role| role.arn().to_owned())
+async fn full_name(aws: &SdkConfig, arn: &str) -> Result<Option<String>> {
+    let Some((_, name)) = arn.rsplit_once('/') else { return Ok(None) };
+    match aws_sdk_iam::Client::new(aws).get_role().role_name(name).send().await.map_err(classify) {
+        Ok(role) => Ok(role.role().map(|role| role.arn().to_owned())),
+        Err(error) if error.class == Class::Transient => Err(error).doing(format!("read the role `{name}`")),
+        // The call may be denied, and most roles have no path.
+        Err(_) => Ok(None),
+    }
 }
 
 /// The principal behind a caller's ARN.

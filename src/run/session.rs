@@ -144,8 +144,18 @@ impl Session {
         let state = store.path().to_owned();
         let phases = phases.iter().copied().collect();
         let reached = Reached::default();
-        let world =
-            World { config, aws, tools, state, phases, allow_replace, allow_downgrade, teardown, reached };
+        let world = World {
+            config,
+            aws,
+            tools,
+            state,
+            phases,
+            chosen: chosen.iter().cloned().collect(),
+            allow_replace,
+            allow_downgrade,
+            teardown,
+            reached,
+        };
         Ok(Self {
             world: Arc::new(world),
             store,

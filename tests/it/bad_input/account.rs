@@ -156,7 +156,8 @@ fn a_deployer_that_a_list_of_administrators_lacks_is_reported_before_it_ends_its
     assert_contains(
         &output,
         &[
-            "region `mexico`: `administrator_arns` in `terraform/regions/mexico.tfvars` does not list `arn:aws:iam::",
+            "region `mexico`: the deployer `arn:aws:iam::",
+            "is missing from `administrator_arns` in `terraform/regions/mexico.tfvars`",
             "fix: add it",
         ],
     );
