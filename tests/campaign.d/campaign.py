@@ -180,7 +180,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default="*", metavar="PATTERN")
     parser.add_argument("--report", type=Path)
     parser.add_argument("--rehearsal", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only != "*" and not options.faults:
+        parser.error("--only chooses among the faults of --faults")
+    return options
 
 
 if __name__ == "__main__":

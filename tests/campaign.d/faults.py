@@ -30,6 +30,6 @@ def choose(rng: random.Random, length: float, only: str = "*") -> Fault:
     """
     for _ in range(ATTEMPTS):
         fault: Fault = rng.choice(KINDS)(rng, length)
-        if fnmatch.fnmatch(str(fault), only):
+        if fnmatch.fnmatch(fault.name, only):
             return fault
     raise ValueError(f"no fault matches {only!r}")
