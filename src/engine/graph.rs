@@ -38,7 +38,7 @@ impl Facts {
         self.0.insert(step, fact);
     }
 
-    /// Those of some steps.
+    /// The facts of some steps.
     pub(super) fn of(&self, steps: &[StepId]) -> Self {
         let known = |step: &StepId| Some((step.clone(), self.0.get(step)?.clone()));
         Self(steps.iter().filter_map(known).collect())

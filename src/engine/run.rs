@@ -3,8 +3,8 @@
 //! Each turn of the loop:
 //!
 //! 1. `settle` gives a verdict to every waiting step that can no longer run: `skipped` if a step that it needs did
-//!    not succeed, `cancelled` after a cancel. Only the followers of what has ended since the last turn are looked at, and
-//!    everything once after a cancel, so that a run's own work grows with its steps and not with their square.
+//!    not succeed, `cancelled` after a cancel. Only the followers of what has ended since the last turn are judged, and
+//!    everything once after a cancel, so that a turn does not cost more in a run of many regions.
 //! 2. `start_ready` starts every step whose needs have ended, up to the limits, longest remaining path first.
 //! 3. If nothing runs, the run is over. Otherwise the loop waits for a step to end, or for the first cancel.
 //!
@@ -107,10 +107,11 @@ fn waits(graph: &Graph, actions: &BTreeMap<StepId, Action>) -> BTreeMap<StepId, 
         for need in graph.needs(step) {
             match (action, actions.get(need)) {
                 (Action::PlanDestroy, _) | (_, None) => {}
-                (Action::Destroy, Some(Action::Destroy)) => {
-                    waits.entry(need.clone()).or_default().push(step.clone());
+                (Action::Destroy, Some(other)) => {
+                    if *other == Action::Destroy {
+                        waits.entry(need.clone()).or_default().push(step.clone());
+                    }
                 }
-                (Action::Destroy, Some(_)) => {}
                 (_, Some(_)) => waits.entry(step.clone()).or_default().push(need.clone()),
             }
         }
@@ -151,11 +152,11 @@ struct Loop<'a> {
     waiting: BTreeMap<StepId, Waiting>,
     /// The steps that wait for each step.
     followers: BTreeMap<StepId, Vec<StepId>>,
-    /// Those that wait and of which a need has ended since they were looked at.
+    /// Those that wait and of which a need has ended since they were judged.
     changed: BTreeSet<StepId>,
     /// Those that wait for nothing but a slot, in the order in which they start.
     ready: BTreeSet<(Reverse<Duration>, StepId)>,
-    /// Nothing starts any more, and everything that waits has been looked at since.
+    /// Nothing starts any more, and everything that waits has been judged since.
     stopped: bool,
     /// The longest path from each step to the end of the run: the order in which ready steps start.
     remaining: BTreeMap<StepId, Duration>,
