@@ -48,9 +48,9 @@ impl Records {
             let batch = ChangeBatch::builder().set_changes(Some(changes)).build()?;
             let change = self.client.change_resource_record_sets().hosted_zone_id(&self.zone.id);
             let doing = || format!("delete the records of `{}` in zone `{}`", self.owner, self.zone.name);
-            let changed = change.change_batch(batch).send().await;
+            let answer = change.change_batch(batch).send().await;
             self.aws.zone_reads().forget(&self.zone).await;
-            match changed {
+            match answer {
                 Ok(_) => {}
                 // Route 53 refuses to delete what does not exist, such as after an attempt whose answer was lost, or when a
                 // controller was faster. The retry reads again what remains.

@@ -6,7 +6,8 @@
 //! 2. a read of single hosts takes along all hosts that were ever asked for: a page that starts at one of them usually
 //!    has the others, which lie side by side in the order of names.
 //!
-//! An error is shared as well. Otherwise all that wait would meet the same throttle one after the other.
+//! An error is shared as well, with those that already wait for the same answer: otherwise all of them would meet the same
+//! throttle one after the other. A later call asks again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +21,14 @@ use tokio::time::Instant;
 use super::{classify, zones::Zone};
 use crate::task::{Error, ErrorExt, Result};
 
-/// Shorter than the time between two looks of any wait.
-const FRESH: Duration = Duration::from_secs(2);
+/// Shorter than the pause between two checks of any wait.
+const FRESH: Duration = Duration::from_secs(1);
+/// The same for an error.
+const FRESH_ERROR: Duration = Duration::from_millis(200);
 /// The most records that a page has.
 const PAGE: i32 = 300;
+
+type ByHost = BTreeMap<String, Vec<ResourceRecordSet>>;
 
 /// The reads of one account.
 #[derive(Debug, Default)]
@@ -33,7 +38,7 @@ pub struct ZoneReads(Mutex<BTreeMap<String, Arc<Reads>>>);
 #[derive(Debug, Default)]
 struct Reads {
     hosts: Mutex<BTreeSet<String>>,
-    of_hosts: tokio::sync::Mutex<Option<Read<BTreeMap<String, Vec<ResourceRecordSet>>>>>,
+    of_hosts: tokio::sync::Mutex<Option<Read<ByHost>>>,
     of_all: tokio::sync::Mutex<Option<Read<Vec<ResourceRecordSet>>>>,
 }
 
@@ -49,9 +54,10 @@ impl<T> Read<T> {
         Self { at: Instant::now(), found }
     }
 
-    /// What it says, if it is recent enough.
+    /// What was found, if it is recent enough.
     fn fresh(&self) -> Option<Result<&T>> {
-        (self.at.elapsed() < FRESH).then(|| self.found.as_ref().map_err(copied))
+        let limit = if self.found.is_ok() { FRESH } else { FRESH_ERROR };
+        (self.at.elapsed() < limit).then(|| self.found.as_ref().map_err(copied))
     }
 }
 
@@ -73,7 +79,7 @@ impl ZoneReads {
         reads.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone());
         let mut last = reads.of_hosts.lock().await;
         if let Some(found) = last.as_ref().and_then(Read::fresh) {
-            // A host that was asked for later is in none of it.
+            // It does not have a host that was asked for later.
             match found {
                 Ok(found) => {
                     if let Some(records) = found.get(&host) {
@@ -114,14 +120,10 @@ impl ZoneReads {
     }
 }
 
-async fn of_hosts(
-    client: &Client,
-    zone: &str,
-    hosts: BTreeSet<String>,
-) -> Result<BTreeMap<String, Vec<ResourceRecordSet>>> {
+async fn of_hosts(client: &Client, zone: &str, hosts: BTreeSet<String>) -> Result<ByHost> {
     // In the order of the zone, so that a page has as many of them as possible.
     let mut open: BTreeSet<Rank> = hosts.iter().map(|host| Rank::of(host)).collect();
-    let mut found: BTreeMap<String, Vec<ResourceRecordSet>> = BTreeMap::new();
+    let mut found = ByHost::new();
     // Each page settles at least the host at which it starts.
     while let Some(first) = open.pop_first() {
         let list = client.list_resource_record_sets().hosted_zone_id(zone).start_record_name(&first.host);
@@ -132,7 +134,7 @@ async fn of_hosts(
             .as_deref()
             .filter(|_| page.is_truncated)
             .map(|name| Rank::of(&normal(name)));
-        let is_whole = |rank: &Rank| end.as_ref().is_none_or(|end| rank.is_surely_before(end));
+        let is_whole = |rank: &Rank| end.as_ref().is_none_or(|end| rank.reversed < end.reversed);
         let settled: BTreeSet<String> = std::iter::once(&first)
             .chain(open.iter().filter(|rank| is_whole(rank)))
             .map(|rank| rank.host.clone())
@@ -151,22 +153,18 @@ async fn of_hosts(
     Ok(found)
 }
 
-/// A host's place in the order of a zone: by labels, from the last to the first.
+/// A host's place in the order of a zone. Route 53 sorts by the ASCII code of the name with its labels in reverse order and
+/// with a final dot, so that `api-es` comes before `api` (`ListResourceRecordSets` in its API reference).
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    labels: Vec<String>,
+    reversed: String,
     host: String,
 }
 
 impl Rank {
     fn of(host: &str) -> Self {
-        Self { labels: host.rsplit('.').map(str::to_owned).collect(), host: host.to_owned() }
-    }
-
-    /// Whether it comes first, also where the dot between the labels counts as a character. Route 53's documentation does
-    /// not say which it is.
-    fn is_surely_before(&self, other: &Self) -> bool {
-        self.labels < other.labels && self.labels.join(".") < other.labels.join(".")
+        let labels: Vec<&str> = host.rsplit('.').collect();
+        Self { reversed: format!("{}.", labels.join(".")), host: host.to_owned() }
     }
 }
 
@@ -204,8 +202,9 @@ mod tests {
     async fn route53(hosts: &'static [&'static str], page: usize) -> (Server, Client) {
         let server = Server::start(move |call: &Call| {
             let start = call.path.split(['?', '&']).find_map(|part| part.strip_prefix("name="));
-            let start = Rank::of(start.unwrap_or_default());
-            let left: Vec<&str> = hosts.iter().copied().filter(|host| Rank::of(host) >= start).collect();
+            let start = start.unwrap_or_default();
+            let from = hosts.iter().position(|host| *host == start).unwrap_or(hosts.len());
+            let left = &hosts[from..];
             let record = |host: &&str| {
                 format!(
                     "<ResourceRecordSet><Name>{host}.</Name><Type>A</Type><TTL>60</TTL><ResourceRecords><ResourceRecord>\
@@ -227,35 +226,36 @@ mod tests {
         (server, client)
     }
 
-    async fn count(reads: &ZoneReads, client: &Client, host: &str) -> usize {
-        reads.host(client, "Z1", host).await.unwrap().len()
+    fn counts(found: &ByHost) -> Vec<(&str, usize)> {
+        found.iter().map(|(host, records)| (host.as_str(), records.len())).collect()
     }
 
     #[tokio::test]
     async fn all_hosts_of_a_zone_are_read_by_one_call() {
-        let (server, client) = route53(&["a.pay.example", "b.pay.example", "c.pay.example"], 300).await;
+        // As Route 53 sorts them.
+        let hosts = &["api-es.pay.example", "api-mx.pay.example", "api.pay.example"];
+        let (server, client) = route53(hosts, 300).await;
+        let wanted = ["api.pay.example", "api-es.pay.example", "none.pay.example"].map(str::to_owned);
+        let found = of_hosts(&client, "Z1", wanted.into()).await.unwrap();
+        let expected = [("api-es.pay.example", 1), ("api.pay.example", 1), ("none.pay.example", 0)];
+        assert_eq!(counts(&found), expected);
+        assert_eq!(server.calls().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_host_is_asked_for_as_it_is_written() {
+        let (_server, client) = route53(&["api.pay.example"], 300).await;
         let reads = ZoneReads::default();
-        // Two rounds of a wait: from then on all hosts are known.
-        for host in ["a.pay.example", "b.pay.example", "none.pay.example"] {
-            count(&reads, &client, host).await;
-        }
-        let before = server.calls().len();
-        let zone = reads.of("Z1");
-        *zone.of_hosts.lock().await = None;
-        for (host, records) in [("a.pay.example", 1), ("B.pay.example.", 1), ("none.pay.example", 0)] {
-            assert_eq!(count(&reads, &client, host).await, records, "{host}");
-        }
-        assert_eq!(server.calls().len() - before, 1);
+        assert_eq!(reads.host(&client, "Z1", "API.pay.example.").await.unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn a_page_that_ends_early_is_followed_by_one_that_starts_at_the_next_host() {
-        let hosts = &["a.pay.example", "b.pay.example", "b.pay.example", "c.pay.example", "d.pay.example"];
+        let hosts = &["a-x.pay.example", "a.pay.example", "a.pay.example", "b.pay.example", "c.pay.example"];
         let (server, client) = route53(hosts, 2).await;
-        let wanted = ["a.pay.example", "b.pay.example", "d.pay.example"].map(str::to_owned);
+        let wanted = ["a-x.pay.example", "a.pay.example", "c.pay.example"].map(str::to_owned);
         let found = of_hosts(&client, "Z1", wanted.into()).await.unwrap();
-        let counts: Vec<usize> = found.values().map(Vec::len).collect();
-        assert_eq!(counts, [1, 2, 1]);
+        assert_eq!(counts(&found), [("a-x.pay.example", 1), ("a.pay.example", 2), ("c.pay.example", 1)]);
         assert_eq!(server.calls().len(), 3);
     }
 }
