@@ -38,7 +38,7 @@ pub async fn connect(aws: &Aws, access: &fact::Access) -> Result<Client> {
     // Sending a large body counts as progress: without this the read timeout would run during the upload.
     config.reset_reader_on_write = true;
     // kube reads fewer variables than the other clients, and NO_PROXY by other rules.
-    config.proxy_url = web_proxy::of(&config.cluster_url);
+    config.proxy_url = web_proxy::of(&config.cluster_url)?;
     let signer = Arc::new(Signer::new(aws, access));
     let (bearer, admission) = (BearerLayer(signer.clone()), AdmissionLayer(signer));
     Ok(ClientBuilder::try_from(config)?.with_layer(&bearer).with_layer(&admission).build())

@@ -16,6 +16,7 @@ use crate::{
     container::{Failure, Login, Repository, pieces::pieces, push::is_taken},
     fact::ImageDigest,
     task::{Class, Error, ErrorExt, Result},
+    web_proxy,
 };
 
 /// A registry that is up accepts a connection within a second, across regions too.
@@ -183,7 +184,9 @@ impl Remote {
 
     fn unreachable(&self, what: &str, error: reqwest::Error) -> Error {
         // The URL after a redirect is presigned: anyone who reads it in a log could download the layer.
-        let error = anyhow::Error::new(error.without_url());
+        let error = error.without_url();
+        let hint = web_proxy::hint(&error);
+        let error = anyhow::Error::new(error);
         let is_untrusted = error.chain().any(|cause| cause.to_string().contains("invalid peer certificate"));
         let error = error.context(format!("failed to {what} `{}`", self.host));
         if is_untrusted {
@@ -192,7 +195,7 @@ impl Remote {
                  SSL_CERT_FILE names",
             );
         }
-        Error::new(Class::Transient, error)
+        Error { hint, ..Error::new(Class::Transient, error) }
     }
 }
 
