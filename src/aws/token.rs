@@ -26,7 +26,7 @@ const PREFIX: &str = "k8s-aws-v1.";
 /// EKS accepts a token for 15 minutes after it was signed, whatever expiry the URL contains. The last minute is kept in
 /// reserve for the request's own time and for clocks that differ; `aws eks get-token` reports 14 minutes as
 /// well.
-const LIFETIME: Duration = Duration::from_mins(14);
+pub(super) const LIFETIME: Duration = Duration::from_mins(14);
 /// `X-Amz-Expires` of the presigned URL. EKS goes by [`LIFETIME`] instead, but servers up to
 /// aws-iam-authenticator 0.3 accept at most 60 seconds here.
 const EXPIRES: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ const CLUSTER_HEADER: &str = "x-k8s-aws-id";
 pub struct Token {
     pub secret: SecretString,
     pub expires: SystemTime,
-    /// Whether its credentials end, so that somebody had to be asked for them.
+    /// Whether its credentials end, so that their source had to be asked for them.
     pub is_of_a_session: bool,
 }
 
@@ -99,6 +99,10 @@ fn no_credentials() -> Error {
 fn presigned(credentials: Credentials, region: &str, cluster: &str, now: SystemTime) -> Result<Token> {
     let url = format!("https://{}/?Action=GetCallerIdentity&Version=2011-06-15", sts_host(region));
     let end = credentials.expiry();
+    if end.is_some_and(|end| end <= now) {
+        return Err(Error::transient("the AWS credentials have ended")
+            .with_hint("get fresh AWS credentials, or correct this machine's clock"));
+    }
     let identity = credentials.into();
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
@@ -188,6 +192,9 @@ mod tests {
         let end = at_noon() + Duration::from_mins(3);
         let (_, token) = signed_until(Some("session"), Some(end));
         assert_eq!((token.expires, token.is_of_a_session), (end, true));
+        let ended = Credentials::new("AKIDEXAMPLE", "x", Some("session".to_owned()), Some(at_noon()), "test");
+        let error = presigned(ended, "eu-south-2", "payments-spain", at_noon()).unwrap_err();
+        assert_eq!((error.class, error.hint.is_some()), (Class::Transient, true));
         let (_, token) = signed_until(Some("session"), Some(at_noon() + Duration::from_hours(1)));
         assert_eq!(token.expires, at_noon() + Duration::from_mins(14));
     }

@@ -109,7 +109,11 @@ where
             match &mut self.state {
                 TokenState::Signed(token) if token.lasts(SystemTime::now()) => return Poll::Ready(Ok(())),
                 TokenState::Signing(signing) => match ready!(Pin::new(signing).poll(cx)) {
-                    Ok(token) => self.state = TokenState::Signed(token),
+                    // Used for this request however soon it ends: a session in its last minute signs no better one.
+                    Ok(token) => {
+                        self.state = TokenState::Signed(token);
+                        return Poll::Ready(Ok(()));
+                    }
                     Err(error) => {
                         self.state = TokenState::Failed(error.into());
                         return Poll::Ready(Ok(()));
@@ -192,6 +196,26 @@ mod tests {
         assert!(poll_fn(|cx| service.poll_ready(cx)).now_or_never().is_some());
         let TokenState::Signed(token) = &service.state else { panic!("it was signed again") };
         assert!(token.lasts(SystemTime::now()));
+    }
+
+    #[tokio::test]
+    async fn a_session_in_its_last_minute_signs_a_token_per_request_and_one_that_has_ended_none() {
+        let ends_in = |seconds| {
+            let end = SystemTime::now() + std::time::Duration::from_secs(seconds);
+            service(Some(Credentials::new(
+                "AKIDEXAMPLE",
+                "secret",
+                Some("session".to_owned()),
+                Some(end),
+                "test",
+            )))
+        };
+        let mut last = ends_in(30);
+        for _ in 0..2 {
+            assert!(ask(&mut last).await.is_ok());
+        }
+        let error = ask(&mut ends_in(0)).await.unwrap_err().downcast::<Carried>().unwrap();
+        assert_eq!((error.class, error.hint.is_some()), (Class::Transient, true));
     }
 
     #[tokio::test]
