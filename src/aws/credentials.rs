@@ -1,28 +1,32 @@
 //! Credentials that are asked for once and shared: by all clients of a run, and by its children (`lend`).
 //!
-//! A source may be a person's SSO session, a program, or a chain of roles. The SDK asks it again for each client whose
-//! region differs, and an SSO portal limits how often it answers.
+//! A source may be a person's SSO session, a program, or a chain of roles. The SDK's own cache renews ten seconds before the
+//! end and knows nothing of children, so it is turned off.
 
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::{
     Credentials,
-    provider::{self, ProvideCredentials, SharedCredentialsProvider, future},
+    provider::{self, ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 use tokio::sync::Mutex;
 
 /// Credentials are renewed when less than this remains, so that a child gets some that last, and a source that fails can
 /// be asked again.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
-/// How long credentials without an end are used before the source is asked again: they may have been replaced in its file.
-const WITHOUT_END: Duration = Duration::from_mins(5);
+/// How long a source may take. One of them is a person who touches a key.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it may take while its last credentials are still valid: a lease has to be renewed meanwhile.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
+/// From a failure of the source until it is asked again, while its last credentials are still valid.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// A source that is asked only when its last answer is about to expire.
 #[derive(Debug)]
 pub struct Shared {
     source: SharedCredentialsProvider,
-    /// The last answer, and until when it is used without asking.
-    held: Mutex<Option<(Credentials, SystemTime)>>,
+    /// The last answer, and until when it is used without asking; `None` if it does not end.
+    held: Mutex<Option<(Credentials, Option<SystemTime>)>>,
     clock: fn() -> SystemTime,
 }
 
@@ -36,30 +40,33 @@ impl Shared {
         let mut held = self.held.lock().await;
         let now = (self.clock)();
         if let Some((credentials, until)) = &*held
-            && now < *until
+            && until.is_none_or(|until| now < until)
         {
             return Ok(credentials.clone());
         }
-        match self.source.provide_credentials().await {
-            Ok(credentials) => {
+        let valid = held.as_ref().map(|(credentials, _)| credentials.clone());
+        let valid = valid.filter(|credentials| credentials.expiry().is_none_or(|end| now < end));
+        let patience = if valid.is_some() { SHORT_PATIENCE } else { PATIENCE };
+        let asked = tokio::time::timeout(patience, self.source.provide_credentials()).await;
+        match (asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(patience))), valid) {
+            (Ok(credentials), _) => {
                 *held = Some((credentials.clone(), until(&credentials, now)));
                 Ok(credentials)
             }
-            // What it gave before is still valid, if only for minutes. It is asked again at the next call.
-            Err(error) => match &*held {
-                Some((old, _)) if old.expiry().is_some_and(|end| now < end) => Ok(old.clone()),
-                _ => Err(error),
-            },
+            (Err(_), Some(valid)) => {
+                *held = Some((valid.clone(), Some(now + PAUSE)));
+                Ok(valid)
+            }
+            (Err(error), None) => Err(error),
         }
     }
 }
 
 /// Until when credentials are used without asking for others.
-fn until(credentials: &Credentials, now: SystemTime) -> SystemTime {
-    let Some(end) = credentials.expiry() else { return now + WITHOUT_END };
-    let remaining = end.duration_since(now).unwrap_or_default();
+fn until(credentials: &Credentials, now: SystemTime) -> Option<SystemTime> {
+    let remaining = credentials.expiry()?.duration_since(now).unwrap_or_default();
     // A source may hold its own credentials back until shortly before their end.
-    now + remaining.saturating_sub(RENEW_BEFORE.min(remaining / 2))
+    Some(now + remaining.saturating_sub(RENEW_BEFORE.min(remaining / 2)))
 }
 
 impl ProvideCredentials for Shared {
@@ -77,8 +84,6 @@ mod tests {
         LazyLock,
         atomic::{AtomicU64, Ordering},
     };
-
-    use aws_credential_types::provider::error::CredentialsError;
 
     use super::*;
 
@@ -140,8 +145,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_without_an_end_are_asked_for_every_five_minutes() {
-        assert_eq!(keys(Source::default(), at![0, 4, 6]).await, ["key-0", "key-0", "key-1"]);
+    async fn credentials_without_an_end_are_asked_for_once() {
+        assert_eq!(keys(Source::default(), at![0, 4, 600]).await, ["key-0", "key-0", "key-0"]);
     }
 
     #[tokio::test]

@@ -35,11 +35,12 @@ use std::{
 };
 
 use aws_config::{
+    identity::IdentityCache,
     meta::region::RegionProviderChain,
     retry::{RetryConfig, RetryMode},
     timeout::TimeoutConfig,
 };
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 
 use self::{lend::Lender, zone_reads::ZoneReads};
 use crate::task::{Fence, Result};
@@ -50,6 +51,9 @@ pub use partition::{always_enabled, partition};
 /// The limit for one attempt of a call, because a connection can die silently. The SDK then retries on
 /// another one.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The limit for a call with all its attempts: a client that has slowed down waits before each of them.
+const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// One account, any region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,7 +68,8 @@ impl Aws {
     /// The account that the environment's credentials belong to (environment, profile, SSO, web identity, a program). Where
     /// it names no region, roles are assumed by the STS of this one.
     pub async fn from_env(aws_region: &str) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT);
+        let timeouts = timeouts.operation_timeout(TIMEOUT).build();
         let region = aws_config::Region::new(aws_region.to_owned());
         let region = RegionProviderChain::default_provider().or_else(region);
         let base = aws_config::defaults(aws_config::BehaviorVersion::latest()).region(region);
@@ -72,12 +77,14 @@ impl Aws {
         // Many regions share the limits of one account. In this mode a client that is throttled also slows down, for each
         // service and region; the SDK's budget of retries is shared in the same way.
         let retries = base.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-        let is_chosen = std::env::var_os("AWS_RETRY_MODE").is_some();
+        let is_chosen = lend::user_sets("AWS_RETRY_MODE", "retry_mode");
         let retries = if is_chosen { retries } else { retries.with_retry_mode(RetryMode::Adaptive) };
         let base = base.into_builder().retry_config(retries).build();
         let Some(source) = base.credentials_provider() else { return Self::new(base) };
         let shared = SharedCredentialsProvider::new(credentials::Shared::new(source));
-        Self::new(base.into_builder().credentials_provider(shared).build())
+        let shared =
+            base.into_builder().credentials_provider(shared).identity_cache(IdentityCache::no_cache());
+        Self::new(shared.build())
     }
 
     /// The account of an SDK configuration.
@@ -92,12 +99,6 @@ impl Aws {
 
     pub fn fence(&self) -> &Fence {
         &self.fence
-    }
-
-    /// When the credentials that are used now end; `None` if they do not, or there are none.
-    pub async fn credentials_end(&self) -> Option<jiff::Timestamp> {
-        let credentials = self.unfenced.credentials_provider()?.provide_credentials().await.ok()?;
-        jiff::Timestamp::try_from(credentials.expiry()?).ok()
     }
 
     /// The reads of hosted zones.
@@ -120,7 +121,7 @@ impl Aws {
 
     /// The SDK's configuration for a region. A call is sent only if the run may act there.
     pub fn in_region(&self, aws_region: &str) -> aws_config::SdkConfig {
-        let config = self.unfenced_in_region(aws_region);
+        let config = self.unfenced_of_region(aws_region);
         match config.http_client() {
             Some(client) => {
                 config.to_builder().http_client(fenced::client(client, &self.fence, aws_region)).build()
@@ -129,8 +130,15 @@ impl Aws {
         }
     }
 
-    /// The same for what has to work when the run may no longer act: its leases and its records.
+    /// The same for what has to work when the run may no longer act: its leases and its records. Other calls being throttled
+    /// does not slow it down.
     pub fn unfenced_in_region(&self, aws_region: &str) -> aws_config::SdkConfig {
+        let config = self.unfenced_of_region(aws_region);
+        let retries = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        config.into_builder().retry_config(retries.with_retry_mode(RetryMode::Standard)).build()
+    }
+
+    fn unfenced_of_region(&self, aws_region: &str) -> aws_config::SdkConfig {
         let region = aws_config::Region::new(aws_region.to_owned());
         self.unfenced.to_builder().region(region).build()
     }

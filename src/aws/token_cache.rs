@@ -1,31 +1,36 @@
 //! Tokens that `paydeploy token` keeps for its next call. kubectl starts it for each of its commands, and without them two
 //! hundred commands would ask a person's SSO portal two hundred times.
 //!
-//! - Only tokens of a session are kept: others are signed without asking anybody.
+//! - Only tokens of a session are kept. Keys without an end are usually in a file or a variable.
 //! - A token is valid for one cluster and at most 14 minutes. It lies in a file that only its user can read: in the user's
 //!   runtime folder, which is memory and ends with the login, or else in the user's cache.
 //! - The file's name is a digest of everything that decides whose token it is: the cluster, the AWS variables of the
-//!   environment, and the AWS configuration. So another profile, or a changed one, has another file.
+//!   environment, the AWS configuration, and the login that it refers to. So another profile, or another login, has another
+//!   file.
 //! - Callers that find none wait for the first of them, which asks for all.
 
 use std::{
     env,
     ffi::OsString,
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
-use crate::aws::token::RENEW_BEFORE;
+use super::{
+    lend::config_file,
+    token::{LIFETIME, RENEW_BEFORE},
+};
 
-/// How long a caller waits for another one that asks. Its own attempt is better than none.
+/// How long a caller waits for another one that asks, before it asks itself.
 const WAIT: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(50);
-/// After that a file is of no use to anybody.
+/// No token is valid for that long.
 const OLD: Duration = Duration::from_hours(1);
 
 /// The place of one token.
@@ -38,11 +43,10 @@ impl Kept {
     /// The place of this process's token for a cluster; `None` if there is no folder for it.
     pub fn of(cluster: &str, aws_region: &str) -> Option<Self> {
         let folder = folder(|name| env::var_os(name))?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
-        // It may exist already, with more rights.
-        let rights = fs::metadata(&folder).ok()?.permissions().mode() & 0o777;
-        let name = digest(cluster, aws_region, env::vars_os());
-        (rights == 0o700).then(|| Self { path: folder.join(name) })
+        is_private(&folder).ok()?.then(|| {
+            let name = digest(cluster, aws_region, env::vars_os());
+            Self { path: folder.join(name) }
+        })
     }
 
     /// The kept output, if its token lasts for another minute.
@@ -50,12 +54,18 @@ impl Kept {
         let text = fs::read_to_string(&self.path).ok()?;
         let parsed: serde_json::Value = serde_json::from_str(&text).ok()?;
         let end: jiff::Timestamp = parsed["status"]["expirationTimestamp"].as_str()?.parse().ok()?;
-        (now + RENEW_BEFORE < SystemTime::from(end)).then_some(text)
+        let end = SystemTime::from(end);
+        // A later end was written with another clock, and EKS would go by its own.
+        (now + RENEW_BEFORE < end && end <= now + LIFETIME).then_some(text)
     }
 
     /// Waits until no other process asks for the same token. The lock ends with the file.
     pub async fn lock(&self) -> Option<File> {
-        let file = File::create(self.path.with_extension("lock")).ok()?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).mode(0o600);
+        // A link would lead to a file of somewhere else.
+        let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+        let file = options.custom_flags(no_link).open(self.path.with_extension("lock")).ok()?;
         let started = tokio::time::Instant::now();
         while started.elapsed() < WAIT {
             match file.try_lock() {
@@ -84,6 +94,14 @@ impl Kept {
     }
 }
 
+/// Creates the folder, and makes sure that it is this user's alone. It may exist already.
+fn is_private(folder: &Path) -> io::Result<bool> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = fs::symlink_metadata(folder)?;
+    let is_own = found.uid() == rustix::process::getuid().as_raw();
+    Ok(found.is_dir() && is_own && found.permissions().mode() & 0o777 == 0o700)
+}
+
 fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let given = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let runtime = given("XDG_RUNTIME_DIR").filter(|folder| folder.is_dir());
@@ -98,11 +116,10 @@ fn digest(
 ) -> String {
     let mut variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
     variables.sort();
-    let value = |name: &str| variables.iter().find(|(other, _)| other == name).map(|(_, value)| value);
-    let home = value("HOME").map(PathBuf::from).unwrap_or_default();
-    let file = |variable: &str, default: &str| {
-        let path = value(variable).map_or_else(|| home.join(default), PathBuf::from);
-        fs::read(path).unwrap_or_default()
+    let value =
+        |name: &str| variables.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+    let file = |variable: &str, usual: &str| {
+        config_file(value, variable, usual).and_then(|file| fs::read(file).ok()).unwrap_or_default()
     };
     let mut digest = Sha256::new();
     let mut add = |part: &[u8]| {
@@ -117,6 +134,17 @@ fn digest(
     }
     add(&file("AWS_CONFIG_FILE", ".aws/config"));
     add(&file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"));
+    if value("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+        add(&file("AWS_WEB_IDENTITY_TOKEN_FILE", ""));
+    }
+    // Where `aws sso login` keeps its sessions.
+    let logins = value("HOME").map(|home| PathBuf::from(home).join(".aws/sso/cache"));
+    let logins = logins.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let mut logins: Vec<PathBuf> = logins.map(|entry| entry.path()).collect();
+    logins.sort();
+    for login in logins {
+        add(&fs::read(login).unwrap_or_default());
+    }
     hex::encode(digest.finalize())
 }
 
@@ -156,8 +184,29 @@ mod tests {
         let before = |seconds| SystemTime::from(end) - Duration::from_secs(seconds);
         assert_eq!(kept.read(before(61)).as_deref(), Some(text));
         assert_eq!(kept.read(before(60)), None);
+        assert_eq!(kept.read(before(15 * 60)), None, "it was signed with another clock");
         fs::write(&kept.path, "{").unwrap();
         assert_eq!(kept.read(before(600)), None);
+    }
+
+    #[tokio::test]
+    async fn tokens_are_kept_only_in_a_folder_and_in_files_of_the_user_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("paydeploy/tokens");
+        assert!(is_private(&folder).unwrap());
+        let kept = Kept { path: folder.join("x") };
+        kept.write("{}").unwrap();
+        let lock = kept.lock().await;
+        for name in ["x", "x.lock"] {
+            let rights = fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+            assert_eq!(rights, 0o600, "{name}");
+        }
+        drop(lock);
+        fs::remove_file(folder.join("x.lock")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), folder.join("x.lock")).unwrap();
+        assert!(kept.lock().await.is_none() && !dir.path().join("elsewhere").exists());
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(!is_private(&folder).unwrap());
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,26 +33,26 @@ const NAMES: [&str; 20] = [
 
 /// Locale, and the base directories that tools keep their configuration in.
 const PREFIXES: [&str; 2] = ["LC_", "XDG_"];
-/// Settings of AWS, and credentials.
-const AWS: &str = "AWS_";
-/// Those that hold credentials, or say where they are.
-const CREDENTIALS: [&str; 13] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_CREDENTIAL_EXPIRATION",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_PROFILE",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SECURITY_TOKEN",
-    "AWS_SESSION_EXPIRATION",
-    "AWS_SESSION_TOKEN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
+/// How AWS is called. Others may be credentials, also such that only older SDKs read.
+const AWS: [&str; 15] = [
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_REGION",
+    "AWS_DEFAULTS_MODE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+    "AWS_RETRY_MODE",
+    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
+    "AWS_SDK_UA_APP_ID",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
 ];
-/// Of a container or a pod.
-const CONTAINER: &str = "AWS_CONTAINER_";
+/// The endpoints of all services, or of one.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 
 pub(super) fn chosen(
     all: impl IntoIterator<Item = (OsString, OsString)>,
@@ -64,8 +64,7 @@ pub(super) fn chosen(
 pub(super) fn aws(
     all: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
-    let is_setting =
-        |name: &str| name.starts_with(AWS) && !name.starts_with(CONTAINER) && !CREDENTIALS.contains(&name);
+    let is_setting = |name: &str| AWS.contains(&name) || name.starts_with(ENDPOINT);
     all.into_iter().filter(move |(name, _)| name.to_str().is_some_and(is_setting))
 }
 
@@ -82,6 +81,8 @@ mod tests {
 
     fn all() -> impl Iterator<Item = (OsString, OsString)> {
         [
+            "AWS_ACCESS_KEY",
+            "AWS_BEARER_TOKEN_BEDROCK",
             "AWS_CA_BUNDLE",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN",
             "AWS_ENDPOINT_URL_S3",

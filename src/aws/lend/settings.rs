@@ -1,6 +1,6 @@
 //! The AWS configuration of a child: the user's settings without the user's credentials.
 
-use std::{ffi::OsString, fmt::Write as _, fs, path::PathBuf};
+use std::{env, ffi::OsString, fmt::Write as _, fs, path::PathBuf};
 
 use super::PROFILE;
 
@@ -25,13 +25,40 @@ const KEPT: [&str; 15] = [
 
 /// The configuration, in which credentials come from a command.
 pub(super) fn of_a_child(command: &str, variable: impl Fn(&str) -> Option<OsString>) -> String {
-    let home = || Some(PathBuf::from(variable("HOME")?).join(".aws/config"));
-    let file = variable("AWS_CONFIG_FILE").map(PathBuf::from).or_else(home);
+    let (kept, services) = of_the_user(variable);
+    format!("[profile {PROFILE}]\ncredential_process = {command}\n{kept}{services}")
+}
+
+/// Whether the user has chosen a setting, in the environment or in the profile in use.
+pub(crate) fn user_sets(variable: &str, setting: &str) -> bool {
+    let (kept, _) = of_the_user(|name| env::var_os(name));
+    let names = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == setting);
+    env::var_os(variable).is_some() || kept.lines().any(names)
+}
+
+/// The settings of the profile in use that a child keeps, and their section of services.
+fn of_the_user(variable: impl Fn(&str) -> Option<OsString>) -> (String, String) {
+    let file = config_file(&variable, "AWS_CONFIG_FILE", ".aws/config");
     // What cannot be read the SDK of this run has already done without.
     let users = file.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
     let profile = variable("AWS_PROFILE").and_then(|name| name.into_string().ok());
-    let (kept, services) = kept(&users, profile.as_deref().unwrap_or("default"));
-    format!("[profile {PROFILE}]\ncredential_process = {command}\n{kept}{services}")
+    kept(&users, profile.as_deref().unwrap_or("default"))
+}
+
+/// A file of AWS's tools: the one that a variable names, in which `~` is the home folder, or the usual one.
+pub(in crate::aws) fn config_file(
+    variable: impl Fn(&str) -> Option<OsString>,
+    name: &str,
+    usual: &str,
+) -> Option<PathBuf> {
+    let home = || variable("HOME").map(PathBuf::from);
+    match variable(name).map(PathBuf::from) {
+        Some(file) => match file.strip_prefix("~") {
+            Ok(below) => Some(home()?.join(below)),
+            Err(_) => Some(file),
+        },
+        None => Some(home()?.join(usual)),
+    }
 }
 
 /// The settings of a profile that a child keeps, and the section of services that they name.

@@ -134,7 +134,7 @@ async fn account(cx: &Context) -> Vec<Error> {
         Ok(deployer) => deployer,
         Err(error) => return vec![error],
     };
-    session::warn(cx).await;
+    session::warn(cx);
     let (mut found, zones, egress) = tokio::join!(regions(cx), zones::problems(cx), egress::problems(cx));
     found.extend(zones);
     found.extend(egress);
