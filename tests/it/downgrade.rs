@@ -54,6 +54,8 @@ async fn a_branch_that_does_not_contain_what_is_deployed_is_a_warning() {
     let secrets = Secrets::of("diverged").await;
     ends_with(0, &mut phase(&checkout));
     checkout.git(&["checkout", "--quiet", "-b", "hotfix", "main~1"]);
+    // The same change in the same second would be the same commit.
+    checkout.write("hotfix.md", "");
     checkout.rename_project("diverged");
     checkout.git(&["push", "--quiet", "../origin.git", "hotfix"]);
     let warned = ends_with(0, &mut phase(&checkout));
