@@ -60,7 +60,7 @@ impl Logs {
                 _ => Ok(Exit::Ok),
             };
         }
-        print(state::read(&folder).map_err(Failure::usage)?);
+        print(state::read(&folder).map_err(Failure::usage)?, true);
         Ok(Exit::Ok)
     }
 
@@ -92,7 +92,7 @@ impl Logs {
             )
             .fix(format!("show the run's steps: paydeploy logs {run}")));
         }
-        print(past.recorded);
+        print(past.recorded, false);
         Ok(if unread.is_empty() { Exit::Ok } else { Exit::Unknown })
     }
 }
@@ -102,8 +102,8 @@ fn ambiguous(runs: usize, prefix: &str) -> Failure {
     Failure::new(Exit::Usage, message).fix("give more characters of the run id")
 }
 
-/// Prints what a run did.
-fn print(Recorded { header, records, unknown, torn }: Recorded) {
+/// Prints what a run of this folder, or of another operator, did.
+fn print(Recorded { header, records, unknown, torn }: Recorded, is_here: bool) {
     println!("run {} · {} · {} · on {}", header.run, header.command, header.at, header.machine.host);
     let unfinished = Unfinished::of(&records).effects;
     let has_ended = records.iter().any(|record| matches!(record.event, Event::RunFinished { .. }));
@@ -123,7 +123,9 @@ fn print(Recorded { header, records, unknown, torn }: Recorded) {
     for step in unfinished {
         match life {
             Life::Alive if !has_ended => println!("  … {step:<40} at work"),
-            Life::Unknown if !has_ended => println!("  … {step:<40} at work when this was recorded"),
+            Life::Unknown if !has_ended && !is_here => {
+                println!("  … {step:<40} at work when this was recorded");
+            }
             _ => println!("  ! {step:<40} unfinished: the run ended while this step changed something"),
         }
     }

@@ -41,6 +41,8 @@ impl Account {
     fn start() -> Self {
         let mut aws = Command::new(SANDBOX);
         aws.args(["aws", "--listen", "127.0.0.1:0"]);
+        // Some tests have more regions than AWS.
+        aws.env("MOTO_ALLOW_NONEXISTENT_REGION", "true");
         // In its own process group, because Ctrl-C in the terminal must not end it while tests still use it. Its guard
         // ends it.
         aws.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

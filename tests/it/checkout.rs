@@ -144,7 +144,7 @@ impl Checkout {
         let (mut spokes, mut order) = (String::new(), vec!["spain".to_owned()]);
         for number in 1..count {
             let name = format!("spoke-{number}");
-            // AWS has fewer regions than some tests. The SDK takes any name that looks like one.
+            // AWS has fewer regions than some tests. The SDK and the simulator take any name that looks like one.
             let made_up = format!("us-east-{}", number + 10);
             let aws_region = ["us-east-1", "us-west-2"].get(number - 1).copied().unwrap_or(&made_up);
             let section = spoke.replace("us-east-1", aws_region);

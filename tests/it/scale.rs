@@ -37,7 +37,9 @@ fn status_of(count: usize) -> (u64, usize, u64) {
     account().add_fault(&json!({ "access_key": key, "count": null, "delay": 0.000_001 }));
     let file = checkout.path("../status");
     let mut run = checkout.command(PAYDEPLOY);
-    run.args(["status", "--output", "json"]).stdout(fs::File::create(&file).unwrap()).stderr(Stdio::null());
+    run.args(["status", "--output", "json"])
+        .stdout(fs::File::create(&file).unwrap())
+        .stderr(Stdio::inherit());
     let mut run = run.spawn().unwrap();
     let memory = peak(&mut run);
     assert_eq!(run.wait().unwrap().code(), Some(3), "nothing is deployed");
