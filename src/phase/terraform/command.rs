@@ -54,6 +54,7 @@ const PLAN: &str = "OperationTypePlan";
 const APPLY: &str = "OperationTypeApply";
 const PUSH: &str = "state-push";
 pub(super) const REMOVE: &str = "state-rm";
+pub(super) const UNTAINT: &str = "untaint";
 
 /// A file beside the data of the last `init`, with a hash of what that depended on.
 const STAMP: &str = ".terraform/paydeploy-init";

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::Search;
+use super::{Import, Search};
 use crate::{
     aws::{
         inventory,
@@ -66,6 +66,14 @@ impl Search<'_> {
             self.report(one, format!("`{}` was to replace `{address}`, which another one will", one.id));
         }
         Ok(())
+    }
+
+    /// Reports what cannot be adopted at an address, because the state still has what was there before.
+    pub(super) fn report_passed(&mut self, one: &Import) {
+        let Import { address, id } = one;
+        let warning =
+            format!("`{id}` exists and is not adopted as `{address}`, of which the state has a deleted one");
+        self.report(&Candidate { id: id.clone(), ..Candidate::default() }, warning);
     }
 
     fn report(&mut self, one: &Candidate, warning: String) {

@@ -29,6 +29,8 @@
 mod find;
 mod table;
 
+pub(super) use table::query;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -68,6 +70,8 @@ pub struct Search<'a> {
     /// What was found, or known before the search.
     pub imports: Vec<Import>,
     rounds: usize,
+    /// Addresses that Terraform does not import.
+    passed: BTreeSet<String>,
     /// Ids that were already reported.
     reported: BTreeSet<String>,
 }
@@ -79,6 +83,18 @@ pub fn open(cx: &Context, backend: &Backend) -> Vec<Claim> {
         _ => false,
     };
     cx.claims.open().into_iter().filter(is_ours).collect()
+}
+
+/// Finds what a stack has in AWS.
+pub(super) fn finder<'a>(cx: &'a Context, region: &'a Region, stack: &'a str) -> Finder<'a> {
+    let config = &cx.world.config;
+    Finder {
+        aws: cx.world.aws.in_region(&region.aws_region),
+        aws_region: &region.aws_region,
+        account: &config.account,
+        owner: [("Project", &config.project), ("Region", region.name.as_str()), ("Stack", stack)],
+        tagged: tokio::sync::OnceCell::new(),
+    }
 }
 
 /// Reports that nothing of an earlier apply has to be adopted any more.
@@ -112,16 +128,9 @@ impl<'a> Search<'a> {
             _ => None,
         };
         let Some(since) = open(cx, terraform.backend).iter().filter_map(start).min() else { return Ok(None) };
-        let config = &cx.world.config;
-        let finder = Finder {
-            aws: cx.world.aws.in_region(&region.aws_region),
-            aws_region: &region.aws_region,
-            account: &config.account,
-            owner: [("Project", &config.project), ("Region", region.name.as_str()), ("Stack", stack)],
-            tagged: tokio::sync::OnceCell::new(),
-        };
-        let reported = BTreeSet::new();
-        Ok(Some(Self { cx, finder, deletes, since, kept, imports: adopted, rounds: 0, reported }))
+        let finder = finder(cx, region, stack);
+        let (passed, reported) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Some(Self { cx, finder, deletes, since, kept, imports: adopted, rounds: 0, passed, reported }))
     }
 
     /// Searches for what a plan, in its JSON, would create. Returns whether the stack has to be planned again.
@@ -143,10 +152,21 @@ impl<'a> Search<'a> {
                 [Action::Create, Action::Delete] => true,
                 _ => continue,
             };
-            let Some(query) = table::query(&one.kind, &one.change.after) else { continue };
+            let Some(query) = query(&one.kind, &one.change.after) else { continue };
             wanted.push((one, replaces, query));
         }
         for (number, (one, replaces, query)) in wanted.iter().enumerate() {
+            if let Some(at) = self.imports.iter().position(|import| import.address == one.address) {
+                // Terraform has passed over the import, because the state has the address, of something that was deleted. A
+                // second import would be an error of each later plan.
+                let passed = self.imports.remove(at);
+                terraform.folder.write_imports(&blocks(self.kept.iter().chain(&self.imports)))?;
+                self.report_passed(&passed);
+                self.passed.insert(passed.address);
+            }
+            if self.passed.contains(&one.address) {
+                continue;
+            }
             let is_same = |(other, (_, _, found)): (usize, &(_, _, Query))| other != number && found == query;
             if wanted.iter().enumerate().any(is_same) {
                 // Which of them the existing one is cannot be told.

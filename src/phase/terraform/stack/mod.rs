@@ -1,6 +1,7 @@
 //! One stack in one region. `read` reads its state; `check` plans and judges the plan, and `apply` applies that plan
 //! (`plan`); `destroy` deletes everything (`teardown`).
 
+mod interrupted;
 mod plan;
 mod teardown;
 
@@ -241,12 +242,11 @@ impl<K: Kind> Step for Stack<K> {
             }
             Planned::UnsavedState => {
                 terraform.save_state().await?;
-                match self.plan_for(&terraform, input).await? {
-                    Check::Change { change: Planned::Plan { file, operations, imports }, .. } => {
-                        self.apply_plan(&terraform, file, operations, &imports).await
-                    }
-                    Check::Change { .. } | Check::Clean(_) => Ok(()),
-                }
+                self.plan_and_apply(&terraform, input).await
+            }
+            Planned::Unfinished(all) => {
+                self.finish(&terraform, &all).await?;
+                self.plan_and_apply(&terraform, input).await
             }
         }
     }
@@ -341,9 +341,12 @@ if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
     impl World {
         async fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            // No state is stored yet; the lock can be written.
+            // No state is stored yet; the lock can be written. There is one cluster.
             let answer = |call: &Call| match call.method.as_str() {
                 "PUT" => (200, json!("")),
+                _ if call.path.starts_with("/clusters/") => {
+                    (200, json!({ "cluster": { "status": "ACTIVE" } }))
+                }
                 _ => (404, json!("<Error><Code>NoSuchKey</Code></Error>")),
             };
             let aws = Server::start(answer).await.aws();
@@ -370,6 +373,22 @@ if [ "$1" = apply ] && [ -f "$0.applies" ]; then . "$0.applies"; fi
         async fn check(&self) -> Result<Check<Planned>> {
             self.stack.check(&self.cx, &fact::Foundation::default()).await
         }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_whose_creation_was_interrupted_is_finished_and_not_replaced() {
+        let world = World::new().await;
+        let cluster = json!({
+            "address": "module.cluster.aws_eks_cluster.this", "mode": "managed", "type": "aws_eks_cluster",
+            "action_reason": "replace_because_tainted",
+            "change": { "actions": ["create", "delete"], "before": { "name": "payments-spain" }, "after": {} },
+        });
+        world.plans(&json!({ "format_version": "1.2", "resource_changes": [cluster] }));
+        let Check::Change { lines, change } = world.check().await.unwrap() else { panic!("taken for clean") };
+        assert_eq!(lines, ["finish module.cluster.aws_eks_cluster.this, whose creation was interrupted"]);
+        let before = world.ran().len();
+        world.stack.apply(&world.cx, &fact::Foundation::default(), change).await.unwrap();
+        assert_eq!(world.ran()[before..], ["untaint", "plan", "show"]);
     }
 
     #[tokio::test]

@@ -14,7 +14,9 @@ use super::{
         orphans::{self, Import, Search},
         progress::Progress,
     },
-    Stack, run,
+    Stack,
+    interrupted::{Unfinished, unfinished},
+    run,
 };
 use crate::{
     aws,
@@ -29,6 +31,8 @@ pub enum Planned {
     /// An earlier run changed resources and could not save the state. It has to be pushed before anything can be
     /// planned: a plan without it would create the same resources again.
     UnsavedState,
+    /// An earlier run was interrupted while AWS created these.
+    Unfinished(Vec<Unfinished>),
 }
 
 /// A plan that has changes.
@@ -123,6 +127,13 @@ impl<K: Kind> Stack<K> {
             };
             let state = self.state(cx, terraform.backend).await?;
             let complete = state.is_some_and(|state| state.outputs::<K::Fact>().is_ok());
+            let unfinished = if complete { Vec::new() } else { unfinished(&shown)? };
+            if !unfinished.is_empty() {
+                let line =
+                    |one: &Unfinished| format!("finish {}, whose creation was interrupted", one.address);
+                let lines = unfinished.iter().map(line).collect();
+                return Ok(Check::Change { lines, change: Planned::Unfinished(unfinished) });
+            }
             judge(&shown, &cx.world.allow_replace, complete)?
         };
         judged.check()?;
@@ -146,6 +157,16 @@ impl<K: Kind> Stack<K> {
         let unchanged = self.unchanged(cx).await.doing(doing())?;
         let variables = self.variables(cx, folder, Some(input), unchanged)?;
         self.plan(terraform, &variables).await.doing(doing())
+    }
+
+    /// Plans again after something else had to be done first, and applies that plan.
+    pub(super) async fn plan_and_apply(&self, terraform: &Terraform<'_>, input: &K::Input) -> Result<()> {
+        match self.plan_for(terraform, input).await? {
+            Check::Change { change: Planned::Plan { file, operations, imports }, .. } => {
+                self.apply_plan(terraform, file, operations, &imports).await
+            }
+            Check::Change { .. } | Check::Clean(_) => Ok(()),
+        }
     }
 
     pub(super) async fn apply_plan(
