@@ -130,10 +130,10 @@ impl Down {
         let spokes: Vec<RegionName> = config
             .regions
             .values()
-            .filter(|region| region.role == Role::Spoke && !session.chosen.contains(&region.name))
+            .filter(|region| region.role == Role::Spoke && !session.chosen().contains(&region.name))
             .map(|region| region.name.clone())
             .collect();
-        if session.chosen.contains(hub) && !spokes.is_empty() {
+        if session.chosen().contains(hub) && !spokes.is_empty() {
             let names: Vec<&str> = spokes.iter().map(RegionName::as_str).collect();
             let message = format!("`{hub}` is the hub of `{}`: delete its spokes first", names.join("`, `"));
             return Err(
@@ -223,7 +223,7 @@ async fn remaining(session: &Session) -> Result<Vec<Remaining>, Failure> {
 async fn inventory(session: &Session) -> crate::step::Result<Vec<Remaining>> {
     let config = session.config();
     let mut all = Vec::new();
-    for region in config.regions.values().filter(|region| session.chosen.contains(&region.name)) {
+    for region in config.regions.values().filter(|region| session.chosen().contains(&region.name)) {
         let deleted = Deleted {
             aws_region: &region.aws_region,
             project: &config.project,
@@ -278,7 +278,7 @@ fn show(session: &Session, remaining: &[Remaining]) -> Result<(), Failure> {
 /// A step without a region is deleted with the hub: until then other regions need it.
 fn is_deleted(session: &Session, step: &StepId) -> bool {
     let region = step.region.as_ref().unwrap_or(&session.config().hub().name);
-    step.phase != Phase::Preflight && session.chosen.contains(region)
+    step.phase != Phase::Preflight && session.chosen().contains(region)
 }
 
 fn is_stack(step: &StepId) -> bool {

@@ -31,5 +31,5 @@ pub async fn shape(session: &Session) -> Result<Shape, Failure> {
         }
         None => seen.verdicts.values().any(|verdict| matches!(verdict, Verdict::Failed { .. })),
     };
-    Ok(if served { Shape { in_order: session.chosen.iter().cloned().collect() } } else { at_once })
+    Ok(if served { Shape { in_order: session.chosen().iter().cloned().collect() } } else { at_once })
 }

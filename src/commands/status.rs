@@ -77,7 +77,7 @@ impl Status {
         match self.reading.output {
             Format::Json => println!("{}", table::json(&chosen, &orphans, &holders)?),
             Format::Table => {
-                print!("{}", table::text(&chosen, &session.chosen, &orphans));
+                print!("{}", table::text(&chosen, session.chosen(), &orphans));
                 print!("{}", table::at_work(&holders));
             }
         }

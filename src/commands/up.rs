@@ -96,7 +96,7 @@ impl Up {
 /// One line per region: its address and its release.
 fn regions(session: &Session, plan: &plan::Plan, outcome: &Outcome) -> String {
     let mut out = String::new();
-    for (name, handle) in plan.releases.iter().filter(|(name, _)| session.chosen.contains(name)) {
+    for (name, handle) in plan.releases.iter().filter(|(name, _)| session.chosen().contains(name)) {
         let line = match outcome.facts.get(handle) {
             Some(release) => {
                 format!("{}   {}/{} pods   {}", release.url, release.ready_pods, release.pods, release.digest)

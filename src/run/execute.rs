@@ -38,7 +38,7 @@ impl Session {
         let Some(hold) = self.hold.get() else { return orders };
         let is_up = self.world.teardown.is_none();
         let versions = is_up.then(|| Versions::new(self.world.clone()));
-        let gate = Gate::new(others, hold.clone(), self.chosen.clone(), is_up, versions);
+        let gate = Gate::new(others, hold.clone(), self.chosen().to_vec(), is_up, versions);
         Orders { gate: Arc::new(gate), ..orders }
     }
 
@@ -50,7 +50,7 @@ impl Session {
 
     /// A complete teardown has deleted the chosen regions, so nothing there is newer than anything.
     pub async fn forget_versions(&self) {
-        version::forget(&self.world, &self.chosen).await;
+        version::forget(&self.world, self.chosen()).await;
     }
 
     /// Why the run had to stop, if that is because of another run.

@@ -170,7 +170,7 @@ impl Session {
     /// The runs that have copies, and in which regions. A run keeps its own journal while it works, so that those of this
     /// folder are among them.
     async fn copied(&self) -> (BTreeMap<RunId, Vec<RegionName>>, Vec<(String, Error)>) {
-        let listed = join_all(self.chosen.iter().map(async |region| {
+        let listed = join_all(self.chosen().iter().map(async |region| {
             let listed = tokio::time::timeout(DEADLINE, self.copies_in(region)).await;
             let late = || Err(Error::transient("its state bucket does not answer"));
             (region, listed.unwrap_or_else(|_| late()))

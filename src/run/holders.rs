@@ -20,7 +20,7 @@ pub type Holders = BTreeMap<RegionName, Result<Option<Lease>>>;
 impl Session {
     /// Reads the leases of the chosen regions.
     pub async fn holders(&self) -> Holders {
-        let read = self.chosen.iter().map(async |region| {
+        let read = self.chosen().iter().map(async |region| {
             let read = tokio::time::timeout(DEADLINE, self.holder(region)).await;
             (
                 region.clone(),

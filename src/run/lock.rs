@@ -36,7 +36,7 @@ impl Session {
         let hold = Arc::new(Hold::new(leases, self.lock_wait));
         // Set once: a command has one session, and locks once.
         drop(self.hold.set(hold.clone()));
-        let done = match self.or_interrupted(hold.take_early(&self.chosen)).await {
+        let done = match self.or_interrupted(hold.take_early(self.chosen())).await {
             Ok(Ok(())) => work(self).await,
             Ok(Err(refused)) => {
                 Err(Hold::<Arc<World>>::refusal(&refused, |command| self.command_line_in(command, &[])))

@@ -50,8 +50,6 @@ pub struct Session {
     pub world: Arc<World>,
     pub store: Store,
     pub output: Output,
-    /// The regions that the command is limited to. The graph may also contain the hub, which is then only read.
-    pub chosen: Vec<RegionName>,
     /// All regions of the file with their AWS regions, whatever the command is limited to.
     pub(super) configured: BTreeMap<RegionName, String>,
     pub run: RunId,
@@ -150,7 +148,7 @@ impl Session {
             tools,
             state,
             phases,
-            chosen: chosen.iter().cloned().collect(),
+            chosen,
             allow_replace,
             allow_downgrade,
             teardown,
@@ -160,7 +158,6 @@ impl Session {
             world: Arc::new(world),
             store,
             output,
-            chosen,
             configured,
             run: RunId::new(),
             command,
@@ -186,13 +183,18 @@ impl Session {
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The regions that the command is limited to, in order; all that are configured if it is not.
+    pub fn chosen(&self) -> &[RegionName] {
+        &self.world.chosen
+    }
+
     pub fn config(&self) -> &Config {
         &self.world.config
     }
 
     /// Whether a step belongs to a region that the command is limited to, or to no region.
     pub fn is_chosen(&self, step: &StepId) -> bool {
-        step.region.as_ref().is_none_or(|region| self.chosen.contains(region))
+        step.region.as_ref().is_none_or(|region| self.chosen().contains(region))
     }
 
     /// The run's folder.
@@ -214,7 +216,7 @@ impl Session {
     /// The first line of a run: command, project, regions.
     pub(super) fn headline(&self) -> String {
         let config = self.config();
-        let chosen = config.regions.values().filter(|region| self.chosen.contains(&region.name));
+        let chosen = config.regions.values().filter(|region| self.chosen().contains(&region.name));
         let regions: Vec<String> = chosen
             .map(|region| match region.role {
                 Role::Hub => format!("{} (hub)", region.name),

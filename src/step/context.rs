@@ -21,7 +21,7 @@ pub struct World {
     /// What the run is for: preflight checks only what these phases need.
     pub phases: BTreeSet<Phase>,
     /// The regions that the run is limited to. The configuration also has the hub.
-    pub chosen: BTreeSet<RegionName>,
+    pub chosen: Vec<RegionName>,
     /// Resource addresses that Terraform may replace or delete.
     pub allow_replace: Vec<String>,
     /// Whether the run may be older than what is deployed.

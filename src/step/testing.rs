@@ -23,7 +23,7 @@ pub fn context(dir: &Path) -> (Context, Sent) {
         tools: Tools::default(),
         state: dir.join(".paydeploy"),
         phases: Phase::ALL.into(),
-        chosen: std::collections::BTreeSet::new(),
+        chosen: Vec::new(),
         allow_replace: Vec::new(),
         allow_downgrade: false,
         teardown: None,

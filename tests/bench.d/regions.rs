@@ -117,7 +117,7 @@ async fn timed(graph: &Graph, config: Config) -> anyhow::Result<[Duration; 2]> {
         tools: Tools::default(),
         state: folder.path().to_owned(),
         phases: Phase::ALL.into(),
-        chosen: std::collections::BTreeSet::new(),
+        chosen: Vec::new(),
         allow_replace: Vec::new(),
         allow_downgrade: false,
         teardown: None,
