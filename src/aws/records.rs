@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecordSet, RrType};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::{Aws, classify, zones};
+use super::{
+    Aws, classify,
+    zones::{self, normal},
+};
 use crate::task::{Error, ErrorExt, Result};
 
 /// The most changes in one call. Route 53 accepts 1,000.
@@ -92,10 +95,6 @@ fn owned(all: &[ResourceRecordSet], owner: &str) -> Vec<ResourceRecordSet> {
             && !foreign.contains(&name)
     };
     all.iter().filter(is_pointer).chain(marks).cloned().collect()
-}
-
-fn normal(name: &str) -> String {
-    name.trim_end_matches('.').to_lowercase()
 }
 
 /// The names that a TXT record may mark: its own, and that without the type before its first label.

@@ -18,7 +18,10 @@ use std::{
 use aws_sdk_route53::{Client, types::ResourceRecordSet};
 use tokio::time::Instant;
 
-use super::{classify, zones::Zone};
+use super::{
+    classify,
+    zones::{Zone, normal},
+};
 use crate::task::{Error, ErrorExt, Result};
 
 /// Shorter than the pause between two checks of any wait.
@@ -185,10 +188,6 @@ async fn of_all(client: &Client, zone: &Zone) -> Result<Vec<ResourceRecordSet>> 
             .set_start_record_type(page.next_record_type)
             .set_start_record_identifier(page.next_record_identifier);
     }
-}
-
-fn normal(name: &str) -> String {
-    name.trim_end_matches('.').to_lowercase()
 }
 
 #[cfg(test)]

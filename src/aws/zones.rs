@@ -31,6 +31,11 @@ pub async fn public(client: &aws_sdk_route53::Client) -> Result<Vec<Zone>> {
     Ok(public.map(named).collect())
 }
 
+/// A name as it is compared: in lower case and without the final dot.
+pub fn normal(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
 /// The zone that holds a host: the one with the longest matching name.
 pub fn of_host(zones: Vec<Zone>, host: &str) -> Option<Zone> {
     let host = host.trim_end_matches('.');

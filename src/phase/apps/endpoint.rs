@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{balancer, dns, sync_state};
 use crate::{
-    aws::Aws,
+    aws::{Aws, zones::normal},
     step::{Poll, Result},
 };
 
@@ -38,7 +38,7 @@ impl Endpoint<'_> {
 fn record_problem(host: &str, targets: &[String], balancers: &[String]) -> Option<String> {
     // external-dns prefixes the target with `dualstack.` for addresses of both families.
     let plain = |name: &str| {
-        let name = name.trim_end_matches('.').to_lowercase();
+        let name = normal(name);
         name.strip_prefix("dualstack.").map_or(name.clone(), str::to_owned)
     };
     if targets.is_empty() {

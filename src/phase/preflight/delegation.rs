@@ -12,7 +12,7 @@ use hickory_resolver::{
 };
 
 use crate::{
-    aws::classify,
+    aws::{classify, zones::normal},
     step::{Context, ErrorExt, Result},
 };
 
@@ -45,7 +45,7 @@ async fn own(route53: &Client, id: &str) -> Result<BTreeSet<String>> {
     let zone =
         route53.get_hosted_zone().id(id).send().await.map_err(classify).doing("read the hosted zone")?;
     let servers = zone.delegation_set().map(DelegationSet::name_servers).unwrap_or_default();
-    Ok(servers.iter().map(|server| plain(server)).collect())
+    Ok(servers.iter().map(|server| normal(server)).collect())
 }
 
 /// The zone's name servers in public DNS. None if the zone is unknown there, or if its name servers there do not serve
@@ -58,7 +58,7 @@ async fn delegated(name_servers: &[SocketAddr], zone: &str) -> Result<BTreeSet<S
         Err(error) => return Err(error).doing(format!("look up the name servers of `{zone}`")),
     };
     let servers = response.answers().iter().filter_map(|record| match &record.data {
-        RData::NS(server) => Some(plain(&server.0.to_utf8())),
+        RData::NS(server) => Some(normal(&server.0.to_utf8())),
         _ => None,
     });
     Ok(servers.collect())
@@ -83,10 +83,6 @@ fn resolver(name_servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
     };
     let config = ResolverConfig::from_name_servers(name_servers.iter().map(server).collect());
     Resolver::builder_with_config(config, TokioRuntimeProvider::default()).build()
-}
-
-fn plain(server: &str) -> String {
-    server.trim_end_matches('.').to_lowercase()
 }
 
 /// The warning and its fix; `None` if the zone is delegated.
