@@ -8,7 +8,7 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-use crate::task::{Error, Result};
+use crate::task::{Error, Result, causes};
 
 /// The variables that name it, in the order in which they are read.
 const NAMES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -54,13 +54,9 @@ fn hint_for(
     error: &(dyn std::error::Error + 'static),
     variable: impl Fn(&str) -> Option<String>,
 ) -> Option<String> {
-    let (mut cause, mut next) = (None, Some(error));
-    while let Some(error) = next {
-        // Of hyper, which all of these clients use. Its type is not public.
-        cause = cause.or_else(|| Some(error.to_string()).filter(|text| text.starts_with("tunnel error: ")));
-        next = error.source();
-    }
-    let cause = cause?;
+    // Of hyper, which all of these clients use. Its type is not public.
+    let is_of_a_tunnel = |text: &String| text.starts_with("tunnel error: ");
+    let cause = causes(error).map(ToString::to_string).find(is_of_a_tunnel)?;
     let (name, value) =
         NAMES.iter().find_map(|name| Some((*name, variable(name)?))).unwrap_or((NAMES[0], String::new()));
     let shown = without_password(&value);

@@ -7,7 +7,7 @@ use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErr
 
 use super::fenced::NotSent;
 use crate::{
-    task::{Class, Error},
+    task::{Class, Error, causes},
     web_proxy,
 };
 
@@ -118,13 +118,6 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Why a request was not sent, if that is because the run may not act.
 fn not_sent<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a NotSent> {
     causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// An error and what caused it.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// Whether an error means that the resource does not exist. Every service has its own code for it.

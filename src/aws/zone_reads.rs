@@ -60,13 +60,8 @@ impl<T> Read<T> {
     /// What was found, if it is recent enough.
     fn fresh(&self) -> Option<Result<&T>> {
         let limit = if self.found.is_ok() { FRESH } else { FRESH_ERROR };
-        (self.at.elapsed() < limit).then(|| self.found.as_ref().map_err(copied))
+        (self.at.elapsed() < limit).then(|| self.found.as_ref().map_err(Error::copy))
     }
-}
-
-/// An error belongs to one step, so that the others get a copy of its text.
-fn copied(error: &Error) -> Error {
-    Error { hint: error.hint.clone(), ..Error::msg(error.class, error) }
 }
 
 impl ZoneReads {
@@ -96,7 +91,7 @@ impl ZoneReads {
         let read = Read::new(of_hosts(client, zone, hosts).await);
         let records = match &read.found {
             Ok(found) => Ok(found.get(&host).cloned().unwrap_or_default()),
-            Err(error) => Err(copied(error)),
+            Err(error) => Err(error.copy()),
         };
         *last = Some(read);
         records
@@ -110,7 +105,7 @@ impl ZoneReads {
             return found.cloned();
         }
         let read = Read::new(of_all(client, zone).await);
-        let records = read.found.as_ref().map_err(copied).cloned();
+        let records = read.found.as_ref().map_err(Error::copy).cloned();
         *last = Some(read);
         records
     }

@@ -31,14 +31,14 @@ use crate::{
     aws::objects::{Object, Objects},
     config::Config,
     state::{Header, Unfinished},
-    step::{ErrorExt as _, Event, RegionName, Result, StepId, World},
+    step::{Error, ErrorExt as _, Event, RegionName, Result, StepId, World},
     task::Claim,
 };
 
 /// Far shorter than the silence that others take for death, so that several writes may fail.
 pub(super) const BEAT: Duration = Duration::from_secs(10);
 /// How long the end of a run waits for the last writes. What they would say, the next run finds out by itself.
-const LAST_WRITE: Duration = Duration::from_secs(10);
+pub(super) const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// What the object holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -241,15 +241,7 @@ impl<B: Bucket> Writer<B> {
         }
         let result = self.write().await;
         for recorded in waiting {
-            // An error belongs to one step, so the others get a copy of its text.
-            let result = match &result {
-                Ok(()) => Ok(()),
-                Err(error) => Err(crate::step::Error {
-                    hint: error.hint.clone(),
-                    ..crate::step::Error::msg(error.class, error)
-                }),
-            };
-            acknowledge(Some(recorded), result);
+            acknowledge(Some(recorded), result.as_ref().copied().map_err(Error::copy));
         }
     }
 

@@ -110,6 +110,11 @@ impl Error {
         self
     }
 
+    /// A copy of its text, for each of several that wait for one answer: an error itself belongs to one step.
+    pub fn copy(&self) -> Self {
+        Self { hint: self.hint.clone(), ..Self::msg(self.class, self) }
+    }
+
     /// The chain of causes, outermost first.
     pub fn chain(&self) -> Vec<String> {
         let mut chain: Vec<String> = Vec::new();
@@ -173,6 +178,13 @@ impl<T, E: Into<Error>> ErrorExt<T> for std::result::Result<T, E> {
             Error { class, source: source.context(format!("failed to {what}")), hint }
         })
     }
+}
+
+/// An error and what caused it, outermost first.
+pub fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 #[cfg(test)]

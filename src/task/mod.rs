@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use claim::{Claim, Claims};
-pub use error::{Class, Error, ErrorExt, Result, write_fix};
+pub use error::{Class, Error, ErrorExt, Result, causes, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Remaining, Verdict};
 pub use fence::{Fence, MARGIN, Place, since_boot};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};

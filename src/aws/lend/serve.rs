@@ -12,6 +12,8 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
+use crate::task::causes;
+
 /// SDKs give a credential process a minute.
 const DEADLINE: Duration = Duration::from_secs(45);
 
@@ -53,10 +55,10 @@ pub(super) async fn serve(listener: UnixListener, source: Option<SharedCredentia
 async fn answer(mut stream: UnixStream, source: Option<SharedCredentialsProvider>) {
     let provided = async {
         let Some(source) = source else { return Err("no AWS credentials were found".to_owned()) };
-        source.provide_credentials().await.map_err(|error| {
-            let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-        })
+        source
+            .provide_credentials()
+            .await
+            .map_err(|error| causes(&error).map(ToString::to_string).collect::<Vec<_>>().join(": "))
     };
     let provided = tokio::time::timeout(DEADLINE, provided).await;
     let answer = match provided.unwrap_or_else(|_| Err("their source does not answer".to_owned())) {
