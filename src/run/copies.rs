@@ -10,7 +10,7 @@
 //! What a step of one region did is not in the copy of another one, nor what steps without a region say of the regions:
 //! data of a region stays there. Progress is left out.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -20,16 +20,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
+use super::mirror::{BEAT, LAST_WRITE};
 use crate::{
     config::Config,
     state::{Header, Record, line},
     step::{Event, Phase, PlannedStep, RegionName, Result, RunId, StepId, Verdict, World},
 };
-
-/// As for a record. A reader sees what happened up to that long ago.
-const BEAT: Duration = Duration::from_secs(10);
-/// How long the end of a run waits for the last writes.
-const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// The folder of the copies in a region's state bucket.
 pub(super) fn folder(config: &Config, region: &RegionName) -> String {
@@ -199,7 +195,7 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, sync::Mutex};
+    use std::{path::Path, sync::Mutex, time::Duration};
 
     use super::*;
     use crate::{

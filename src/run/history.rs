@@ -122,7 +122,11 @@ impl Session {
     pub async fn history(&self, limit: usize) -> History {
         let mut history = History::default();
         let mut here = BTreeMap::new();
+        // The newest first, so that what lies behind the limit need not be read.
         for run in self.store.runs().unwrap_or_default() {
+            if here.len() == limit {
+                break;
+            }
             match read(&self.store.run(&run)) {
                 Ok(recorded) => {
                     let past = Past { recorded, copies: Vec::new() };
