@@ -15,7 +15,9 @@ use super::{Class, Error, RegionName, Result};
 /// the fence end in it, and children that were interrupted save their state.
 pub const MARGIN: Duration = Duration::from_secs(120);
 /// When in the margin a child that has not ended is killed: ten seconds are enough for its end, also on a busy machine.
-const KILLED_AFTER: Duration = Duration::from_secs(110);
+pub const KILLED_AFTER: Duration = Duration::from_secs(110);
+/// A renewal that comes so shortly before the end of a lease may reach the process that guards the children after it.
+const CLOSE: Duration = Duration::from_secs(2);
 /// How often the time is looked at: a timer does not count the time in which the machine sleeps.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,8 @@ struct Standing {
     trouble: BTreeMap<RegionName, String>,
     /// The first lease that is lost, and its region.
     lost: Option<(RegionName, Shut)>,
+    /// For each lease that had expired, or nearly, and could be renewed after all: why, and when it was renewed.
+    lapsed: BTreeMap<RegionName, (String, Duration)>,
 }
 
 /// Why nothing may start.
@@ -69,6 +73,13 @@ impl Standing {
         let because = self.trouble.get(region).map(|why| format!(": {why}")).unwrap_or_default();
         let why = format!("the lease of region `{region}` was not renewed in time{because}");
         Some(Shut { why, since: *until })
+    }
+
+    fn until(&self, place: Place<'_>) -> Option<Duration> {
+        let good = self.good.iter().filter(|(region, _)| self.is_in(region, place)).map(|(_, until)| *until);
+        let lost =
+            self.lost.iter().filter(|(region, _)| self.is_in(region, place)).map(|(_, lost)| lost.since);
+        good.chain(lost).min()
     }
 }
 
@@ -112,7 +123,11 @@ impl Fence {
 
     /// A lease was taken or renewed.
     pub fn hold(&self, region: &RegionName, until: Duration) {
+        let now = (self.clock)();
         self.standing.send_modify(|standing| {
+            if let Some(expired) = standing.expired(Place::Region(Some(region)), now + CLOSE) {
+                standing.lapsed.insert(region.clone(), (expired.why, now));
+            }
             standing.good.insert(region.clone(), until);
             standing.trouble.remove(region);
         });
@@ -166,6 +181,43 @@ impl Fence {
                 return error;
             }
             tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Why a child that started at a moment may have been interrupted: it may not run now, or was not allowed to for a while,
+    /// perhaps one in which this process did not run.
+    pub fn was_shut(&self, place: Place<'_>, since: Duration) -> Option<Error> {
+        let lapsed = || {
+            let standing = self.standing.borrow();
+            let mut lapsed = standing.lapsed.iter().filter(|(region, _)| standing.is_in(region, place));
+            lapsed.find(|(_, (_, at))| *at >= since).map(|(_, (why, _))| Error::transient(why.clone()))
+        };
+        self.pass(place).err().or_else(lapsed)
+    }
+
+    /// Whether a child that started at a moment may have been interrupted because of the time, or will be shortly.
+    pub fn is_timed_out(&self, place: Place<'_>, since: Duration) -> bool {
+        let close = (self.clock)() + CLOSE;
+        let standing = self.standing.borrow();
+        standing.until(place).is_some_and(|until| close >= until)
+            || standing.lapsed.iter().any(|(region, (_, at))| *at >= since && standing.is_in(region, place))
+    }
+
+    /// The moment from which nothing may run in a place; `None` without a lease there.
+    pub fn until(&self, place: Place<'_>) -> Option<Duration> {
+        self.standing.borrow().until(place)
+    }
+
+    /// Waits until that moment is another one than `known`, and returns it.
+    pub async fn moved(&self, place: Place<'_>, known: Option<Duration>) -> Option<Duration> {
+        let mut changes = self.standing.subscribe();
+        loop {
+            let until = changes.borrow_and_update().until(place);
+            if until != known {
+                return until;
+            }
+            // The sender is this value's own, so that it lives.
+            drop(changes.changed().await);
         }
     }
 
@@ -264,6 +316,63 @@ mod tests {
         fence.hold(&region(), paused());
         fence.release(&region());
         fence.pass(ANYWHERE).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_renewed_late_explains_why_a_child_was_interrupted() {
+        let fence = Fence::new(paused);
+        fence.hold(&region(), paused() + LEASE);
+        let started = paused();
+        fence.hold(&region(), paused() + LEASE);
+        assert!(fence.was_shut(ANYWHERE, started).is_none());
+        advance(LEASE).await;
+        assert_eq!(fence.was_shut(ANYWHERE, started).unwrap().class, Class::Transient);
+        fence.hold(&region(), paused() + LEASE);
+        let why = fence.was_shut(Place::Region(Some(&region())), started).unwrap();
+        assert_eq!(why.to_string(), "the lease of region `spain` was not renewed in time");
+        let mexico = "mexico".parse().unwrap();
+        assert!(fence.was_shut(Place::Region(Some(&mexico)), started).is_none());
+        advance(Duration::from_secs(1)).await;
+        assert!(fence.was_shut(ANYWHERE, paused()).is_none(), "it started after that");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_may_have_been_interrupted_from_shortly_before_the_end_of_its_lease_on() {
+        let fence = Fence::new(paused);
+        let (spain, mexico) = (region(), "mexico".parse().unwrap());
+        fence.hold(&spain, paused() + LEASE);
+        fence.hold(&mexico, paused() + LEASE * 10);
+        let started = paused();
+        let is_timed_out = |place: &RegionName| fence.is_timed_out(Place::Region(Some(place)), started);
+        advance(LEASE.saturating_sub(CLOSE * 2)).await;
+        assert!(!is_timed_out(&spain));
+        advance(CLOSE).await;
+        assert!(is_timed_out(&spain) && !is_timed_out(&mexico));
+        // Renewed in time, but perhaps too late for the guard.
+        fence.hold(&spain, paused() + LEASE);
+        assert!(is_timed_out(&spain) && fence.was_shut(ANYWHERE, started).is_some());
+        // Lost in one region: what runs in another one is interrupted as well, though not because of the time.
+        fence.lose(&spain, "run 2 has taken the lease of region `spain`");
+        assert!(!is_timed_out(&mexico));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_may_run_as_long_as_the_first_of_the_leases_in_its_place_is_good() {
+        let fence = Fence::new(paused);
+        let mexico = "mexico".parse().unwrap();
+        let first = paused() + LEASE;
+        assert!(fence.moved(ANYWHERE, None).now_or_never().is_none());
+        fence.hold(&region(), first);
+        fence.hold(&mexico, first + LEASE);
+        assert_eq!(fence.moved(ANYWHERE, None).await, Some(first));
+        assert_eq!(fence.moved(Place::Region(Some(&mexico)), None).await, Some(first + LEASE));
+        fence.hold(&region(), first + LEASE * 2);
+        assert_eq!(fence.moved(ANYWHERE, Some(first)).await, Some(first + LEASE));
+        advance(Duration::from_secs(1)).await;
+        fence.lose(&mexico, "run 2 has taken the lease of region `mexico`");
+        assert_eq!(fence.moved(ANYWHERE, Some(first + LEASE)).await, Some(paused()));
+        fence.release(&region());
+        assert_eq!(fence.moved(Place::Region(Some(&region())), Some(first + LEASE * 2)).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use claim::{Claim, Claims};
 pub use error::{Class, Error, ErrorExt, Result, causes, write_fix};
 pub use event::{Action, Event, Orphan, PlannedStep, Remaining, Verdict};
-pub use fence::{Fence, MARGIN, Place, since_boot};
+pub use fence::{Fence, KILLED_AFTER, MARGIN, Place, since_boot};
 pub use id::{BadRegionName, Phase, RegionName, RunId, StepId, is_name};
 
 /// By how much an outage prolongs a wait: as long as a step that fails is retried.

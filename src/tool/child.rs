@@ -9,7 +9,7 @@
 //!    drops the step: the child is then waited for beside the run, which ends only after it (`Task::ending`).
 //! 5. While the run may not act (`Fence`), no child starts. One that runs gets its SIGINT, and is killed before another run
 //!    may act.
-//! 6. When paydeploy itself dies, the child gets one SIGINT from the guard (`guard`), unless it already got one.
+//! 6. Another process (`guard`) interrupts the child when paydeploy has died, and does what 5 says if paydeploy is stopped.
 //!
 //! Every child that was recorded as started is recorded as ended exactly once, when it has ended.
 //!
@@ -27,9 +27,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{io::AsyncWriteExt as _, process::Child};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{command::Command, environment, find::is_on_path, guard, process::start_time, release};
-use crate::task::{Error, ErrorExt, Event, Result, Task};
+use crate::task::{Error, ErrorExt, Event, Place, Result, Task, since_boot};
 
 /// Runs a command to its end with the given standard output and standard error.
 ///
@@ -78,7 +79,8 @@ pub(super) async fn supervise(command: &Command, task: &Task, out: File, err: Fi
     };
     child.ended();
     let status = status.doing(format!("wait for `{command}`"))?;
-    match shut {
+    // The guard may have interrupted it while this process did not run.
+    match shut.or_else(|| task.fence.was_shut(task.place(), child.process.since)) {
         // One that was killed may have left something that still acts: its caller has to see that.
         Some(why) if !status.success() && status.signal() != Some(Signal::KILL.as_raw()) => {
             Err(Error::msg(why.class, format!("`{command}` was interrupted: {why}")))
@@ -129,7 +131,12 @@ struct Running {
     /// `None` once it was handed to the background.
     child: Option<Child>,
     pid: Pid,
+    start: u64,
+    /// When it was started, on the clock of the leases.
+    since: Duration,
     grace: Duration,
+    /// Tells the guard until when it may run.
+    limits: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -145,11 +152,30 @@ impl Running {
     }
 
     /// Sends one SIGINT to the child alone: Terraform stops its own plugins in the right order.
-    fn interrupt(&self) {
+    fn interrupt(&self, task: &Task) {
+        if task.fence.is_timed_out(task.place(), self.since) && guard::interrupt(self.id(), self.start) {
+            return;
+        }
         // First, so that paydeploy's death in between costs the child its signal rather than giving it a second.
-        guard::forget(self.id());
+        guard::interrupted(self.id(), self.start);
         // The error is swallowed because the child may have exited in the meantime.
         kill_process(self.pid, Signal::INT).ok();
+    }
+
+    /// Lets the guard end the child if this process cannot.
+    fn guard(&mut self, task: &Task) {
+        let (pid, start) = (self.id(), self.start);
+        guard::watch(pid, start);
+        let mut until = task.fence.until(task.place());
+        guard::limit(pid, start, until);
+        let (fence, region) = (task.fence.clone(), task.step.region.clone());
+        let limits = async move {
+            loop {
+                until = fence.moved(Place::Region(region.as_ref()), until).await;
+                guard::limit(pid, start, until);
+            }
+        };
+        self.limits = Some(AbortOnDropHandle::new(tokio::spawn(limits)));
     }
 
     /// Sends SIGKILL to the child and everything that it started.
@@ -186,9 +212,10 @@ impl<'a> Alive<'a> {
         let id = child.id().ok_or_else(|| Error::transient(format!("`{command}` ended before it ran")))?;
         let pid =
             Pid::from_raw(id.cast_signed()).ok_or_else(|| Error::permanent("a process has the id 0"))?;
-        // Even a child that has already exited keeps its entry in /proc until it is waited for.
+        // 0 for a child that was killed before its release.
         let start = start_time(id).unwrap_or_default();
-        let process = Running { child: Some(child), pid, grace: command.grace };
+        let (child, since) = (Some(child), since_boot());
+        let process = Running { child, pid, start, since, grace: command.grace, limits: None };
         // From here on the child's end is reported, also when the record fails or the step is dropped meanwhile.
         let mut alive = Self { process, task, interrupted: false };
         let (step, text) = (task.step.clone(), command.to_string());
@@ -205,7 +232,7 @@ impl<'a> Alive<'a> {
             alive.ended();
             return Err(why);
         }
-        guard::watch(id, start);
+        alive.process.guard(task);
         if let Some(mut release) = release {
             // If the helper was killed meanwhile, its exit status says so.
             release.write_all(b"\n").await.ok();
@@ -215,7 +242,7 @@ impl<'a> Alive<'a> {
 
     fn interrupt(&mut self) {
         self.interrupted = true;
-        self.process.interrupt();
+        self.process.interrupt(self.task);
     }
 
     fn kill(&self) {
@@ -242,13 +269,14 @@ impl Drop for Alive<'_> {
         let Some(child) = self.process.child.take() else { return };
         // Outside of a runtime the process is ending, and the guard interrupts the child.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut process = Running { child: Some(child), ..self.process };
+        let limits = self.process.limits.take();
+        let mut process = Running { child: Some(child), limits, ..self.process };
         let (task, interrupted) = (self.task.clone(), self.interrupted);
         self.task.ending.spawn_on(
             async move {
                 let hard = task.cancel.hard.clone();
                 if !interrupted && !hard.is_cancelled() {
-                    process.interrupt();
+                    process.interrupt(&task);
                 }
                 let killed = {
                     let end = process.end(&task);

@@ -1,10 +1,11 @@
-//! Child processes: recorded before they act, and interrupted exactly once when paydeploy dies.
+//! Child processes: recorded before they act, and interrupted exactly once when paydeploy dies or is stopped.
 
 use std::{
     fs,
     io::Write as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -67,7 +68,7 @@ fn a_program_that_cannot_be_executed_is_named() {
 fn trapping(file: &Path) -> (Child, String) {
     // The test's own process may ignore SIGINT, which a shell cannot undo for its children.
     let mut command = Command::new("env");
-    command.args(["--default-signal=INT", "sh", "-c", TRAP]).arg(file);
+    command.args(["--default-signal=INT", "sh", "-c", TRAP]).arg(file).process_group(0);
     let child = command.spawn().unwrap();
     until("the process traps SIGINT", || !read(&file.with_extension("ready")).is_empty());
     let stat = read(Path::new(&format!("/proc/{}/stat", child.id())));
@@ -76,26 +77,57 @@ fn trapping(file: &Path) -> (Child, String) {
     (child, line)
 }
 
+/// The guard, and the pipe by which paydeploy tells it about its children.
+fn guard() -> (Child, ChildStdin) {
+    let mut guard = helper(&["__guard"]).stdin(Stdio::piped()).spawn().unwrap();
+    let pipe = guard.stdin.take().unwrap();
+    (guard, pipe)
+}
+
 #[test]
 fn the_guard_interrupts_what_still_runs_when_paydeploy_has_died_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let files = ["running", "interrupted", "another"].map(|name| dir.path().join(name));
-    let [mut running, mut interrupted, mut another] = files.each_ref().map(|file| trapping(file));
-    let mut guard = helper(&["__guard"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut pipe = guard.stdin.take().unwrap();
+    let files = ["running", "ended", "another"].map(|name| dir.path().join(name));
+    let [mut running, mut ended, mut another] = files.each_ref().map(|file| trapping(file));
+    let (mut guard, mut pipe) = guard();
     // The third has the id of a child, but another start time.
     let reused = format!("+{} 1\n", another.0.id());
-    write!(pipe, "{}{}-{}\n{reused}", running.1, interrupted.1, interrupted.0.id()).unwrap();
+    write!(pipe, "{}{}-{}\n{reused}", running.1, ended.1, ended.0.id()).unwrap();
     drop(pipe);
     assert!(guard.wait().unwrap().success());
     assert_eq!(running.0.wait().unwrap().code(), Some(1));
     assert_eq!(read(&files[0]), "int\n");
-    for (other, file) in [(&mut interrupted, &files[1]), (&mut another, &files[2])] {
+    for (other, file) in [(&mut ended, &files[1]), (&mut another, &files[2])] {
         assert_eq!(other.0.try_wait().unwrap(), None);
         assert_eq!(read(file), "");
         other.0.kill().unwrap();
         other.0.wait().unwrap();
     }
+}
+
+#[test]
+fn the_guard_interrupts_a_child_once_when_its_lease_expires_and_kills_it_before_another_run_acts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stays");
+    fs::write(file.with_extension("stay"), "").unwrap();
+    let (mut child, line) = trapping(&file);
+    let (mut guard, mut pipe) = guard();
+    let id = line.trim_start_matches('+').trim_end();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let expired = Duration::from_secs(now.tv_sec.unsigned_abs());
+    writeln!(pipe, "{line}={id} {}", expired.as_millis()).unwrap();
+    until("it is interrupted", || !read(&file).is_empty());
+    // paydeploy is continued, sees that the lease has expired, and asks for the same. What it asks for after that is done.
+    let (mut other, another) = trapping(&dir.path().join("other"));
+    write!(pipe, "?{id}\n{another}{}", another.replace('+', "?")).unwrap();
+    assert_eq!(other.wait().unwrap().code(), Some(1));
+    // It would be killed after 110 s, which the test does not wait for: it looks as if the machine had slept for as long.
+    let long_ago = expired.saturating_sub(Duration::from_secs(120));
+    writeln!(pipe, "={id} {}", long_ago.as_millis()).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "it is killed");
+    assert_eq!(read(&file), "int\n", "exactly one interrupt");
+    drop(pipe);
+    assert!(guard.wait().unwrap().success());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 """A holder that is stopped (SIGSTOP), and one whose helm is stopped, in one region each, because both take minutes.
 
 In mexico:
-1. Ana's run applies with terraform when it is stopped. Terraform continues and ends by itself.
+1. Ana's run applies with terraform when it is stopped. Terraform continues, and would for many minutes, because AWS
+   throttles it. It is interrupted once the lease has expired.
 2. Ben's run, on another machine, waits until Ana's has been silent for the time of a lease and the margin, and takes over.
 3. Ana's run is continued while Ben's works. It ends with 5 and changes nothing any more, neither in AWS nor in the cluster.
 
@@ -15,14 +16,18 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import addons
 from job import Job, is_running, is_stopped, send
 from report import Report, Scenario
 from seen import calls, changes, last_call, lease_writes
 from shared import REGIONS, account, wait_until
-from team import Key, Team
+from team import Team
 from witness import Witness
 
 # Seconds, as in src/lease/mod.rs and src/task/fence.rs: how long a lease is good without renewal, and for how much
@@ -34,17 +39,20 @@ LATEST = 30
 TOLERANCE = 1
 # Renewals, one every 10 s: together longer than a lease is good without one.
 RENEWALS = 7
-# Seconds for which terraform waits for AWS, so that it is at work when its run is stopped.
-DELAY = 20
+# Seconds that terraform has from its interrupt to its end, of the 110 after which it would be killed.
+ENDING = 30
 # Seconds after which something hangs.
 PATIENCE = 300
 # The resource that terraform recreates, of the first stack, so that everything else of the run waits for it.
 POLICY = ["ecr", "delete-lifecycle-policy", "--repository-name", "payment-latency-api"]
 CREATION = {"service": "ecr", "action": "PutLifecyclePolicy", "region": "us-east-1"}
+THROTTLED = {"count": None, "status": 400, "code": "ThrottlingException"}
 
 
 def play(report: Report, team: Team) -> None:
-    with report.scenario("SIGSTOP of a holder") as scenario, Witness("mexico", [team.first, team.second]) as witness:
+    throttle = {**CREATION, **THROTTLED, "access_key": team.first.id}
+    holder = report.scenario("SIGSTOP of a holder")
+    with holder as scenario, Witness("mexico", [team.first, team.second]) as witness, fault(throttle):
         addons.uninstall("mexico")
         command = ["aws", "--endpoint-url", "http://10.89.0.1:5000", "--region", REGIONS["mexico"].aws, *POLICY]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -52,7 +60,10 @@ def play(report: Report, team: Team) -> None:
         ana, ben = team.operator("ana", team.first), team.operator("ben", team.second)
 
         stopped = ana.start(*phases)
-        terraform = stop_at_work(scenario, stopped, ana.key)
+        terraform = stop_at_work(scenario, stopped)
+        ends: list[float] = []
+        terraform_end = threading.Thread(target=lambda: ends.append(when_ended(terraform)))
+        terraform_end.start()
         since, takes_over = last_call(), ben.start(*phases, "--lock-wait", "10m", elsewhere=True)
         takes_over.says("it counts as dead if it stays silent for", PATIENCE)
         seen_at = time.time()
@@ -64,7 +75,10 @@ def play(report: Report, team: Team) -> None:
         late = taken[0] - (seen_at + SILENCE + MARGIN)
         scenario.see(f"taken over {taken[0] - seen_at:.1f} s after the first sight, {late:.1f} s after that was allowed")
         scenario.expect(-TOLERANCE <= late <= LATEST, f"the takeover 0 to {LATEST} s after it is allowed")
-        scenario.expect(not is_running(terraform), "terraform to have ended before the takeover")
+        terraform_end.join()
+        alone = ends[0] - max(lease_writes(ana.key, 0, REGIONS["mexico"].aws))
+        scenario.see(f"terraform alone ended {alone:.0f} s after the last renewal")
+        scenario.expect(SILENCE <= alone <= SILENCE + ENDING, f"terraform to end within {ENDING} s after the lease")
 
         since, written, woke = last_call(), witness.writes(ana.key), time.monotonic()
         stopped.signal(signal.SIGCONT)
@@ -86,19 +100,29 @@ def play(report: Report, team: Team) -> None:
         scenario.expect(addons.is_as_configured("mexico"), "the add-on to be installed again")
 
 
-def stop_at_work(scenario: Scenario, job: Job, key: Key) -> int:
-    """Stops the run while its terraform waits for AWS, and returns the process id of terraform."""
-    account.page("faults", "POST", {**CREATION, "access_key": key.id, "delay": DELAY})
+@contextmanager
+def fault(rule: dict[str, Any]) -> Iterator[None]:
+    """Injects a fault, and removes all faults of its key afterwards."""
+    account.page("faults", "POST", rule)
     try:
-        terraform = job.child("terraform", "apply", PATIENCE)
-        wait_until(lambda: any(rule["matched"] for rule in account.page("faults")), "terraform's call", PATIENCE)
-        job.signal(signal.SIGSTOP)
-        wait_until(lambda: is_stopped(job.process.pid), "the run to stop", 5)
-        scenario.expect(is_running(terraform), "terraform to be at work")
-        return terraform
+        yield
     finally:
-        # The call that it has hit is still delayed.
-        account.page(f"faults?access_key={key.id}", "DELETE")
+        account.page(f"faults?access_key={rule['access_key']}", "DELETE")
+
+
+def when_ended(pid: int) -> float:
+    wait_until(lambda: not is_running(pid), "the end of terraform", PATIENCE)
+    return time.time()
+
+
+def stop_at_work(scenario: Scenario, job: Job) -> int:
+    """Stops the run while AWS throttles its terraform, and returns the process id of terraform."""
+    terraform = job.child("terraform", "apply", PATIENCE)
+    wait_until(lambda: any(rule["matched"] for rule in account.page("faults")), "terraform's call", PATIENCE)
+    job.signal(signal.SIGSTOP)
+    wait_until(lambda: is_stopped(job.process.pid), "the run to stop", 5)
+    scenario.expect(is_running(terraform), "terraform to be at work")
+    return terraform
 
 
 def stop_helm(scenario: Scenario, team: Team) -> None:
