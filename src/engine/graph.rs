@@ -84,6 +84,12 @@ impl<N: Needs> Needs for Option<N> {
         }
     }
 
+    fn soft(&self, into: &mut Vec<StepId>) {
+        if let Some(need) = self {
+            need.soft(into);
+        }
+    }
+
     fn take(&self, facts: &Facts) -> Option<Self::Input> {
         match self {
             Some(need) => need.take(facts).map(Some),
@@ -98,6 +104,12 @@ impl<N: Needs> Needs for Vec<N> {
     fn ids(&self, into: &mut Vec<StepId>) {
         for need in self {
             need.ids(into);
+        }
+    }
+
+    fn soft(&self, into: &mut Vec<StepId>) {
+        for need in self {
+            need.soft(into);
         }
     }
 

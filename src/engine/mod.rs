@@ -3,6 +3,8 @@
 mod attempt;
 mod gate;
 mod graph;
+#[cfg(test)]
+mod properties;
 mod run;
 #[cfg(test)]
 mod tests;

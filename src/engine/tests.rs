@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{After, AnyOf, Facts, Gate, Graph, Handle, Needs, Orders, Outcome, run};
@@ -18,7 +17,7 @@ use crate::step::{
 
 /// What a simulated step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Works,
     Fails,
     /// Fails this many times with a transient error, then works.
@@ -28,6 +27,24 @@ enum Act {
     Interrupted,
     /// Works, but the operator interrupts twice meanwhile.
     Killed,
+}
+
+impl Act {
+    /// What happens at a step's end, by the number of its tries.
+    pub(super) fn happen(self, tries: u32, cx: &Context) -> Result<()> {
+        match self {
+            Act::Fails => return Err(Error::permanent("broken")),
+            Act::Flaky(times) if tries <= times => return Err(Error::transient("throttled")),
+            Act::Panics => panic!("a defect"),
+            Act::Interrupted => cx.cancel.soft.cancel(),
+            Act::Killed => {
+                cx.cancel.soft.cancel();
+                cx.cancel.hard.cancel();
+            }
+            Act::Works | Act::Flaky(_) => {}
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
@@ -93,17 +110,7 @@ impl Step for Simulated {
         tokio::time::sleep(self.takes).await;
         let mut tries = self.tries.lock().unwrap();
         *tries += 1;
-        match self.act {
-            Act::Fails => return Err(Error::permanent("broken")),
-            Act::Flaky(times) if *tries <= times => return Err(Error::transient("throttled")),
-            Act::Panics => panic!("a defect"),
-            Act::Interrupted => cx.cancel.soft.cancel(),
-            Act::Killed => {
-                cx.cancel.soft.cancel();
-                cx.cancel.hard.cancel();
-            }
-            Act::Works | Act::Flaky(_) => {}
-        }
+        self.act.happen(*tries, cx)?;
         *self.exists.lock().unwrap() = true;
         self.log.lock().unwrap().push(format!("end {}", self.id));
         Ok(())
@@ -139,7 +146,7 @@ fn after<'a>(handles: impl IntoIterator<Item = &'a Handle<String>>) -> After {
     handles.into_iter().fold(After::default(), After::step)
 }
 
-async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
+pub(super) async fn go(graph: &Graph, action: Action, change: impl FnOnce(&mut Orders)) -> Outcome {
     go_with(graph, action, change, |_, _| {}).await
 }
 
@@ -474,7 +481,7 @@ async fn busy_steps_respect_the_limit() {
 
 /// A dead run that left a claim of every step.
 #[derive(Default)]
-struct DeadRun(Mutex<BTreeSet<StepId>>);
+pub(super) struct DeadRun(Mutex<BTreeSet<StepId>>);
 
 impl DeadRun {
     fn claim() -> Claim {
@@ -573,65 +580,6 @@ async fn what_an_attempt_left_open_is_repaired_by_the_next_one() {
     graph.add(Claims(repairs.clone()), ());
     go(&graph, Action::Up, |_| {}).await;
     assert_eq!(*repairs.lock().unwrap(), [0, 1]);
-}
-
-fn acts() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        6 => Just(Act::Works),
-        2 => Just(Act::Fails),
-        1 => Just(Act::Flaky(1)),
-        1 => Just(Act::Panics),
-        1 => Just(Act::Interrupted),
-        1 => Just(Act::Killed),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    /// For any graph, failures and interruption: every step gets exactly one verdict, dependents of a step that did
-    /// not succeed never run, and no step starts before its needs have ended.
-    #[test]
-    fn every_step_ends_once_and_dependents_of_a_failure_never_run(
-        steps in prop::collection::vec((acts(), prop::collection::vec(any::<prop::sample::Index>(), 0..4), 0..100_u64), 1..24),
-        fail_fast in any::<bool>(),
-        after_a_crash in any::<bool>(),
-    ) {
-        let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        let mut graph = Graph::default();
-        let mut handles: Vec<Handle<String>> = Vec::new();
-        for (number, (act, needs, takes)) in steps.iter().enumerate() {
-            let mut step = Simulated::new(&format!("{number:02}"), *act, &log);
-            step.takes = Duration::from_secs(*takes);
-            let chosen: BTreeSet<usize> =
-                if handles.is_empty() { BTreeSet::new() } else { needs.iter().map(|need| need.index(handles.len())).collect() };
-            let needs = after(chosen.into_iter().map(|need| &handles[need]));
-            handles.push(graph.add(step, needs));
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let outcome = runtime.block_on(go(&graph, Action::Up, |orders| {
-            orders.fail_fast = fail_fast;
-            if after_a_crash {
-                orders.gate = Arc::new(DeadRun::default());
-            }
-        }));
-        prop_assert_eq!(outcome.verdicts.len(), steps.len());
-        let printed = log.lock().unwrap().clone();
-        for handle in &handles {
-            let started = printed.iter().position(|line| *line == format!("start {}", handle.id()));
-            let repaired = printed.iter().position(|line| *line == format!("repair {}", handle.id()));
-            if let Some(started) = started {
-                prop_assert_eq!(repaired.is_some_and(|repaired| repaired < started), after_a_crash);
-            }
-            for need in graph.needs(handle.id()) {
-                let ended = printed.iter().position(|line| *line == format!("end {need}"));
-                if let Some(started) = started {
-                    prop_assert!(outcome.verdicts[need].succeeded(), "{} ran, although {} did not succeed", handle.id(), need);
-                    prop_assert!(ended.is_some_and(|ended| ended < started));
-                }
-            }
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]
