@@ -34,8 +34,18 @@ const PAGE: i32 = 300;
 type ByHost = BTreeMap<String, Vec<ResourceRecordSet>>;
 
 /// The reads of one account.
-#[derive(Debug, Default)]
-pub struct ZoneReads(Mutex<BTreeMap<String, Arc<Reads>>>);
+#[derive(Debug)]
+pub struct ZoneReads {
+    zones: Mutex<BTreeMap<String, Arc<Reads>>>,
+    /// How long an answer counts, and how long an error does.
+    fresh: (Duration, Duration),
+}
+
+impl Default for ZoneReads {
+    fn default() -> Self {
+        Self { zones: Mutex::default(), fresh: (FRESH, FRESH_ERROR) }
+    }
+}
 
 /// Those of one zone.
 #[derive(Debug, Default)]
@@ -58,15 +68,15 @@ impl<T> Read<T> {
     }
 
     /// What was found, if it is recent enough.
-    fn fresh(&self) -> Option<Result<&T>> {
-        let limit = if self.found.is_ok() { FRESH } else { FRESH_ERROR };
+    fn fresh(&self, (answer, error): (Duration, Duration)) -> Option<Result<&T>> {
+        let limit = if self.found.is_ok() { answer } else { error };
         (self.at.elapsed() < limit).then(|| self.found.as_ref().map_err(Error::copy))
     }
 }
 
 impl ZoneReads {
     fn of(&self, zone: &str) -> Arc<Reads> {
-        let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         zones.entry(zone.to_owned()).or_default().clone()
     }
 
@@ -76,7 +86,7 @@ impl ZoneReads {
         let reads = self.of(zone);
         reads.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone());
         let mut last = reads.of_hosts.lock().await;
-        if let Some(found) = last.as_ref().and_then(Read::fresh) {
+        if let Some(found) = last.as_ref().and_then(|last| last.fresh(self.fresh)) {
             // It does not have a host that was asked for later.
             match found {
                 Ok(found) => {
@@ -101,7 +111,7 @@ impl ZoneReads {
     pub async fn all(&self, client: &Client, zone: &Zone, again: bool) -> Result<Vec<ResourceRecordSet>> {
         let reads = self.of(&zone.id);
         let mut last = reads.of_all.lock().await;
-        if let Some(found) = last.as_ref().filter(|_| !again).and_then(Read::fresh) {
+        if let Some(found) = last.as_ref().filter(|_| !again).and_then(|last| last.fresh(self.fresh)) {
             return found.cloned();
         }
         let read = Read::new(of_all(client, zone).await);
@@ -187,6 +197,7 @@ async fn of_all(client: &Client, zone: &Zone) -> Result<Vec<ResourceRecordSet>> 
 
 #[cfg(test)]
 mod tests {
+    use futures::future::join_all;
     use serde_json::json;
 
     use super::*;
@@ -197,7 +208,8 @@ mod tests {
         let server = Server::start(move |call: &Call| {
             let start = call.path.split(['?', '&']).find_map(|part| part.strip_prefix("name="));
             let start = start.unwrap_or_default();
-            let from = hosts.iter().position(|host| *host == start).unwrap_or(hosts.len());
+            let from = if start.is_empty() { Some(0) } else { hosts.iter().position(|host| *host == start) };
+            let from = from.unwrap_or(hosts.len());
             let left = &hosts[from..];
             let record = |host: &&str| {
                 format!(
@@ -241,6 +253,76 @@ mod tests {
         let (_server, client) = route53(&["api.pay.example"], 300).await;
         let reads = ZoneReads::default();
         assert_eq!(reads.host(&client, "Z1", "API.pay.example.").await.unwrap().len(), 1);
+    }
+
+    /// Answers count for this long, and errors too.
+    fn reads(fresh: Duration) -> ZoneReads {
+        ZoneReads { fresh: (fresh, fresh), ..ZoneReads::default() }
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn regions_that_wait_for_their_records_together_share_the_reads_of_their_zone() {
+        let hosts = &["api-es.pay.example", "api-mx.pay.example", "api.pay.example"];
+        let (server, client) = route53(hosts, 300).await;
+        let reads = reads(LONG);
+        let rounds = [2, 2];
+        for calls in rounds {
+            let found = join_all(hosts.iter().map(|host| reads.host(&client, "Z1", host))).await;
+            assert!(found.iter().all(|found| found.as_ref().unwrap().len() == 1));
+            // The first one knows of no other host yet, and the second one takes along all of them.
+            assert_eq!(server.calls().len(), calls);
+        }
+        reads.host(&client, "Z2", hosts[0]).await.unwrap();
+        assert_eq!(server.calls().len(), 3, "another zone has reads of its own");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_counts_only_for_a_while_and_not_after_a_change() {
+        let (server, client) = route53(&["api.pay.example"], 300).await;
+        let zone = Zone { id: "Z1".into(), name: "pay.example".into() };
+        for (reads, calls) in
+            [(reads(LONG), [1, 1, 2, 3, 3, 4, 5]), (reads(Duration::ZERO), [1, 2, 3, 4, 5, 6, 7])]
+        {
+            let before = server.calls().len();
+            let counted = || server.calls().len() - before;
+            let mut seen = Vec::new();
+            for _ in 0..2 {
+                reads.host(&client, "Z1", "api.pay.example").await.unwrap();
+                seen.push(counted());
+            }
+            reads.forget(&zone).await;
+            reads.host(&client, "Z1", "api.pay.example").await.unwrap();
+            seen.push(counted());
+            for again in [false, false, true] {
+                assert_eq!(reads.all(&client, &zone, again).await.unwrap().len(), 1);
+                seen.push(counted());
+            }
+            reads.forget(&zone).await;
+            reads.all(&client, &zone, false).await.unwrap();
+            seen.push(counted());
+            assert_eq!(seen, calls);
+        }
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_for_an_answer_share_its_error_and_a_later_call_asks_again() {
+        let server = Server::start(|_: &Call| {
+            (400, json!("<ErrorResponse><Error><Code>NoSuchHostedZone</Code></Error></ErrorResponse>"))
+        })
+        .await;
+        let client = Client::new(&server.aws().in_region("us-east-1"));
+        let shared = reads(LONG);
+        let hosts = ["a.pay.example", "b.pay.example", "c.pay.example"];
+        let found = join_all(hosts.iter().map(|host| shared.host(&client, "Z1", host))).await;
+        assert!(found.iter().all(Result::is_err));
+        assert_eq!(server.calls().len(), 1);
+        let later = reads(Duration::ZERO);
+        for calls in [2, 3] {
+            later.host(&client, "Z1", hosts[0]).await.unwrap_err();
+            assert_eq!(server.calls().len(), calls);
+        }
     }
 
     #[tokio::test]
