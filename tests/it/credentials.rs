@@ -212,6 +212,24 @@ fn a_person_with_an_sso_session_gets_a_token() {
 }
 
 #[test]
+fn a_person_who_has_logged_in_with_the_console_gets_a_token() {
+    let home = tempfile::tempdir().unwrap();
+    let session = "arn:aws:sts::123456789012:assumed-role/deployer/ana";
+    // As `aws login` leaves it. Its name is the SHA-256 of the session's name.
+    let cache = home.path().join(".aws/login/cache");
+    fs::create_dir_all(&cache).unwrap();
+    let left = r#"{"accessToken":{"accessKeyId":"ASIALOGIN","secretAccessKey":"x","sessionToken":"y","accountId":"123456789012",
+        "expiresAt":"2099-01-01T00:00:00Z"},"tokenType":"aws_sigv4","refreshToken":"z","clientId":"c","dpopKey":"k"}"#;
+    let named =
+        text(Command::new("sh").args(["-c", "printf %s \"$0\" | sha256sum | cut -d' ' -f1", session]));
+    fs::write(cache.join(format!("{}.json", named.trim())), left).unwrap();
+    let config = format!("[profile deploy]\nlogin_session = {session}\nregion = eu-south-2\n");
+    let mut token = token(home.path(), &config);
+    let url = url_of(&text(token.env("AWS_PROFILE", "deploy")));
+    assert!(url.contains("ASIALOGIN"), "{url}");
+}
+
+#[test]
 fn a_job_with_a_web_identity_gets_a_token() {
     let home = tempfile::tempdir().unwrap();
     let sts = answering(
