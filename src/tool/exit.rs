@@ -7,7 +7,7 @@ use std::{
     process::ExitStatus,
 };
 
-use crate::task::Result;
+use crate::task::{Class, Error, Result};
 
 /// How many of a failed child's last lines an error repeats: a screen's worth still shows the error itself.
 const TAIL_LINES: usize = 12;
@@ -54,7 +54,8 @@ impl ChildExit {
     }
 
     /// # Errors
-    /// When the exit code is unexpected: the command, the code and the child's last lines.
+    /// When the exit code is unexpected: the command, the code and the child's last lines. Transient for a child that was
+    /// killed: whoever did it, or the lack of memory, is most likely gone when it is tried again.
     pub fn check(&self) -> Result<()> {
         if self.good {
             return Ok(());
@@ -64,7 +65,9 @@ impl ChildExit {
             None => format!("`{}` was terminated ({})", self.command, self.status),
         };
         let tail = self.tail().join("\n");
-        Err(if tail.is_empty() { anyhow::anyhow!(how) } else { anyhow::anyhow!(tail).context(how) }.into())
+        let error = if tail.is_empty() { anyhow::anyhow!(how) } else { anyhow::anyhow!(tail).context(how) };
+        let error = Error::from(error);
+        Err(if self.is_killed() { Error { class: Class::Transient, ..error } } else { error })
     }
 }
 

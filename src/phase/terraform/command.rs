@@ -12,7 +12,7 @@ use super::{
     message::{Diagnostic, Message},
 };
 use crate::{
-    step::{Class, Context, Error, ErrorExt, Result},
+    step::{Context, Error, ErrorExt, Result},
     tool::{ChildExit, Command},
 };
 
@@ -259,10 +259,6 @@ impl Said {
         }
         match diagnosis::judge(&self.diagnostics) {
             Some(error) => Err(error),
-            // Whoever killed it, or the lack of memory, is most likely gone when it is tried again.
-            None if self.exit.is_killed() => {
-                self.exit.check().map_err(|error| Error { class: Class::Transient, ..error })
-            }
             None => self.exit.check(),
         }
     }
