@@ -60,21 +60,30 @@ pub async fn serve(
     let connections = Arc::new(Connections::new(limits));
     let mut reap = tokio::time::interval(REAP_PERIOD);
     let mut end = pin!(end);
-    loop {
-        let accepted = async {
-            let slot = connections.slot().await;
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
+    'serve: loop {
+        let accepted = tokio::select! {
             () = &mut end => break,
             _ = reap.tick() => {
                 connections.close_overdue();
                 continue;
             }
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
+                // Only now, because a slot may cost another client its connection.
+                let mut slot = pin!(connections.slot());
+                let slot = loop {
+                    tokio::select! {
+                        () = &mut end => break 'serve,
+                        _ = reap.tick() => {
+                            connections.close_overdue();
+                            // Another connection may have become idle, or the chosen one have got a request.
+                            slot.set(connections.slot());
+                        }
+                        slot = &mut slot => break slot,
+                    }
+                };
                 tokio::spawn(answer(stream, router.clone(), slot));
             }
             Err(error) => {

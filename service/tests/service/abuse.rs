@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -27,7 +28,12 @@ fn idle_clients_keep_neither_probes_nor_other_clients_out() {
 #[test]
 fn slow_clients_do_not_keep_others_out() {
     let world = World::empty();
-    let service = world.start_with(&[("HTTP_MAX_CONNECTIONS", "8")]);
+    // Longer than a test may take, so that the limits of time close nothing.
+    let service = world.start_with(&[
+        ("HTTP_MAX_CONNECTIONS", "8"),
+        ("HTTP_HEAD_SECONDS", "600"),
+        ("HTTP_IDLE_SECONDS", "600"),
+    ]);
     let mut slow: Vec<TcpStream> = (0..50).map(|_| connect(service.port)).collect();
     for client in &mut slow {
         // The first ones have been closed for the later ones.
@@ -36,6 +42,57 @@ fn slow_clients_do_not_keep_others_out() {
     for _ in 0..20 {
         assert_eq!(get(service.port, "/info").status, 200);
     }
+}
+
+#[test]
+fn a_full_server_closes_a_connection_only_for_another_client() {
+    let world = World::empty();
+    let service = world.start_with(&[("HTTP_MAX_CONNECTIONS", "2")]);
+    let mut clients = [connect(service.port), connect(service.port)];
+    let ask = |client: &mut TcpStream| {
+        client.write_all(b"GET /info HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+        let mut status = [0; 15];
+        client.read_exact(&mut status).map(|()| status == *b"HTTP/1.1 200 OK")
+    };
+    for client in &mut clients {
+        assert!(ask(client).unwrap());
+    }
+    // The first one has been unused for the longest time.
+    let mut rest = [0; 4096];
+    assert!(clients[0].read(&mut rest).unwrap() > 0, "the rest of its answer");
+    clients[0].set_nonblocking(true).unwrap();
+    assert_eq!(clients[0].read(&mut rest).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    clients[0].set_nonblocking(false).unwrap();
+    assert_eq!(get(service.port, "/info").status, 200);
+    assert_eq!(clients[0].read(&mut rest).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_waits_for_a_full_server_gets_the_first_connection_that_becomes_idle() {
+    let world = World::new();
+    let service = world.start_with(&[("HTTP_MAX_CONNECTIONS", "1"), ("HTTP_IDLE_SECONDS", "600")]);
+    eventually("the service is ready", || (get(service.metrics_port, "/readyz").status == 200).then_some(()));
+    let session = world.block_payments();
+    let mut paying = connect(service.port);
+    let payment = format!("GET /api/payment/simulate HTTP/1.1\r\nHost: test\r\nX-API-Key: {API_KEY}\r\n\r\n");
+    paying.write_all(payment.as_bytes()).unwrap();
+    world.wait_for_blocked_payment();
+    let mut waiting = connect(service.port);
+    waiting.write_all(b"GET /info HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    // It has been accepted, and nothing could be closed for it.
+    let accepted = format!("sport = :{}", service.port);
+    eventually("it is accepted", || {
+        let listening = Command::new("ss").args(["-Hltn", &accepted]).output().unwrap().stdout;
+        let queued = String::from_utf8(listening).unwrap();
+        (queued.split_whitespace().nth(1) == Some("0")).then_some(())
+    });
+    drop(session);
+    let mut reply = String::new();
+    waiting.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    reply.clear();
+    paying.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
 }
 
 #[test]
@@ -104,10 +161,11 @@ fn a_client_that_closes_its_side_still_gets_its_answer() {
 #[test]
 fn a_payment_is_made_although_its_client_went_away() {
     let world = World::new();
-    let service = world.start().ready();
+    // A connection whose client may only have closed its side is not watched while its request is answered.
+    let service = world.start_with(&[("REQUEST_TIMEOUT_SECONDS", "1")]).ready();
     let (payment, session) = world.blocked_payment(&service);
     payment.reset();
-    eventually("the service notices", || {
+    eventually("the request has ended", || {
         service.metrics().contains("http_requests_in_flight 0\n").then_some(())
     });
     drop(session);

@@ -162,20 +162,30 @@ impl World {
 
     /// Sends a payment that blocks in the database until the returned session is dropped.
     pub fn blocked_payment(&self, service: &Service) -> (Pending, Session) {
+        let session = self.block_payments();
+        let payment =
+            http::send(service.port, "GET", "/api/payment/simulate", &[("X-API-Key", API_KEY)]).unwrap();
+        self.wait_for_blocked_payment();
+        (payment, session)
+    }
+
+    /// Payments block in the database until the returned session is dropped.
+    pub fn block_payments(&self) -> Session {
         for setting in ["lock_timeout", "statement_timeout"] {
             self.sql(&format!("ALTER ROLE \"{}\" SET {setting} = '5min'", self.app));
         }
         self.disconnect();
         let mut session = self.server.session(&self.database);
         session.run("BEGIN; LOCK TABLE payments.simulated_payments IN EXCLUSIVE MODE");
-        let payment =
-            http::send(service.port, "GET", "/api/payment/simulate", &[("X-API-Key", API_KEY)]).unwrap();
+        session
+    }
+
+    pub fn wait_for_blocked_payment(&self) {
         let waiting = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
             self.app
         );
         eventually("the payment waits", || (self.sql(&waiting) == "1").then_some(()));
-        (payment, session)
     }
 
     /// Rejects all connections to the database, or allows them again.
