@@ -1,7 +1,7 @@
 //! Secrets as Kubernetes mounts them: a folder with one file per key.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -24,6 +24,19 @@ pub struct Version {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+}
+
+impl Version {
+    /// `None` for a missing file. Follows symbolic links, because a volume of Kubernetes is updated by swapping one.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+        })
+    }
 }
 
 impl SecretFolder {
@@ -57,19 +70,9 @@ impl SecretFolder {
         }
     }
 
-    /// The files' versions; `None` for a missing file. Follows symbolic links, because a Secret volume is
-    /// updated by swapping one.
+    /// The files' versions; `None` for a missing file.
     pub fn versions(&self, names: &[&str]) -> Vec<Option<Version>> {
-        let version = |name: &&str| {
-            let file = std::fs::metadata(self.0.join(name)).ok()?;
-            Some(Version {
-                device: file.dev(),
-                inode: file.ino(),
-                size: file.size(),
-                modified: (file.mtime(), file.mtime_nsec()),
-            })
-        };
-        names.iter().map(version).collect()
+        names.iter().map(|name| Version::of(&self.0.join(name))).collect()
     }
 }
 

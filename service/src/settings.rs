@@ -79,7 +79,9 @@ impl Settings {
         let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, &mut problems);
         let answer = environment.seconds("DATABASE_ANSWER_SECONDS", 6, &mut problems);
         let connect = environment.seconds("DATABASE_CONNECT_SECONDS", 5, &mut problems);
-        let limits = Limits { max_connections, connect, wait, answer };
+        // The chart sets it below SHUTDOWN_SECONDS: a payment that begins at the end of the drain is not cut off.
+        let total = environment.seconds("DATABASE_TOTAL_SECONDS", 15, &mut problems);
+        let limits = Limits { max_connections, connect, wait, answer, total };
         let simulation = match environment.get("SIMULATE_LATENCY") {
             None | Some("off") => Simulation::Database,
             Some("legacy") => Simulation::LegacyLatency,

@@ -76,6 +76,8 @@ DATABASE_CA_FILE: /etc/payment-api/rds-ca-bundle.pem
 SECRETS_DIR: /var/run/secrets/payment-api
 DRAIN_SECONDS: {{ include "payment-latency-api.drainSeconds" . | quote }}
 SHUTDOWN_SECONDS: {{ .Values.shutdownSeconds | quote }}
+{{- /* A payment that begins just before the port closes has ended before requests are cut off. */}}
+DATABASE_TOTAL_SECONDS: {{ max 1 (min 15 (sub .Values.shutdownSeconds 5)) | quote }}
 {{- end -}}
 
 {{- /* A pod serves until the load balancer has deregistered it, which starts a few seconds after SIGTERM. */ -}}

@@ -1,17 +1,13 @@
 //! One connection, and how it is opened.
 
 use std::ops::Deref;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 use super::endpoint::{Credentials, Endpoint, Tls};
 use super::error::DatabaseError;
@@ -22,6 +18,11 @@ pub struct Connection {
     client: Client,
     /// Moves the session's bytes between client and socket.
     task: JoinHandle<()>,
+    /// Cancelled when that task has ended, and with it the session.
+    ended: CancellationToken,
+    opened: Instant,
+    /// When the server last answered.
+    heard: Mutex<Instant>,
 }
 
 impl Connection {
@@ -31,36 +32,61 @@ impl Connection {
         login: Option<&Credentials>,
         limit: Duration,
     ) -> Result<Self, DatabaseError> {
-        let opened = tokio::time::timeout(limit, Self::open_slowly(endpoint, login)).await;
-        opened.unwrap_or(Err(DatabaseError::Silent(limit)))
+        let outcome = tokio::time::timeout(limit, Self::open_slowly(endpoint, login)).await;
+        outcome.unwrap_or(Err(DatabaseError::Silent(limit)))
     }
 
     async fn open_slowly(endpoint: &Endpoint, login: Option<&Credentials>) -> Result<Self, DatabaseError> {
         let config = endpoint.config(login);
+        // Before its host is looked up, because a failover during that leads it to the former primary.
+        let opened = Instant::now();
         match &endpoint.tls {
             Tls::Off => {
                 let (client, connection) = config.connect(NoTls).await?;
-                Ok(Self::start(client, connection))
+                Ok(Self::start(client, connection, opened))
             }
-            Tls::Verified { ca_file } => {
-                let tls = MakeRustlsConnect::new(tls_config(ca_file.as_deref())?);
+            Tls::Verified { .. } => {
+                let tls = MakeRustlsConnect::new(endpoint.authorities.config()?);
                 let (client, connection) = config.connect(tls).await?;
-                Ok(Self::start(client, connection))
+                Ok(Self::start(client, connection, opened))
             }
         }
     }
 
-    fn start<T>(client: Client, connection: T) -> Self
+    fn start<T>(client: Client, connection: T, opened: Instant) -> Self
     where
         T: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
     {
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let task = tokio::spawn(async move {
+            let _end = end;
             // The statement under way fails with the same error, and an idle connection is replaced.
             if let Err(error) = connection.await {
                 tracing::debug!("database connection ended: {}", DatabaseError::from(error));
             }
         });
-        Self { client, task }
+        Self { client, task, ended, opened, heard: Mutex::new(Instant::now()) }
+    }
+
+    /// When it began to be opened.
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// When the server last answered.
+    pub fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server has answered.
+    pub fn note_answer(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits until the session has ended.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }
 
@@ -77,23 +103,4 @@ impl Drop for Connection {
         // Ending in order would wait for the server's answer to the statement under way, which may never come.
         self.task.abort();
     }
-}
-
-/// Trusts the authorities in `ca_file` and the public ones.
-fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, DatabaseError> {
-    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    if let Some(path) = ca_file {
-        let certificates =
-            read(path).map_err(|cause| DatabaseError::Authorities { path: path.into(), cause })?;
-        // Certificates that cannot be trust anchors are skipped, as other TLS stacks do.
-        roots.add_parsable_certificates(certificates);
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("aws-lc-rs supports the default protocol versions");
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    CertificateDer::pem_file_iter(path)?.collect()
 }

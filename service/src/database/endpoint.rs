@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -9,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::tls::Authorities;
 use crate::environment::{Environment, Problems};
 use crate::secret::{SecretError, SecretFolder};
 
@@ -25,6 +27,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 pub struct Endpoint {
     config: Config,
     pub tls: Tls,
+    pub authorities: Arc<Authorities>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +35,6 @@ pub enum Tls {
     /// Only for a URL that asks for it, and for Unix sockets.
     Off,
     /// The certificate must match the host's name and be issued by an authority of `ca_file` or a public one.
-    /// The file is read for each connection, so that a renewed bundle needs no restart.
     Verified { ca_file: Option<PathBuf> },
 }
 
@@ -94,7 +96,8 @@ impl Endpoint {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
-        Self { config, tls }
+        let ca_file = if let Tls::Verified { ca_file } = &tls { ca_file.clone() } else { None };
+        Self { config, tls, authorities: Arc::new(Authorities::new(ca_file)) }
     }
 
     /// What the driver needs to log in: as `login`, or without one as the URL says.

@@ -18,6 +18,7 @@ mod error;
 mod login;
 mod pool;
 mod pulse;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

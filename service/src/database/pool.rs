@@ -1,12 +1,10 @@
 //! The connections for payments: bounded, warm, and replaced when they are old or suspicious.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{
-    Manager, Metrics, Object, Pool as ManagedPool, RecycleError, RecycleResult, Timeouts,
-};
+use deadpool::managed::{Manager, Metrics, Object, Pool as ManagedPool, RecycleError, RecycleResult};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -17,8 +15,9 @@ use super::login::Login;
 
 /// Connections kept open when idle, so that the first payments do not wait for TLS handshakes.
 const WARM_CONNECTIONS: usize = 4;
-/// The maximum age of a connection. Only new connections follow DNS changes, such as after a failover.
-const MAX_LIFETIME: Duration = Duration::from_mins(15);
+/// The ages at which connections are replaced. Only new connections follow DNS changes, such as after a failover. Each has
+/// another age, or all that were opened together would be replaced together.
+const LIFETIMES: std::ops::Range<Duration> = Duration::from_mins(12)..Duration::from_mins(15);
 
 /// A statement's parameters with their types. With the types known, a statement takes one round trip.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -34,6 +33,40 @@ pub struct Limits {
     /// How long a statement may take. Longer than the `statement_timeout` of the role, so that a slow database
     /// reports itself. Only a connection that no longer carries data reaches it.
     pub answer: Duration,
+    /// How long all of that may take together, with its repetitions. A drain waits for it.
+    pub total: Duration,
+}
+
+/// Why open connections may no longer be usable.
+#[derive(Debug, Clone, Copy)]
+pub enum Doubt {
+    /// One of them got no answer to what was asked on it at this instant. Others that have answered since then most likely
+    /// carry data, and a payment on one that does not fails in time.
+    Silent(Instant),
+    /// They may lead to a server that is no longer the primary.
+    Failover,
+}
+
+/// The newest doubts.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// Connections of which nothing was heard since are not used again.
+    silent: Option<Instant>,
+    /// Connections that were opened before are not used again.
+    failover: Option<Instant>,
+}
+
+/// A connection of the pool.
+pub struct Pooled {
+    connection: Connection,
+    expires: Instant,
+}
+
+impl From<Connection> for Pooled {
+    fn from(connection: Connection) -> Self {
+        let expires = connection.opened() + rand::random_range(LIFETIMES);
+        Self { connection, expires }
+    }
 }
 
 /// Opens connections with the credentials in use.
@@ -41,13 +74,14 @@ pub struct Connector {
     pub endpoint: Endpoint,
     pub login: Login,
     limit: Duration,
-    /// Connections that were opened before this instant are not used again.
-    distrusted: RwLock<Option<Instant>>,
+    doubts: RwLock<Doubts>,
+    /// Opened in advance. The pool takes one of them before it opens another one.
+    spare: Mutex<Vec<Pooled>>,
 }
 
 impl Connector {
     pub fn new(endpoint: Endpoint, login: Login, limit: Duration) -> Self {
-        Self { endpoint, login, limit, distrusted: RwLock::new(None) }
+        Self { endpoint, login, limit, doubts: RwLock::default(), spare: Mutex::default() }
     }
 
     /// Opens a connection. If the login is rejected, reloads the credentials and retries once.
@@ -61,11 +95,22 @@ impl Connector {
         }
     }
 
-    fn is_usable(&self, connection: &Connection, metrics: Metrics) -> bool {
-        let distrusted = *self.distrusted.read().unwrap_or_else(PoisonError::into_inner);
+    fn is_usable(&self, pooled: &Pooled) -> bool {
+        let doubts = self.doubts.read().unwrap_or_else(PoisonError::into_inner);
+        let connection = &pooled.connection;
         !connection.is_closed()
-            && metrics.age() < MAX_LIFETIME
-            && distrusted.is_none_or(|instant| metrics.created > instant)
+            && Instant::now() < pooled.expires
+            && doubts.silent.is_none_or(|since| connection.heard() > since)
+            && doubts.failover.is_none_or(|since| connection.opened() > since)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Pooled>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_spare(&self) -> Option<Pooled> {
+        let mut spare = self.spare();
+        std::iter::from_fn(|| spare.pop()).find(|pooled| self.is_usable(pooled))
     }
 }
 
@@ -73,15 +118,18 @@ impl Connector {
 pub struct Shared(Arc<Connector>);
 
 impl Manager for Shared {
-    type Type = Connection;
+    type Type = Pooled;
     type Error = DatabaseError;
 
-    async fn create(&self) -> Result<Connection, DatabaseError> {
-        self.0.open().await
+    async fn create(&self) -> Result<Pooled, DatabaseError> {
+        match self.0.take_spare() {
+            Some(pooled) => Ok(pooled),
+            None => self.0.open().await.map(Pooled::from),
+        }
     }
 
-    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<DatabaseError> {
-        if self.0.is_usable(connection, *metrics) {
+    async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<DatabaseError> {
+        if self.0.is_usable(pooled) {
             Ok(())
         } else {
             Err(RecycleError::message("the connection is closed, old or suspicious"))
@@ -115,13 +163,19 @@ impl Pool {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, DatabaseError> {
+        let outcome = tokio::time::timeout(self.limits.total, self.repeated(statement, parameters)).await;
+        outcome.unwrap_or(Err(DatabaseError::Silent(self.limits.total)))
+    }
+
+    async fn repeated(&self, statement: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, DatabaseError> {
         let mut lease = self.lease().await?;
         let login = self.connector.login.current();
         match self.attempt(&lease, statement, parameters).await {
             Err(error) if error.is_connection_lost() => {
-                // A proxy logs in to the database when the first statement arrives, and may be rejected only then.
-                if error.is_login_rejected() && !self.connector.login.renew(login.as_ref()) {
-                    return lease.settle(Err(error));
+                // A proxy logs in to the database when the first statement arrives, and may be rejected only then. Its
+                // error looks like that of a server connection that it has lost, so the statement is repeated in any case.
+                if error.is_login_rejected() {
+                    self.connector.login.renew(login.as_ref());
                 }
                 // Other idle connections broke with this one, so a new one is opened in its place.
                 tracing::info!("a database connection was lost, repeating the statement: {error}");
@@ -141,7 +195,13 @@ impl Pool {
     ) -> Result<Vec<Row>, DatabaseError> {
         let answer = lease.connection().query_typed(statement, parameters);
         match tokio::time::timeout(self.limits.answer, answer).await {
-            Ok(outcome) => Ok(outcome?),
+            Ok(outcome) => {
+                let outcome = outcome.map_err(DatabaseError::from);
+                if outcome.as_ref().map_or_else(|error| error.code().is_some(), |_| true) {
+                    lease.connection().note_answer();
+                }
+                outcome
+            }
             Err(_) => Err(DatabaseError::Silent(self.limits.answer)),
         }
     }
@@ -156,36 +216,57 @@ impl Pool {
 
     /// Closes connections that are old or suspicious, and opens as many as are kept warm.
     pub async fn keep_warm(&self) -> Result<(), DatabaseError> {
-        self.connections.retain(|connection, metrics| self.connector.is_usable(connection, metrics));
-        // The pool opens a connection only when none is idle, so all of them are taken at the same time. A connection
-        // that is not free immediately is in use, and therefore warm.
-        let immediately = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
-        let mut taken = Vec::new();
-        while self.connections.status().size < WARM_CONNECTIONS.min(self.limits.max_connections) {
-            match self.connections.timeout_get(&immediately).await.map_err(DatabaseError::from) {
-                Ok(connection) => taken.push(connection),
-                Err(DatabaseError::Busy(_)) => break,
-                Err(error) => return Err(error),
+        self.close_unusable();
+        while self.is_cold() {
+            let opened = self.connector.open().await?;
+            let mut spare = self.connector.spare();
+            // Payments may have opened others meanwhile.
+            if self.connections.status().size + spare.len() < self.warm() {
+                spare.push(opened.into());
             }
         }
         Ok(())
     }
 
-    /// Stops using all connections that are open now.
-    pub fn distrust_open_connections(&self) {
-        let now = Some(Instant::now());
-        *self.connector.distrusted.write().unwrap_or_else(PoisonError::into_inner) = now;
-        self.connections.retain(|connection, metrics| self.connector.is_usable(connection, metrics));
+    fn is_cold(&self) -> bool {
+        let spare = self.connector.spare().len();
+        self.connections.status().size + spare < self.warm()
+    }
+
+    fn warm(&self) -> usize {
+        WARM_CONNECTIONS.min(self.limits.max_connections)
+    }
+
+    fn close_unusable(&self) {
+        self.connections.retain(|pooled, _| self.connector.is_usable(pooled));
+        let mut spare = self.connector.spare();
+        spare.retain(|pooled| self.connector.is_usable(pooled));
+        // Those that payments were opening when a spare one was added count only now.
+        spare.truncate(self.warm().saturating_sub(self.connections.status().size));
+    }
+
+    /// Stops using the open connections that a doubt concerns.
+    pub fn distrust(&self, doubt: Doubt) {
+        {
+            let mut doubts = self.connector.doubts.write().unwrap_or_else(PoisonError::into_inner);
+            match doubt {
+                Doubt::Silent(since) => doubts.silent = Some(since),
+                Doubt::Failover => doubts.failover = Some(Instant::now()),
+            }
+        }
+        self.close_unusable();
     }
 
     /// Connections: (in use, idle).
     pub fn connections(&self) -> (usize, usize) {
         let status = self.connections.status();
-        (status.size.saturating_sub(status.available), status.available)
+        let spare = self.connector.spare().len();
+        (status.size.saturating_sub(status.available), status.available + spare)
     }
 
     pub fn close(&self) {
         self.connections.close();
+        self.connector.spare().clear();
     }
 }
 
@@ -195,12 +276,12 @@ struct Lease(Option<Object<Shared>>);
 
 impl Lease {
     fn connection(&self) -> &Connection {
-        self.0.as_ref().expect("the connection is there until `settle` or `drop`")
+        &self.0.as_ref().expect("the connection is there until `settle` or `drop`").connection
     }
 
     fn replace(&mut self, connection: Connection) {
         if let Some(object) = &mut self.0 {
-            **object = connection;
+            **object = connection.into();
         }
     }
 

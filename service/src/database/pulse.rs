@@ -9,6 +9,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::connection::Connection;
 use super::error::DatabaseError;
+use super::pool::Doubt;
 use super::{Database, Pulse};
 
 /// The time between two checks.
@@ -19,18 +20,19 @@ const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 /// Checks the database once per second. Never returns.
 ///
 /// The check has a dedicated connection, so that a busy pool does not look like an outage. If that connection does
-/// not answer but a new one does, a device between here and the database has forgotten the open connections. If it
-/// leads to a server that accepts no writes but a new one does not, there was a failover. In both cases, those of the
-/// pool are replaced as well, before a payment uses one of them.
+/// not answer but a new one does, a device between here and the database may have forgotten the open connections, and
+/// those of the pool that have been silent as well are replaced. If it leads to a server that accepts no writes but a new
+/// one does not, there was a failover, and all of them are.
 pub async fn watch(database: Arc<Database>, sender: watch::Sender<Option<Pulse>>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut connection = None;
+    let (mut connection, mut doubt) = (None, None);
     let mut last_usable = None;
     loop {
         ticks.tick().await;
         let started = Instant::now();
-        let (is_up, is_writable, latency, reason) = match check(&database, &mut connection).await {
+        let (is_up, is_writable, latency, reason) = match check(&database, &mut connection, &mut doubt).await
+        {
             Ok(answer) => (true, answer.is_writable, answer.latency, None),
             Err(error) => (false, false, started.elapsed(), Some(error.to_string())),
         };
@@ -49,30 +51,41 @@ struct Answer {
     is_writable: bool,
 }
 
-async fn check(database: &Database, connection: &mut Option<Connection>) -> Result<Answer, DatabaseError> {
-    let Some(open) = connection.take().filter(|open| !open.is_closed()) else {
-        return reconnect(database, connection).await;
-    };
-    match ask(database, &open).await {
-        Ok(answer) if answer.is_writable => {
-            *connection = Some(open);
-            return Ok(answer);
+/// `doubt` is kept until a new connection has shown that it was right.
+async fn check(
+    database: &Database,
+    connection: &mut Option<Connection>,
+    doubt: &mut Option<Doubt>,
+) -> Result<Answer, DatabaseError> {
+    let asked = Instant::now();
+    if let Some(open) = connection.take().filter(|open| !open.is_closed()) {
+        match ask(database, &open).await {
+            Ok(answer) if answer.is_writable => {
+                *connection = Some(open);
+                return Ok(answer);
+            }
+            // The server answered: a new connection would get the same answer.
+            Err(error) if error.code().is_some() && !error.is_connection_lost() => {
+                *connection = Some(open);
+                return Err(error);
+            }
+            // A server that does not accept writes: a failover may have made another one the primary.
+            Ok(_) => *doubt = Some(Doubt::Failover),
+            Err(_) if matches!(doubt, Some(Doubt::Failover)) => {}
+            Err(_) => *doubt = Some(Doubt::Silent(asked)),
         }
-        // The server answered: a new connection would get the same answer.
-        Err(error) if error.code().is_some() && !error.is_connection_lost() => {
-            *connection = Some(open);
-            return Err(error);
-        }
-        // No answer, or a server that does not accept writes: a failover may have made another one the primary.
-        Ok(_) | Err(_) => {}
+    } else if let Some(Doubt::Silent(since)) = doubt {
+        *since = asked;
     }
     let answer = reconnect(database, connection).await?;
-    if answer.is_writable {
+    if answer.is_writable
+        && let Some(doubt) = doubt.take()
+    {
+        database.pool.distrust(doubt);
         tracing::warn!(
             database = database.place,
             "open database connections are no longer usable, replacing them"
         );
-        database.pool.distrust_open_connections();
     }
     Ok(answer)
 }

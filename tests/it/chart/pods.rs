@@ -105,6 +105,7 @@ fn a_terminating_pod_has_time_to_finish_its_requests() {
         killed > seconds_of("DRAIN_SECONDS") + seconds_of("SHUTDOWN_SECONDS"),
         "the kubelet kills the pod last"
     );
+    assert!(seconds_of("DATABASE_TOTAL_SECONDS") < seconds_of("SHUTDOWN_SECONDS"), "no payment is cut off");
     assert!(is_rejected("terminationGracePeriodSeconds=40"), "15 + 5 + 20 leave nothing");
     assert!(is_rejected("ingress.deregistrationDelaySeconds=60"), "60 + 5 + 20 exceeds the grace period");
 }

@@ -3,40 +3,68 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 pub struct Freezer {
     pub port: u16,
-    generation: Arc<AtomicU32>,
+    open: Arc<Mutex<Vec<Forwarded>>>,
+    holds_new: Arc<AtomicBool>,
 }
+
+/// A connection, by the port from which the target sees it, and whether it is frozen.
+struct Forwarded(u16, Arc<AtomicBool>);
 
 impl Freezer {
     /// Forwards to `target`, a port of this machine. Its threads end with the test binary.
     pub fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let generation = Arc::new(AtomicU32::new(0));
-        let current = Arc::clone(&generation);
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&open);
+        let holds_new = Arc::new(AtomicBool::new(false));
+        let (holds, mut held) = (Arc::clone(&holds_new), Vec::new());
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
+                if holds.load(Ordering::SeqCst) {
+                    held.push(client);
+                    continue;
+                }
                 let server = TcpStream::connect(("127.0.0.1", target)).unwrap();
-                let opened = current.load(Ordering::SeqCst);
+                let frozen = Arc::new(AtomicBool::new(false));
+                let seen = server.local_addr().unwrap().port();
+                all.lock().unwrap().push(Forwarded(seen, Arc::clone(&frozen)));
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let current = Arc::clone(&current);
-                    thread::spawn(move || forward(from, to, || current.load(Ordering::SeqCst) != opened));
+                    let frozen = Arc::clone(&frozen);
+                    thread::spawn(move || forward(from, to, || frozen.load(Ordering::SeqCst)));
                 }
             }
         });
-        Self { port, generation }
+        Self { port, open, holds_new }
+    }
+
+    /// From now on, forwards nothing of new connections either, or does again.
+    pub fn hold_new(&self, hold: bool) {
+        self.holds_new.store(hold, Ordering::SeqCst);
     }
 
     /// Stops forwarding all connections that are open now.
     pub fn freeze(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.freeze_if(|_| true);
+    }
+
+    /// The same, except for the one that the target sees from this port.
+    pub fn freeze_all_but(&self, port: u16) {
+        self.freeze_if(|seen| seen != port);
+    }
+
+    fn freeze_if(&self, is_chosen: impl Fn(u16) -> bool) {
+        for Forwarded(_, frozen) in self.open.lock().unwrap().iter().filter(|one| is_chosen(one.0)) {
+            frozen.store(true, Ordering::SeqCst);
+        }
     }
 }
 

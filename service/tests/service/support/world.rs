@@ -103,6 +103,7 @@ impl World {
             ("DATABASE_WAIT_SECONDS".to_owned(), "60".to_owned()),
             ("READINESS_GRACE_SECONDS".to_owned(), "0".to_owned()),
             ("DATABASE_ANSWER_SECONDS".to_owned(), "60".to_owned()),
+            ("DATABASE_TOTAL_SECONDS".to_owned(), "60".to_owned()),
             ("REQUEST_TIMEOUT_SECONDS".to_owned(), "60".to_owned()),
             ("SECRETS_DIR".to_owned(), self.secrets().display().to_string()),
         ];
