@@ -130,10 +130,14 @@ async fn apply(
         owner.batch_execute("BEGIN").await?;
         owner.batch_execute(migration.sql).await?;
     } else {
+        // These statements keep no payment waiting while they wait themselves: for all transactions that are older, which
+        // may take longer than the limit that the role has for the sake of payments.
+        owner.batch_execute("SET lock_timeout = 0").await?;
         // If the process dies between two of these, the next one starts again with the first.
         for statement in migration.statements() {
             owner.batch_execute(statement).await?;
         }
+        owner.batch_execute("RESET lock_timeout").await?;
     }
     let nanoseconds = i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX);
     owner

@@ -44,6 +44,8 @@ enum MigrateError {
     Migration(#[from] MigrationError),
     #[error("another migration has held the lock for {0:?}")]
     Locked(Duration),
+    #[error("the session that held the migration lock has ended; fix: run the migration again")]
+    LockLost,
     #[error("timed out after {0:?} (MIGRATE_TIMEOUT_SECONDS)")]
     Deadline(Duration),
     #[error("interrupted by {0}")]
@@ -114,21 +116,31 @@ async fn guarded(settings: &Settings) -> Result<(), MigrateError> {
 async fn migrate(settings: &Settings) -> Result<(), MigrateError> {
     let master = login::as_master(settings).await?;
     lock(&master, settings.lock_wait).await?;
+    tokio::select! {
+        // In this order, a statement of that session that failed is named.
+        biased;
+        outcome = migrate_alone(settings, &master) => outcome,
+        () = master.ended() => Err(MigrateError::LockLost),
+    }
+    // The lock is released when the master's session ends.
+}
 
+/// What only one migration may do at a time. It stops when it is dropped: a server notices within a second that its client
+/// is gone.
+async fn migrate_alone(settings: &Settings, master: &Connection) -> Result<(), MigrateError> {
     let migrator = Role::migrator(settings.migrator()?);
     let app = Role::app(settings.app()?);
     for role in [&migrator, &app] {
-        roles::ensure(&master, role).await?;
+        roles::ensure(master, role).await?;
     }
-    schema::ensure(&master, &migrator, &app).await?;
+    schema::ensure(master, &migrator, &app).await?;
     for role in [&migrator, &app] {
-        roles::ensure_password(&master, settings, role).await?;
+        roles::ensure_password(master, settings, role).await?;
     }
 
     schema::migrate(settings, &migrator.login).await?;
     let owner = login::as_migrator(settings, &migrator.login).await?;
     grants::apply(&owner, &app).await
-    // The lock is released when the master's session ends.
 }
 
 async fn lock(master: &Connection, wait: Duration) -> Result<(), MigrateError> {

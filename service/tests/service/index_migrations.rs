@@ -2,8 +2,8 @@
 
 use payment_api::testing::{Connection, Endpoint, Migration, apply_pending};
 
-use crate::support::world::MIGRATOR_PASSWORD;
-use crate::support::{DEADLINE, World, certificates};
+use crate::support::world::{API_KEY, MIGRATOR_PASSWORD};
+use crate::support::{DEADLINE, World, certificates, eventually, get_with};
 
 const INDEX: Migration = Migration {
     version: 900,
@@ -27,7 +27,27 @@ async fn apply(world: &World) -> Result<(), String> {
 #[test]
 fn an_index_is_built_without_locking_out_payments() {
     let world = World::new();
-    apply(&world).unwrap();
+    let service = world.start().ready();
+    let pay = || get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]).status;
+    std::thread::scope(|scope| {
+        // A transaction that takes longer than the two seconds for which the migrator waits for other locks. In here, so that
+        // a failure ends it: the build waits for it, and the scope for the build.
+        let mut older = world.server.session(&world.database);
+        older.run(
+            "BEGIN; INSERT INTO payments.simulated_payments VALUES (gen_random_uuid(), 'a', 'approved')",
+        );
+        let build = scope.spawn(|| apply(&world));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock' AND now() - query_start > '2500ms'";
+        eventually("the build waits", || {
+            assert_eq!(pay(), 200);
+            assert!(!build.is_finished(), "the build has ended");
+            (world.sql(waits) == "1").then_some(())
+        });
+        assert_eq!(pay(), 200);
+        older.run("COMMIT");
+        build.join().unwrap().unwrap();
+    });
     assert_eq!(world.sql(IS_VALID), "t");
     assert_eq!(
         world.sql("SELECT description, success FROM payments._sqlx_migrations WHERE version = 900"),

@@ -1,7 +1,9 @@
 //! `payment-api migrate` against a database as RDS creates it: the master user is not a superuser.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 
+use crate::support::postgres::Session;
 use crate::support::world::{APP_PASSWORD, MASTER_PASSWORD, MIGRATOR_PASSWORD};
 use crate::support::{World, eventually, free_port, process};
 
@@ -105,15 +107,57 @@ fn manual_changes_are_reverted() {
 
 #[test]
 fn concurrent_migrations_take_turns() {
-    let world = World::empty();
-    let start = || {
-        let mut command = process::command("migrate", &world.migrate_environment(&[]));
-        command.stderr(Stdio::null()).spawn().unwrap()
-    };
-    let mut both = [start(), start()];
-    for process in &mut both {
-        assert!(process.wait().unwrap().success());
-    }
+    let world = World::new();
+    let blocker = block_migrations(&world);
+    let mut first = start(&world);
+    waits(&world);
+    let mut second = start(&world);
+    let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("waiting for another migration to finish")));
+    drop(blocker);
+    assert!(first.wait().unwrap().success());
+    assert!(lines.any(|line| line.unwrap().contains("database is ready")));
+    assert!(second.wait().unwrap().success());
+}
+
+#[test]
+fn a_migration_that_loses_its_lock_stops() {
+    let world = World::new();
+    let _blocker = block_migrations(&world);
+    let migration = start(&world);
+    waits(&world);
+    let session = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{}'",
+        world.master
+    );
+    assert_eq!(world.sql(&session), "1");
+    let ended = migration.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(log.contains("the session that held the migration lock has ended"), "{log}");
+}
+
+fn start(world: &World) -> Child {
+    let mut command = process::command("migrate", &world.migrate_environment(&[]));
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Makes the first migration pending, and keeps it from being recorded until the session is dropped.
+fn block_migrations(world: &World) -> Session {
+    world.sql("DROP TABLE payments.simulated_payments");
+    world.sql("DELETE FROM payments._sqlx_migrations WHERE version = 1");
+    let mut session = world.server.session(&world.database);
+    session
+        .run("BEGIN; INSERT INTO payments._sqlx_migrations VALUES (1, 'blocked', now(), true, '\\x00', 1)");
+    session
+}
+
+fn waits(world: &World) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
+        world.migrator
+    );
+    eventually("the migration waits", || (world.sql(&waiting) == "1").then_some(()));
 }
 
 #[test]
