@@ -8,9 +8,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use tracing_appender::non_blocking::ErrorCounter;
-
 use crate::cli::{REVISION, VERSION};
+use crate::log::LostLines;
 
 /// In seconds: the defaults of Prometheus's Go client, which the legacy service used.
 const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -28,7 +27,7 @@ pub struct Metrics {
     database_connections: IntGaugeVec,
     log_lines_lost: IntCounter,
     /// What the log counted. Copied into the metric when it is read.
-    lost: ErrorCounter,
+    lost: LostLines,
 }
 
 /// A request in flight. Counted until dropped, which also happens when the client disconnects.
@@ -41,7 +40,7 @@ impl Drop for InFlight {
 }
 
 impl Metrics {
-    pub fn new(region: &str, environment: &str, lost: ErrorCounter) -> Result<Self, prometheus::Error> {
+    pub fn new(region: &str, environment: &str, lost: LostLines) -> Result<Self, prometheus::Error> {
         let requests = IntCounterVec::new(
             Opts::new("http_requests_total", "Total number of HTTP requests"),
             &["method", "endpoint", "status"],
@@ -71,7 +70,7 @@ impl Metrics {
         )?;
         let log_lines_lost = IntCounter::new(
             "log_lines_lost_total",
-            "Log lines that were not written because standard error was not read",
+            "Log lines that were not written because standard error was not read, or was closed",
         )?;
         let build = IntGaugeVec::new(
             Opts::new("payment_api_build_info", "Version and place of this process; always 1"),
@@ -127,8 +126,7 @@ impl Metrics {
 
     /// All metrics in Prometheus's text format, version 0.0.4.
     pub fn exposition(&self) -> Result<Vec<u8>, prometheus::Error> {
-        let lost = u64::try_from(self.lost.dropped_lines()).unwrap_or(u64::MAX);
-        self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
+        self.log_lines_lost.inc_by(self.lost.count().saturating_sub(self.log_lines_lost.get()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -141,14 +139,11 @@ fn count(number: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use tracing_appender::non_blocking::NonBlocking;
-
     use super::*;
 
     #[test]
     fn the_payment_histogram_exists_before_the_first_payment() {
-        let (lines, _writer) = NonBlocking::new(std::io::sink());
-        let metrics = Metrics::new("here", "test", lines.error_counter()).unwrap();
+        let metrics = Metrics::new("here", "test", LostLines::none()).unwrap();
         let text = String::from_utf8(metrics.exposition().unwrap()).unwrap();
         assert!(
             text.contains(

@@ -127,6 +127,30 @@ fn a_log_that_is_not_read_does_not_stop_the_service() {
     assert_eq!(ended.code(), Some(0));
 }
 
+/// The value of a line of metrics.
+fn count(line: &str) -> u64 {
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn lines_are_counted_that_are_lost_because_the_log_was_closed() {
+    let world = World::empty();
+    let (port, metrics_port) = (free_port(), free_port());
+    let (api, inner) = (port.to_string(), metrics_port.to_string());
+    let environment = world.environment(&[("PORT", &api), ("METRICS_PORT", &inner)]);
+    let mut process = process::command("serve", &environment).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the service answers", || request(port, "GET", "/livez", &[]).ok());
+    drop(process.stderr.take());
+    eventually("the lost line is counted", || {
+        get(port, "/info");
+        let metrics = get(metrics_port, "/metrics").body;
+        let lost = metrics.lines().find(|line| line.starts_with("log_lines_lost_total ")).map(count);
+        (lost.unwrap() > 0).then_some(())
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
 #[test]
 fn a_flood_of_refused_requests_is_logged_in_part_and_counted_in_full() {
     let world = World::empty();
@@ -134,10 +158,20 @@ fn a_flood_of_refused_requests_is_logged_in_part_and_counted_in_full() {
     // In one packet, so that they arrive within the same second.
     let flood = "GET /api/payment/simulate HTTP/1.1\r\nHost: test\r\nX-API-Key: wrong\r\n\r\n".repeat(200);
     assert_eq!(exchange(service.port, &flood).matches("HTTP/1.1 403 Forbidden").count(), 200);
-    eventually("a line says how many requests have none", || {
+    // A later line says how many requests have none. All of them are in the log, one way or the other.
+    let refused = eventually("all are accounted for", || {
         get(service.port, "/info");
-        service.log().iter().find_map(|line| line["skipped"].as_u64())
+        let log = service.log();
+        let lines = log.iter().filter(|line| line["message"] == "request");
+        let (refused, others): (Vec<_>, Vec<_>) = lines.partition(|line| line["status"] == 403);
+        let skipped: u64 = log.iter().filter_map(|line| line["skipped"].as_u64()).sum();
+        let all = service.metrics();
+        let answered: u64 =
+            all.lines().filter(|line| line.starts_with("http_requests_total{")).map(count).sum();
+        (skipped > 0 && refused.len() as u64 + others.len() as u64 + skipped == answered)
+            .then_some(refused.len())
     });
+    assert!(refused < 200, "{refused} lines");
     let text = "http_requests_total{endpoint=\"/api/payment/simulate\",method=\"GET\",status=\"403\"} 200\n";
     assert!(service.metrics().contains(text), "{}", service.metrics());
 }
