@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,14 +51,14 @@ pub async fn run(environment: &Environment, log: &Log) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings, log: &Log) -> Result<usize, StartError> {
+async fn serve(settings: Settings, log: &Log) -> Result<usize, ServeError> {
     tracing::info!("🚀 Starting Payment Latency API");
     tracing::info!("   Region: {}", settings.region);
     tracing::info!("   Environment: {}", settings.environment);
     tracing::info!("   Port: {}", settings.port);
     tracing::info!("   Database: {}", settings.database.place());
 
-    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let mut signals = Signals::listen().map_err(ServeError::Signals)?;
     let http_limits = descriptors::fit(settings.http);
     let listener = listen(&settings, settings.port).await?;
     let shares_port = settings.metrics_port == settings.port && settings.port != 0;
@@ -66,22 +67,35 @@ async fn serve(settings: Settings, log: &Log) -> Result<usize, StartError> {
     tracing::info!("✅ Server listening on :{}", port_of(&listener)?);
 
     let (drain, shutdown, request_timeout) = (settings.drain, settings.shutdown, settings.request_timeout);
-    let app = start(settings, log)?;
+    let mut tasks = JoinSet::new();
+    let app = start(settings, log, &mut tasks)?;
     let beside_the_api = if shares_port { http::metrics(&app) } else { Router::new() };
     let api = http::api(&app, request_timeout, beside_the_api);
 
-    let inner_end = CancellationToken::new();
-    let inner = inner_listener.map(|listener| {
+    if let Some(listener) = inner_listener {
         tracing::info!("   Metrics: :{}", listener.local_addr().map_or(0, |address| address.port()));
-        let end = inner_end.clone().cancelled_owned();
-        tokio::spawn(server::serve(listener, http::inner(&app), INNER_LIMITS, end, Duration::ZERO))
-    });
+        let inner = http::inner(&app);
+        tasks.spawn(async move {
+            server::serve(listener, inner, INNER_LIMITS, std::future::pending(), Duration::ZERO).await;
+        });
+    }
     let end = CancellationToken::new();
-    let api =
-        tokio::spawn(server::serve(listener, api, http_limits, end.clone().cancelled_owned(), shutdown));
+    let mut listeners = JoinSet::new();
+    listeners.spawn(server::serve(listener, api, http_limits, end.clone().cancelled_owned(), shutdown));
 
-    let signal = signals.next().await;
-    tracing::info!(signal, seconds = drain.as_secs(), "draining");
+    // Without any of these the process would look alive and do nothing. What it has begun is finished, and Kubernetes
+    // starts another one.
+    let broken = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, seconds = drain.as_secs(), "draining");
+            None
+        }
+        ended = listeners.join_next() => Some(ServeError::Ended(ended.and_then(Result::err))),
+        ended = first_to_end(&mut tasks) => Some(ServeError::Ended(ended)),
+    };
+    if let Some(error) = &broken {
+        tracing::error!(seconds = drain.as_secs(), "{error}; draining");
+    }
     app.lifecycle.mark_draining();
     tokio::select! {
         () = tokio::time::sleep(drain) => {}
@@ -90,16 +104,21 @@ async fn serve(settings: Settings, log: &Log) -> Result<usize, StartError> {
     tracing::info!(seconds = shutdown.as_secs(), "closing the port; waiting for requests in flight");
     let deadline = Instant::now() + shutdown;
     end.cancel();
-    let answering = api.await.map_err(StartError::Task)?;
+    let answering = listeners.join_next().await.unwrap_or(Ok(0)).map_err(ServeError::Task)?;
     let cut_off = finish_work(&app.lifecycle.work, deadline).await.max(answering);
-    // Probes and metrics are served until here, so that the drain can be observed.
-    inner_end.cancel();
-    if let Some(inner) = inner {
-        inner.await.map_err(StartError::Task)?;
-    }
     app.database.close();
     tracing::info!("stopped");
-    Ok(cut_off)
+    // Probes and metrics are served until here, so that the drain can be observed.
+    drop(tasks);
+    broken.map_or(Ok(cut_off), Err)
+}
+
+/// Waits until one of the background tasks ends, which none of them should. Returns why, if it panicked.
+async fn first_to_end(tasks: &mut JoinSet<()>) -> Option<JoinError> {
+    match tasks.join_next().await {
+        Some(ended) => ended.err(),
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for work whose client may have gone away. Returns how much of it is cut off.
@@ -112,12 +131,12 @@ async fn finish_work(work: &TaskTracker, deadline: Instant) -> usize {
 }
 
 /// Creates the application and starts its background tasks.
-fn start(settings: Settings, log: &Log) -> Result<Arc<App>, StartError> {
+fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<App>, ServeError> {
     let probe_statement = match settings.simulation {
         Simulation::Database => payment::PROBE_STATEMENT,
         Simulation::LegacyLatency => "SELECT current_setting('transaction_read_only')",
     };
-    let database = Database::open(settings.database, settings.limits, probe_statement);
+    let database = Database::open(settings.database, settings.limits, probe_statement, tasks);
     let app = Arc::new(App {
         metrics: Metrics::new(&settings.region, &settings.environment, log.lost_lines())?,
         region: settings.region,
@@ -131,28 +150,28 @@ fn start(settings: Settings, log: &Log) -> Result<Arc<App>, StartError> {
         access_log: AccessLog::new(std::time::Instant::now()),
     });
     if let Some(folder) = settings.keys_folder {
-        tokio::spawn(secrets::api_keys(Arc::clone(&app), folder));
+        tasks.spawn(secrets::api_keys(Arc::clone(&app), folder));
     }
     if let Some(folder) = database.secret_folder().cloned() {
-        tokio::spawn(secrets::database_credentials(Arc::clone(&database), folder));
+        tasks.spawn(secrets::database_credentials(Arc::clone(&database), folder));
     }
     if settings.simulation == Simulation::Database {
-        tokio::spawn(retention::run(database));
+        tasks.spawn(retention::run(database));
     }
     Ok(app)
 }
 
-async fn listen(settings: &Settings, port: u16) -> Result<TcpListener, StartError> {
+async fn listen(settings: &Settings, port: u16) -> Result<TcpListener, ServeError> {
     let listener = server::listen(settings.bind_address, port).await;
-    listener.map_err(|cause| StartError::Listen { port, cause })
+    listener.map_err(|cause| ServeError::Listen { port, cause })
 }
 
-fn port_of(listener: &TcpListener) -> Result<u16, StartError> {
-    listener.local_addr().map(|address| address.port()).map_err(StartError::Address)
+fn port_of(listener: &TcpListener) -> Result<u16, ServeError> {
+    listener.local_addr().map(|address| address.port()).map_err(ServeError::Address)
 }
 
 #[derive(Debug, thiserror::Error)]
-enum StartError {
+enum ServeError {
     #[error("failed to listen on port {port}: {cause}")]
     Listen { port: u16, cause: io::Error },
     #[error("failed to read the address of the listening socket: {0}")]
@@ -162,5 +181,26 @@ enum StartError {
     #[error("failed to register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the server task ended unexpectedly: {0}")]
-    Task(tokio::task::JoinError),
+    Task(JoinError),
+    #[error("a background task ended unexpectedly{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Ended(Option<JoinError>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_background_task_that_ends_is_noticed_and_a_panic_is_its_reason() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async {});
+        assert!(first_to_end(&mut tasks).await.is_none());
+        tasks.spawn(async { panic!("a bug") });
+        let reason = ServeError::Ended(first_to_end(&mut tasks).await).to_string();
+        assert!(
+            reason.starts_with("a background task ended unexpectedly: ") && reason.contains("a bug"),
+            "{reason}"
+        );
+    }
 }

@@ -9,8 +9,8 @@
 //! - No session variable is set. `migrate` sets the timeouts on the role.
 //!
 //! A connection that a device on the way has forgotten accepts data and never answers, and neither the kernel nor the
-//! driver notices. Three limits find it: every statement has a time limit, the check of `pulse` replaces all
-//! connections when only new ones answer, and TCP's own timers end connections to hosts that disappeared.
+//! driver notices. Three limits find it: every statement has a time limit, the check of `pulse` replaces those that are
+//! silent when new ones answer, and TCP's own timers end connections to hosts that disappeared.
 
 mod connection;
 mod endpoint;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_postgres::Row;
 
 pub use self::connection::Connection;
@@ -89,8 +91,13 @@ pub struct Database {
 
 impl Database {
     /// Connects in the background. The database counts as reachable while `probe_statement` succeeds, and as writable
-    /// unless its first column is `on`.
-    pub fn open(source: Source, limits: Limits, probe_statement: &'static str) -> Arc<Self> {
+    /// unless its first column is `on`. What works in the background is added to `tasks`.
+    pub fn open(
+        source: Source,
+        limits: Limits,
+        probe_statement: &'static str,
+        tasks: &mut JoinSet<()>,
+    ) -> Arc<Self> {
         let place = source.place();
         let (endpoint, login) = match source {
             Source::Url(endpoint) => (endpoint, Login::of_url()),
@@ -102,8 +109,8 @@ impl Database {
         let pool = Pool::new(Arc::clone(&connector), limits);
         let (sender, pulse) = watch::channel(None);
         let database = Arc::new(Self { place, connector, pool, probe_statement, pulse });
-        tokio::spawn(pulse::watch(Arc::clone(&database), sender));
-        tokio::spawn(keep_warm(Arc::clone(&database)));
+        tasks.spawn(pulse::watch(Arc::clone(&database), sender));
+        tasks.spawn(keep_warm(Arc::clone(&database)));
         database
     }
 
@@ -154,6 +161,8 @@ impl Database {
 /// Keeps connections open. Never returns. A separate task, so that a slow handshake does not delay the checks.
 async fn keep_warm(database: Arc<Database>) {
     let mut ticks = tokio::time::interval(WARM_PERIOD);
+    // After an outage in which each attempt took seconds, those that were missed are not made up for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if let Err(error) = database.pool.keep_warm().await {
