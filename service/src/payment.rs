@@ -11,10 +11,9 @@ use crate::database::{Database, DatabaseError};
 /// read-only.
 pub const PROBE_STATEMENT: &str =
     "SELECT current_setting('transaction_read_only'), (SELECT 1 FROM payments.simulated_payments LIMIT 0)";
-/// Has the same effect when it runs twice with one id, because a statement whose connection broke is repeated.
-const STORE: &str = "INSERT INTO payments.simulated_payments (id, region, status) VALUES ($1, $2, 'approved')
-     ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status
-     RETURNING region, status";
+/// Has the same effect when it runs twice with one id, because a statement whose connection broke is repeated. In a file of
+/// its own, so that `tests/bench service` can compare it with pgbench.
+const STORE: &str = include_str!("sql/store_simulated_payment.sql");
 
 pub struct Payment {
     id: Uuid,

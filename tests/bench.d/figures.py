@@ -30,6 +30,15 @@ def compare(name: str, value: float, limit: float, unit: str, digits: int = 1) -
     print(f"  {name:<58} {shown:>10}   {most:<13} {'ok' if ok else 'MISSED'}")
 
 
+def reach(name: str, value: float, least: float, unit: str = "", digits: int = 2) -> None:
+    """Prints a figure and compares it with its lower limit."""
+    global _missed
+    ok = value >= least
+    _missed |= not ok
+    shown = f"{value:.{digits}f} {unit}".strip()
+    print(f"  {name:<58} {shown:>10}   {f'at least {least:g}':<13} {'ok' if ok else 'MISSED'}")
+
+
 def end() -> NoReturn:
     sys.stdout.flush()
     sys.exit(MISSED if _missed else 0)

@@ -33,5 +33,5 @@ MINIMUM_TERRAFORM=1.10
 DEBIAN_PACKAGES=(
   ca-certificates containerd containernetworking-plugins curl docker.io docker-registry etcd-client etcd-server
   gcc git gpg gpg-agent iproute2 iptables libc6-dev openssh-client openssl pgbouncer postgresql-15 procps
-  python3-venv redis-server runc tini util-linux
+  python3-venv redis-server runc tini util-linux wrk
 )
