@@ -108,8 +108,8 @@ impl Metrics {
         InFlight(self.requests_in_flight.clone())
     }
 
-    pub fn record_request(&self, method: &str, endpoint: &str, status: u16, took: Duration) {
-        self.requests.with_label_values(&[method, endpoint, &status.to_string()]).inc();
+    pub fn record_request(&self, method: &str, endpoint: &str, status: &str, took: Duration) {
+        self.requests.with_label_values(&[method, endpoint, status]).inc();
         self.request_seconds.with_label_values(&[method, endpoint]).observe(took.as_secs_f64());
     }
 

@@ -26,7 +26,9 @@ impl RequestId {
     fn of(request: &Request) -> Self {
         let given = request.headers().get(REQUEST_ID).filter(|value| is_plain(value.as_bytes()));
         Self(given.cloned().unwrap_or_else(|| {
-            HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a valid header value")
+            let mut text = Uuid::encode_buffer();
+            HeaderValue::from_str(Uuid::now_v7().hyphenated().encode_lower(&mut text))
+                .expect("a UUID is a valid header value")
         }))
     }
 
@@ -48,7 +50,7 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
 
     let took = started.elapsed();
     let status = response.status();
-    app.metrics.record_request(method, endpoint, status.as_u16(), took);
+    app.metrics.record_request(method, endpoint, status.as_str(), took);
     // Monitoring asks for `/health` every few seconds. The metrics count it.
     let is_routine = status.is_success() && endpoint == "/health";
     if !is_routine && let Some(skipped) = app.access_log.admit(status.as_u16(), started + took) {
