@@ -72,7 +72,7 @@ fn a_client_that_waits_for_a_full_server_gets_the_first_connection_that_becomes_
     let world = World::new();
     let service = world.start_with(&[("HTTP_MAX_CONNECTIONS", "1"), ("HTTP_IDLE_SECONDS", "600")]);
     eventually("the service is ready", || (get(service.metrics_port, "/readyz").status == 200).then_some(()));
-    let session = world.block_payments();
+    let session = world.block_payments(&service);
     let mut paying = connect(service.port);
     let payment = format!("GET /api/payment/simulate HTTP/1.1\r\nHost: test\r\nX-API-Key: {API_KEY}\r\n\r\n");
     paying.write_all(payment.as_bytes()).unwrap();

@@ -62,6 +62,7 @@ fn no_secret_is_ever_logged() {
     get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
     get_with(service.port, "/api/payment/simulate", &[("X-API-Key", &API_KEY[..API_KEY.len() - 1])]);
     get_with(service.port, "/health", &[("X-Request-Id", "x")]);
+    service.wait_until_warm();
     world.sql(&format!("ALTER ROLE \"{}\" PASSWORD 'something-else'", world.app));
     world.disconnect();
     assert_eq!(get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]).status, 503);

@@ -35,22 +35,28 @@ fn wait_for_check(world: &World) {
     eventually("the database is checked", || (world.sql(&asked) == "1").then_some(()));
 }
 
-#[test]
-fn payments_continue_when_open_connections_fall_silent() {
-    let world = World::new();
-    let freezer = Freezer::start(world.server.port);
-    let port = freezer.port.to_string();
-    // A payment on a silent connection would take longer than a test may, so only the checks can find them.
+/// A service that has paid. A payment on a silent connection would take longer than a test may, so only the checks can find
+/// such connections.
+fn about_to_freeze(world: &World, freezer: &Freezer) -> Service {
     let service = world.start_with(&[
-        ("DATABASE_PORT", &port),
+        ("DATABASE_PORT", &freezer.port.to_string()),
+        ("DATABASE_CONNECT_SECONDS", "5"),
         ("DATABASE_ANSWER_SECONDS", "600"),
         ("DATABASE_TOTAL_SECONDS", "600"),
         ("REQUEST_TIMEOUT_SECONDS", "600"),
     ]);
     let service = service.ready();
-    assert_eq!(pay(&service), 200);
+    eventually("a payment succeeds", || (pay(&service) == 200).then_some(()));
     // An answer to a payment while a check is under way would speak for its connection.
-    wait_for_check(&world);
+    wait_for_check(world);
+    service
+}
+
+#[test]
+fn payments_continue_when_open_connections_fall_silent() {
+    let world = World::new();
+    let freezer = Freezer::start(world.server.port);
+    let service = about_to_freeze(&world, &freezer);
     freezer.freeze();
     service.wait_for_log(REPLACED);
     for _ in 0..20 {
@@ -63,16 +69,7 @@ fn payments_continue_when_open_connections_fall_silent() {
 fn silent_connections_are_replaced_also_when_no_new_one_works_for_a_while() {
     let world = World::new();
     let freezer = Freezer::start(world.server.port);
-    let service = world.start_with(&[
-        ("DATABASE_PORT", &freezer.port.to_string()),
-        ("DATABASE_CONNECT_SECONDS", "5"),
-        ("DATABASE_ANSWER_SECONDS", "600"),
-        ("DATABASE_TOTAL_SECONDS", "600"),
-        ("REQUEST_TIMEOUT_SECONDS", "600"),
-    ]);
-    let service = service.ready();
-    assert_eq!(pay(&service), 200);
-    wait_for_check(&world);
+    let service = about_to_freeze(&world, &freezer);
     freezer.hold_new(true);
     freezer.freeze();
     service.wait_for_log("database unavailable");
@@ -150,6 +147,7 @@ fn connections_are_open_before_the_first_payment_and_again_after_a_failover() {
 fn a_pod_that_has_served_stays_ready_in_a_short_outage_and_asks_clients_to_retry() {
     let world = World::new();
     let service = world.start_with(&[("READINESS_GRACE_SECONDS", "600")]).ready();
+    service.wait_until_warm();
     world.allow_connections(false);
     service.wait_for_log("database unavailable");
     assert_eq!(get(service.port, "/readyz").status, 200);
@@ -176,6 +174,7 @@ fn a_read_only_database_makes_the_service_unready_until_a_failover() {
         let sql = format!("ALTER DATABASE {database} SET default_transaction_read_only = {value}");
         world.server.sql("postgres", &sql);
     };
+    service.wait_until_warm();
     read_only("on");
     // Sessions keep the setting with which they started, as those to a former primary stay read-only.
     world.disconnect();

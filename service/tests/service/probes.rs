@@ -7,6 +7,7 @@ use crate::support::{World, eventually, get, get_with, wait_for_status};
 fn a_database_outage_makes_the_service_unready_but_not_dead_until_it_ends() {
     let world = World::new();
     let service = world.start().ready();
+    service.wait_until_warm();
     world.allow_connections(false);
     wait_for_status(&service, "/readyz", 503);
     assert_eq!(get(service.port, "/livez").status, 200);

@@ -29,6 +29,7 @@ fn payments_continue_after_the_password_changed() {
 fn a_password_file_that_comes_later_than_the_password_ends_the_outage() {
     let world = World::new();
     let service = world.start().ready();
+    service.wait_until_warm();
     world.sql(&format!("ALTER ROLE \"{}\" PASSWORD '{NEW_PASSWORD}'", world.app));
     world.disconnect();
     assert_eq!(pay(&service), 503);
@@ -49,6 +50,7 @@ fn a_new_user_name_takes_effect_as_well() {
     world.put("DB_USERNAME", &new);
     world.put("DB_PASSWORD", NEW_PASSWORD);
     service.wait_for_log("database credentials reloaded");
+    service.wait_until_warm();
     world.sql(&format!("ALTER ROLE \"{old}\" NOLOGIN"));
     world.disconnect();
     assert_eq!(pay(&service), 200);

@@ -13,6 +13,8 @@ pub struct Service {
     log: PathBuf,
     pub port: u16,
     pub metrics_port: u16,
+    /// How many connections it keeps open for payments.
+    warm: usize,
 }
 
 /// A process that has ended: its exit code and its log lines.
@@ -53,11 +55,13 @@ impl Service {
     pub fn start(variables: &[(String, String)], log: PathBuf) -> Self {
         let file = std::fs::File::create(&log).unwrap();
         let process = command("serve", variables).stderr(file).spawn().unwrap();
-        let mut service = Self { process, log, port: 0, metrics_port: 0 };
+        let mut service = Self { process, log, port: 0, metrics_port: 0, warm: 4 };
         service.port = service.port_after("✅ Server listening on :");
         let value =
             |name: &str| variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
         let one_port = value("PORT") != Some(&"0".to_owned()) && value("PORT") == value("METRICS_PORT");
+        let most = value("DATABASE_MAX_CONNECTIONS").and_then(|most| most.parse().ok());
+        service.warm = service.warm.min(most.unwrap_or(usize::MAX));
         service.metrics_port = if one_port { service.port } else { service.port_after("   Metrics: :") };
         service
     }
@@ -66,6 +70,13 @@ impl Service {
     pub fn ready(self) -> Self {
         eventually("the service is ready", || (get(self.port, "/readyz").status == 200).then_some(()));
         self
+    }
+
+    /// Waits until all connections that it keeps open are. Whoever changes what a login gets, and then ends all sessions,
+    /// would miss one that is logging in.
+    pub fn wait_until_warm(&self) {
+        let idle = format!("database_connections{{state=\"idle\"}} {}\n", self.warm);
+        eventually("connections are open", || self.metrics().contains(&idle).then_some(()));
     }
 
     pub fn log(&self) -> Vec<Value> {

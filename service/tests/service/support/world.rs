@@ -163,7 +163,7 @@ impl World {
 
     /// Sends a payment that blocks in the database until the returned session is dropped.
     pub fn blocked_payment(&self, service: &Service) -> (Pending, Session) {
-        let session = self.block_payments();
+        let session = self.block_payments(service);
         let payment =
             http::send(service.port, "GET", "/api/payment/simulate", &[("X-API-Key", API_KEY)]).unwrap();
         self.wait_for_blocked_payment();
@@ -171,7 +171,8 @@ impl World {
     }
 
     /// Payments block in the database until the returned session is dropped.
-    pub fn block_payments(&self) -> Session {
+    pub fn block_payments(&self, service: &Service) -> Session {
+        service.wait_until_warm();
         for setting in ["lock_timeout", "statement_timeout"] {
             self.sql(&format!("ALTER ROLE \"{}\" SET {setting} = '5min'", self.app));
         }
