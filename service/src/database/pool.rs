@@ -197,7 +197,11 @@ impl Pool {
         match tokio::time::timeout(self.limits.answer, answer).await {
             Ok(outcome) => {
                 let outcome = outcome.map_err(DatabaseError::from);
-                if outcome.as_ref().map_or_else(|error| error.code().is_some(), |_| true) {
+                let is_answered = match &outcome {
+                    Ok(_) => true,
+                    Err(error) => error.code().is_some(),
+                };
+                if is_answered {
                     lease.connection().note_answer();
                 }
                 outcome
@@ -217,24 +221,20 @@ impl Pool {
     /// Closes connections that are old or suspicious, and opens as many as are kept warm.
     pub async fn keep_warm(&self) -> Result<(), DatabaseError> {
         self.close_unusable();
-        while self.is_cold() {
+        while self.connector.spare().len() < self.most_spare() {
             let opened = self.connector.open().await?;
             let mut spare = self.connector.spare();
             // Payments may have opened others meanwhile.
-            if self.connections.status().size + spare.len() < self.warm() {
+            if spare.len() < self.most_spare() {
                 spare.push(opened.into());
             }
         }
         Ok(())
     }
 
-    fn is_cold(&self) -> bool {
-        let spare = self.connector.spare().len();
-        self.connections.status().size + spare < self.warm()
-    }
-
-    fn warm(&self) -> usize {
-        WARM_CONNECTIONS.min(self.limits.max_connections)
+    /// How many spare connections keep the pool warm, beside those that it has.
+    fn most_spare(&self) -> usize {
+        WARM_CONNECTIONS.min(self.limits.max_connections).saturating_sub(self.connections.status().size)
     }
 
     fn close_unusable(&self) {
@@ -242,7 +242,7 @@ impl Pool {
         let mut spare = self.connector.spare();
         spare.retain(|pooled| self.connector.is_usable(pooled));
         // Those that payments were opening when a spare one was added count only now.
-        spare.truncate(self.warm().saturating_sub(self.connections.status().size));
+        spare.truncate(self.most_spare());
     }
 
     /// Stops using the open connections that a doubt concerns.
