@@ -75,6 +75,12 @@ impl Standing {
         Some(Shut { why, since: *until })
     }
 
+    /// Why a lease there that was renewed since a moment had expired, or nearly.
+    fn lapsed(&self, place: Place<'_>, since: Duration) -> Option<String> {
+        let mut lapsed = self.lapsed.iter().filter(|(region, _)| self.is_in(region, place));
+        lapsed.find(|(_, (_, at))| *at >= since).map(|(_, (why, _))| why.clone())
+    }
+
     fn until(&self, place: Place<'_>) -> Option<Duration> {
         let good = self.good.iter().filter(|(region, _)| self.is_in(region, place)).map(|(_, until)| *until);
         let lost =
@@ -187,11 +193,7 @@ impl Fence {
     /// Why a child that started at a moment may have been interrupted: it may not run now, or was not allowed to for a while,
     /// perhaps one in which this process did not run.
     pub fn was_shut(&self, place: Place<'_>, since: Duration) -> Option<Error> {
-        let lapsed = || {
-            let standing = self.standing.borrow();
-            let mut lapsed = standing.lapsed.iter().filter(|(region, _)| standing.is_in(region, place));
-            lapsed.find(|(_, (_, at))| *at >= since).map(|(_, (why, _))| Error::transient(why.clone()))
-        };
+        let lapsed = || self.standing.borrow().lapsed(place, since).map(Error::transient);
         self.pass(place).err().or_else(lapsed)
     }
 
@@ -199,8 +201,7 @@ impl Fence {
     pub fn is_timed_out(&self, place: Place<'_>, since: Duration) -> bool {
         let close = (self.clock)() + CLOSE;
         let standing = self.standing.borrow();
-        standing.until(place).is_some_and(|until| close >= until)
-            || standing.lapsed.iter().any(|(region, (_, at))| *at >= since && standing.is_in(region, place))
+        standing.until(place).is_some_and(|until| close >= until) || standing.lapsed(place, since).is_some()
     }
 
     /// The moment from which nothing may run in a place; `None` without a lease there.
