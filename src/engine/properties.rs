@@ -11,7 +11,7 @@ use proptest::{prelude::*, sample::Index};
 
 use super::{
     After, AnyOf, Graph, Handle, Outcome,
-    tests::{Act, DeadRun, go},
+    tests::{Act, DeadRun, checked, go, seen},
 };
 use crate::step::{Action, Check, Claim, Context, Phase, Resource, Result, Seen, Step, StepId};
 
@@ -95,17 +95,11 @@ impl Step for Random {
     }
 
     async fn read(&self, _cx: &Context, _input: &Self::Input) -> Result<Seen<String>> {
-        let exists = *self.exists.lock().unwrap();
-        Ok(if exists { Seen::ok(self.id.to_string(), "exists") } else { Seen::missing("missing") })
+        Ok(seen(&self.id, *self.exists.lock().unwrap()))
     }
 
     async fn check(&self, _cx: &Context, _input: &Self::Input) -> Result<Check<()>> {
-        let exists = *self.exists.lock().unwrap();
-        Ok(if exists {
-            Check::Clean("exists".into())
-        } else {
-            Check::Change { lines: vec!["+".into()], change: () }
-        })
+        Ok(checked(*self.exists.lock().unwrap()))
     }
 
     async fn apply(&self, cx: &Context, ((), facts): &Self::Input, (): ()) -> Result<()> {

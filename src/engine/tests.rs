@@ -47,6 +47,14 @@ impl Act {
     }
 }
 
+pub(super) fn seen(id: &StepId, exists: bool) -> Seen<String> {
+    if exists { Seen::ok(id.to_string(), "exists") } else { Seen::missing("missing") }
+}
+
+pub(super) fn checked(exists: bool) -> Check<()> {
+    if exists { Check::Clean("exists".into()) } else { Check::Change { lines: vec!["+".into()], change: () } }
+}
+
 #[derive(Clone)]
 struct Simulated {
     id: StepId,
@@ -92,17 +100,11 @@ impl Step for Simulated {
     }
 
     async fn read(&self, _cx: &Context, (): &()) -> Result<Seen<String>> {
-        let exists = *self.exists.lock().unwrap();
-        Ok(if exists { Seen::ok(self.id.to_string(), "exists") } else { Seen::missing("missing") })
+        Ok(seen(&self.id, *self.exists.lock().unwrap()))
     }
 
     async fn check(&self, _cx: &Context, (): &()) -> Result<Check<()>> {
-        let exists = *self.exists.lock().unwrap();
-        Ok(if exists {
-            Check::Clean("exists".into())
-        } else {
-            Check::Change { lines: vec!["+".into()], change: () }
-        })
+        Ok(checked(*self.exists.lock().unwrap()))
     }
 
     async fn apply(&self, cx: &Context, (): &(), (): ()) -> Result<()> {
