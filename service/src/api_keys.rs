@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::secret::{SecretError, SecretFolder};
+use crate::platform::secret::{SecretError, SecretFolder};
 
 pub const CURRENT: &str = "API_SECRET_KEY";
 pub const PREVIOUS: &str = "API_SECRET_KEY_PREVIOUS";

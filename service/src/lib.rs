@@ -4,21 +4,13 @@
 
 mod api_keys;
 mod cli;
-mod database;
-mod descriptors;
-mod environment;
 mod http;
-mod lifecycle;
-mod log;
 mod metrics;
 mod migrate;
-mod payment;
-mod retention;
-mod secret;
+mod platform;
 mod serve;
-mod server;
 mod settings;
-mod signals;
+mod simulation;
 mod watch;
 
 use std::process::ExitCode;
@@ -26,8 +18,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Arguments, Command};
-use crate::environment::Environment;
-use crate::log::Log;
+use crate::platform::environment::Environment;
+use crate::platform::log::Log;
 
 /// Runs the command of the process's arguments and environment.
 pub async fn run() -> ExitCode {
@@ -43,6 +35,6 @@ pub async fn run() -> ExitCode {
 /// For this package's tests.
 #[doc(hidden)]
 pub mod testing {
-    pub use crate::database::{Connection, Endpoint};
     pub use crate::migrate::{Migration, apply_pending};
+    pub use crate::platform::database::{Connection, Endpoint};
 }

@@ -1,56 +1,27 @@
-//! Metrics with the legacy service's names and labels, and a few that it did not have.
+//! The metrics of payments, with the legacy service's names.
 
 use std::time::Duration;
 
-use prometheus::process_collector::ProcessCollector;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, IntGaugeVec, Opts, Registry};
 
 use crate::cli::{REVISION, VERSION};
-use crate::log::LostLines;
 
-/// In seconds: the defaults of Prometheus's Go client, which the legacy service used.
-const REQUEST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// In seconds: the legacy bounds (0.1 to 5) and finer ones below, because the target is 100 ms.
 const PAYMENT_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
 
 pub struct Metrics {
-    registry: Registry,
-    requests: IntCounterVec,
-    request_seconds: HistogramVec,
-    requests_in_flight: IntGauge,
     payment_seconds: Histogram,
-    database_up: IntGauge,
-    database_writable: IntGauge,
-    database_connections: IntGaugeVec,
-    log_lines_lost: IntCounter,
-    /// What the log counted. Copied into the metric when it is read.
-    lost: LostLines,
-}
-
-/// A request in flight. Counted until dropped, which also happens when the client disconnects.
-pub struct InFlight(IntGauge);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 impl Metrics {
-    pub fn new(region: &str, environment: &str, lost: LostLines) -> Result<Self, prometheus::Error> {
-        let requests = IntCounterVec::new(
-            Opts::new("http_requests_total", "Total number of HTTP requests"),
-            &["method", "endpoint", "status"],
+    /// Adds them to `registry`.
+    pub fn register(registry: &Registry, region: &str, environment: &str) -> Result<Self, prometheus::Error> {
+        let build = IntGaugeVec::new(
+            Opts::new("payment_api_build_info", "Version and place of this process; always 1"),
+            &["version", "revision", "region", "environment"],
         )?;
-        let request_seconds = HistogramVec::new(
-            HistogramOpts::new("http_request_duration_seconds", "HTTP request latency in seconds")
-                .buckets(REQUEST_BUCKETS.into()),
-            &["method", "endpoint"],
-        )?;
-        let requests_in_flight = IntGauge::new("http_requests_in_flight", "HTTP requests in flight")?;
+        build.with_label_values(&[VERSION, REVISION, region, environment]).set(1);
+        registry.register(Box::new(build))?;
         let payment_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "payment_processing_duration_seconds",
@@ -58,93 +29,25 @@ impl Metrics {
             )
             .buckets(PAYMENT_BUCKETS.into()),
         )?;
-        let database_up =
-            IntGauge::new("database_up", "Whether the database answered the last check, one per second")?;
-        let database_writable = IntGauge::new(
-            "database_writable",
-            "Whether the database accepted writes at the last check, one per second",
-        )?;
-        let database_connections = IntGaugeVec::new(
-            Opts::new("database_connections", "Connections of the payment pool"),
-            &["state"],
-        )?;
-        let log_lines_lost = IntCounter::new(
-            "log_lines_lost_total",
-            "Log lines that were not written because standard error was not read, or was closed",
-        )?;
-        let build = IntGaugeVec::new(
-            Opts::new("payment_api_build_info", "Version and place of this process; always 1"),
-            &["version", "revision", "region", "environment"],
-        )?;
-        build.with_label_values(&[VERSION, REVISION, region, environment]).set(1);
-
-        let registry = Registry::new();
-        registry.register(Box::new(requests.clone()))?;
-        registry.register(Box::new(request_seconds.clone()))?;
-        registry.register(Box::new(requests_in_flight.clone()))?;
         registry.register(Box::new(payment_seconds.clone()))?;
-        registry.register(Box::new(database_up.clone()))?;
-        registry.register(Box::new(database_writable.clone()))?;
-        registry.register(Box::new(database_connections.clone()))?;
-        registry.register(Box::new(log_lines_lost.clone()))?;
-        registry.register(Box::new(build))?;
-        registry.register(Box::new(ProcessCollector::for_self()))?;
-        Ok(Self {
-            registry,
-            requests,
-            request_seconds,
-            requests_in_flight,
-            payment_seconds,
-            database_up,
-            database_writable,
-            database_connections,
-            log_lines_lost,
-            lost,
-        })
-    }
-
-    pub fn enter(&self) -> InFlight {
-        self.requests_in_flight.inc();
-        InFlight(self.requests_in_flight.clone())
-    }
-
-    pub fn record_request(&self, method: &str, endpoint: &str, status: &str, took: Duration) {
-        self.requests.with_label_values(&[method, endpoint, status]).inc();
-        self.request_seconds.with_label_values(&[method, endpoint]).observe(took.as_secs_f64());
+        Ok(Self { payment_seconds })
     }
 
     pub fn record_payment(&self, took: Duration) {
         self.payment_seconds.observe(took.as_secs_f64());
     }
-
-    pub fn record_database(&self, is_up: bool, is_writable: bool, in_use: usize, idle: usize) {
-        self.database_up.set(is_up.into());
-        self.database_writable.set(is_writable.into());
-        self.database_connections.with_label_values(&["in_use"]).set(count(in_use));
-        self.database_connections.with_label_values(&["idle"]).set(count(idle));
-    }
-
-    /// All metrics in Prometheus's text format, version 0.0.4.
-    pub fn exposition(&self) -> Result<Vec<u8>, prometheus::Error> {
-        self.log_lines_lost.inc_by(self.lost.count().saturating_sub(self.log_lines_lost.get()));
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
-    }
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::log::LostLines;
 
     #[test]
     fn the_payment_histogram_exists_before_the_first_payment() {
-        let metrics = Metrics::new("here", "test", LostLines::none()).unwrap();
-        let text = String::from_utf8(metrics.exposition().unwrap()).unwrap();
+        let platform = crate::platform::metrics::Metrics::new(LostLines::none()).unwrap();
+        Metrics::register(platform.registry(), "here", "test").unwrap();
+        let text = String::from_utf8(platform.exposition().unwrap()).unwrap();
         assert!(
             text.contains(
                 "# HELP payment_processing_duration_seconds Payment processing latency in seconds\n"

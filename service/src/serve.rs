@@ -13,15 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api_keys::ApiKeys;
-use crate::database::Database;
-use crate::environment::Environment;
-use crate::http::{self, AccessLog, App};
-use crate::lifecycle::Lifecycle;
-use crate::log::Log;
+use crate::http::{self, App};
 use crate::metrics::Metrics;
+use crate::platform::database::Database;
+use crate::platform::environment::Environment;
+use crate::platform::http::AccessLog;
+use crate::platform::lifecycle::Lifecycle;
+use crate::platform::log::Log;
+use crate::platform::signals::Signals;
+use crate::platform::{Platform, descriptors, metrics, server};
 use crate::settings::{Settings, Simulation};
-use crate::signals::Signals;
-use crate::{descriptors, payment, retention, server, watch as secrets};
+use crate::simulation::retention;
+use crate::{simulation, watch as secrets};
 
 /// Limits of the listener for probes and metrics. Few connections suffice: each client of it has one or two.
 const INNER_LIMITS: server::Limits =
@@ -96,7 +99,7 @@ async fn serve(settings: Settings, log: &Log) -> Result<usize, ServeError> {
     if let Some(error) = &broken {
         tracing::error!(seconds = drain.as_secs(), "{error}; draining");
     }
-    app.lifecycle.mark_draining();
+    app.platform.lifecycle.mark_draining();
     tokio::select! {
         () = tokio::time::sleep(drain) => {}
         signal = signals.next() => tracing::info!(signal, "ending the drain early"),
@@ -105,8 +108,8 @@ async fn serve(settings: Settings, log: &Log) -> Result<usize, ServeError> {
     let deadline = Instant::now() + shutdown;
     end.cancel();
     let answering = listeners.join_next().await.unwrap_or(Ok(0)).map_err(ServeError::Task)?;
-    let cut_off = finish_work(&app.lifecycle.work, deadline).await.max(answering);
-    app.database.close();
+    let cut_off = finish_work(&app.platform.lifecycle.work, deadline).await.max(answering);
+    app.platform.database.close();
     tracing::info!("stopped");
     // Probes and metrics are served until here, so that the drain can be observed.
     drop(tasks);
@@ -133,21 +136,25 @@ async fn finish_work(work: &TaskTracker, deadline: Instant) -> usize {
 /// Creates the application and starts its background tasks.
 fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<App>, ServeError> {
     let probe_statement = match settings.simulation {
-        Simulation::Database => payment::PROBE_STATEMENT,
+        Simulation::Database => simulation::PROBE_STATEMENT,
         Simulation::LegacyLatency => "SELECT current_setting('transaction_read_only')",
     };
     let database = Database::open(settings.database, settings.limits, probe_statement, tasks);
+    let platform = Arc::new(Platform {
+        database: Arc::clone(&database),
+        lifecycle: Lifecycle::new(),
+        metrics: metrics::Metrics::new(log.lost_lines())?,
+        access_log: AccessLog::new(std::time::Instant::now()),
+        readiness_grace: settings.readiness_grace,
+    });
     let app = Arc::new(App {
-        metrics: Metrics::new(&settings.region, &settings.environment, log.lost_lines())?,
+        metrics: Metrics::register(platform.metrics.registry(), &settings.region, &settings.environment)?,
+        platform,
         region: settings.region,
         environment: settings.environment,
         simulation: settings.simulation,
         health: settings.health,
-        readiness_grace: settings.readiness_grace,
         keys: ApiKeys::new(&settings.keys),
-        database: Arc::clone(&database),
-        lifecycle: Lifecycle::new(),
-        access_log: AccessLog::new(std::time::Instant::now()),
     });
     if let Some(folder) = settings.keys_folder {
         tasks.spawn(secrets::api_keys(Arc::clone(&app), folder));

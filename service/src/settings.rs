@@ -6,10 +6,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::api_keys::{self, Keys};
-use crate::database::{self, Credentials, Endpoint, Limits, Source};
-use crate::environment::{Environment, Problems};
-use crate::secret::SecretFolder;
-use crate::server;
+use crate::platform::database::{self, Credentials, Endpoint, Limits, Source};
+use crate::platform::environment::{Environment, Problems};
+use crate::platform::secret::SecretFolder;
+use crate::platform::server;
 
 pub const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api_keys::{self, Keys};
-use crate::database::{self, Database};
 use crate::http::App;
-use crate::secret::{SecretError, SecretFolder, Version};
+use crate::platform::database::{self, Database};
+use crate::platform::secret::{SecretError, SecretFolder, Version};
 
 const PERIOD: Duration = Duration::from_secs(1);
 

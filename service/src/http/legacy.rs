@@ -10,11 +10,11 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::observe::RequestId;
 use super::{App, reply};
 use crate::cli::VERSION;
-use crate::payment;
+use crate::platform::http::observe::RequestId;
 use crate::settings::{HealthPolicy, Simulation};
+use crate::simulation;
 
 #[derive(Serialize)]
 struct Health<'a> {
@@ -47,7 +47,7 @@ struct Receipt<'a> {
 
 /// `latency_ms` is that of a database statement, measured at most a second ago.
 pub async fn health(State(app): State<Arc<App>>) -> Response {
-    let pulse = app.database.pulse().await;
+    let pulse = app.platform.database.pulse().await;
     let (code, status) = match app.health {
         HealthPolicy::WithDatabase if !pulse.is_up => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
         _ => (StatusCode::OK, "healthy"),
@@ -59,7 +59,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         database: if pulse.is_up { "connected" } else { "unavailable" },
         timestamp: now(),
         environment: &app.environment,
-        uptime_seconds: app.lifecycle.uptime().as_secs(),
+        uptime_seconds: app.platform.lifecycle.uptime().as_secs(),
     };
     reply::json(code, &body)
 }
@@ -77,7 +77,7 @@ pub async fn info(State(app): State<Arc<App>>) -> Response {
 
 /// A payment is finished also when its client goes away: otherwise the client could not know whether it was made.
 pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extension<RequestId>) -> Response {
-    let work = app.lifecycle.work.spawn(pay(Arc::clone(&app), request_id));
+    let work = app.platform.lifecycle.work.spawn(pay(Arc::clone(&app), request_id));
     match work.await {
         Ok(response) => response,
         Err(error) => match error.try_into_panic() {
@@ -92,8 +92,8 @@ pub async fn simulate(State(app): State<Arc<App>>, Extension(request_id): Extens
 async fn pay(app: Arc<App>, request_id: RequestId) -> Response {
     let started = Instant::now();
     let outcome = match app.simulation {
-        Simulation::Database => payment::store(&app.database, &app.region).await,
-        Simulation::LegacyLatency => Ok(payment::sleep(&app.region).await),
+        Simulation::Database => simulation::store(&app.platform.database, &app.region).await,
+        Simulation::LegacyLatency => Ok(simulation::sleep(&app.region).await),
     };
     let payment = match outcome {
         Ok(payment) => payment,

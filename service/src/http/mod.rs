@@ -1,14 +1,10 @@
 //! The routes and the middleware around them.
 
-mod access_log;
 mod authentication;
 mod conformance;
-mod exposition;
 mod legacy;
 mod limits;
-mod observe;
 mod paths;
-mod probes;
 mod reply;
 
 use std::sync::Arc;
@@ -19,27 +15,21 @@ use axum::middleware;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use self::access_log::AccessLog;
-
 use crate::api_keys::ApiKeys;
-use crate::database::Database;
-use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::platform::Platform;
+use crate::platform::http::{exposition, observe, probes};
 use crate::settings::{HealthPolicy, Simulation};
 
 /// The state shared by all request handlers.
 pub struct App {
+    pub platform: Arc<Platform>,
     pub region: String,
     pub environment: String,
     pub simulation: Simulation,
     pub health: HealthPolicy,
-    /// How long `/readyz` passes without a usable database.
-    pub readiness_grace: Duration,
     pub keys: ApiKeys,
-    pub database: Arc<Database>,
     pub metrics: Metrics,
-    pub lifecycle: Lifecycle,
-    pub access_log: AccessLog,
 }
 
 /// The API, behind the legacy service's understanding of paths. It has to come before the routes, so they are inside of a
@@ -65,9 +55,9 @@ fn routes(app: &Arc<App>, request_timeout: Duration) -> Router {
         .layer(middleware::from_fn_with_state(request_timeout, limits::time))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(middleware::from_fn(conformance::require_host))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), observe::observe))
-        .merge(probes::routes())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app.platform), observe::observe))
         .with_state(Arc::clone(app))
+        .merge(probes::routes().with_state(Arc::clone(&app.platform)))
 }
 
 /// Probes and `/metrics`, for a listener that clients of the API cannot reach or fill. Not counted, as in the legacy
@@ -77,10 +67,10 @@ pub fn inner(app: &Arc<App>) -> Router {
         .merge(probes::routes())
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
-        .with_state(Arc::clone(app))
+        .with_state(Arc::clone(&app.platform))
 }
 
 /// `/metrics` beside the API, for the legacy layout with one port.
 pub fn metrics(app: &Arc<App>) -> Router {
-    exposition::route().with_state(Arc::clone(app))
+    exposition::route().with_state(Arc::clone(&app.platform))
 }

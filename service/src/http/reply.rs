@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
+use crate::platform::http::{NOSNIFF, text};
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Escapes what Go's encoder escapes so that JSON can be embedded in HTML.
 struct EscapeHtml;
@@ -67,10 +67,6 @@ pub fn unavailable(body: &'static str) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, body);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-pub fn text(status: StatusCode, body: impl IntoResponse) -> Response {
-    (status, [(CONTENT_TYPE, TEXT), (X_CONTENT_TYPE_OPTIONS, NOSNIFF)], body).into_response()
 }
 
 pub async fn not_found() -> Response {

@@ -3,7 +3,7 @@
 use super::roles::Role;
 use super::sql::{execute, identifier};
 use super::{MigrateError, Purpose};
-use crate::database::Connection;
+use crate::platform::database::Connection;
 
 const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "SELECT"),

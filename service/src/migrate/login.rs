@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::MigrateError;
 use super::settings::Settings;
-use crate::database::{Connection, Credentials, DatabaseError};
+use crate::platform::database::{Connection, Credentials, DatabaseError};
 
 /// How long rejected logins are retried: a rotated password reaches the pod's Secret some time after it takes
 /// effect in the database.

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha384};
 
-use crate::database::{Connection, DatabaseError};
+use crate::platform::database::{Connection, DatabaseError};
 
 /// The applied migrations. Name and columns are those of the library that earlier releases used: after a rollback, they
 /// read what this one wrote.

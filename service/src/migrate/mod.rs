@@ -21,10 +21,10 @@ use self::migration::MigrationError;
 pub use self::migration::{Migration, apply_pending};
 use self::roles::Role;
 use self::settings::Settings;
-use crate::database::{Connection, DatabaseError};
-use crate::environment::Environment;
-use crate::secret::SecretError;
-use crate::signals::Signals;
+use crate::platform::database::{Connection, DatabaseError};
+use crate::platform::environment::Environment;
+use crate::platform::secret::SecretError;
+use crate::platform::signals::Signals;
 
 /// The key of the advisory lock that keeps migrations from running concurrently: "payments" in ASCII.
 const LOCK: i64 = 0x7061_796d_656e_7473;

@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::sql::{execute, identifier, literal};
 use super::{MigrateError, Purpose, login, scram};
-use crate::database::{Connection, Credentials};
+use crate::platform::database::{Connection, Credentials};
 
 /// Set on the role, because behind a proxy the application has no session of its own to configure.
 const APP_SETTINGS: &[(&str, &str)] = &[

@@ -7,7 +7,7 @@ use super::roles::Role;
 use super::settings::Settings;
 use super::sql::{execute, identifier};
 use super::{MigrateError, Purpose, login};
-use crate::database::{Connection, Credentials};
+use crate::platform::database::{Connection, Credentials};
 
 /// One line per file of `migrations/`, oldest first. Never edit a released file, not even a comment:
 /// databases store its checksum, and a different one fails the migration.

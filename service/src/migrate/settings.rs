@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::database::{Credentials, Endpoint};
-use crate::environment::{Environment, Problems};
-use crate::secret::{SecretError, SecretFolder};
+use crate::platform::database::{Credentials, Endpoint};
+use crate::platform::environment::{Environment, Problems};
+use crate::platform::secret::{SecretError, SecretFolder};
 
 const DEFAULT_FOLDER: &str = "/var/run/secrets/payment-api-migrate";
 

@@ -1,6 +1,6 @@
 //! Quotes names and values for statements that take no parameters, such as `CREATE ROLE`.
 
-use crate::database::{Connection, DatabaseError};
+use crate::platform::database::{Connection, DatabaseError};
 
 /// `name` as a quoted identifier, safe for any content.
 pub fn identifier(name: &str) -> String {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::endpoint::Credentials;
 use super::{PASSWORD, USERNAME};
-use crate::secret::{SecretError, SecretFolder};
+use crate::platform::secret::{SecretError, SecretFolder};
 
 pub struct Login {
     folder: Option<SecretFolder>,

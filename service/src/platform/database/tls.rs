@@ -9,7 +9,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::error::DatabaseError;
-use crate::secret::Version;
+use crate::platform::secret::Version;
 
 /// The authorities of a file, if there is one, and the public ones. The file is read again when it has changed, so that a
 /// renewed bundle needs no restart. All connections share what was read, and with it the sessions that TLS resumes.

@@ -34,7 +34,7 @@ pub use self::error::DatabaseError;
 use self::login::Login;
 use self::pool::{Connector, Pool};
 pub use self::pool::{Limits, Parameters};
-use crate::secret::{SecretError, SecretFolder};
+use crate::platform::secret::{SecretError, SecretFolder};
 
 pub const USERNAME: &str = "DB_USERNAME";
 pub const PASSWORD: &str = "DB_PASSWORD";

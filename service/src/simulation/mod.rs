@@ -1,11 +1,13 @@
-//! The simulated payment: real work in the region's database, or a sleep as in the legacy service.
+//! The simulated payment of the legacy route: real work in the region's database, or a sleep as in the legacy service.
+
+pub mod retention;
 
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::{Database, DatabaseError};
+use crate::platform::database::{Database, DatabaseError};
 
 /// Succeeds once the table exists and the role may read it. Reads no row of it, and says whether the database is
 /// read-only.
@@ -13,7 +15,7 @@ pub const PROBE_STATEMENT: &str =
     "SELECT current_setting('transaction_read_only'), (SELECT 1 FROM payments.simulated_payments LIMIT 0)";
 /// Has the same effect when it runs twice with one id, because a statement whose connection broke is repeated. In a file of
 /// its own, so that `tests/bench service` can compare it with pgbench.
-const STORE: &str = include_str!("sql/store_simulated_payment.sql");
+const STORE: &str = include_str!("store.sql");
 
 pub struct Payment {
     id: Uuid,

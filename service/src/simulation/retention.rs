@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use uuid::{NoContext, Uuid};
 
-use crate::database::{Database, DatabaseError};
+use crate::platform::database::{Database, DatabaseError};
 
 const KEEP: Duration = Duration::from_hours(24);
 const PERIOD: Duration = Duration::from_mins(1);

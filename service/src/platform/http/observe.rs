@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
-use super::App;
+use crate::platform::Platform;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// In bytes. The id is copied into every log line of the request, so longer ones are replaced.
@@ -37,9 +37,9 @@ impl RequestId {
     }
 }
 
-pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub async fn observe(State(platform): State<Arc<Platform>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let _counted = app.metrics.enter();
+    let _counted = platform.metrics.enter();
     let id = RequestId::of(&request);
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -50,10 +50,10 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
 
     let took = started.elapsed();
     let status = response.status();
-    app.metrics.record_request(method, endpoint, status.as_str(), took);
+    platform.metrics.record_request(method, endpoint, status.as_str(), took);
     // Monitoring asks for `/health` every few seconds. The metrics count it.
     let is_routine = status.is_success() && endpoint == "/health";
-    if !is_routine && let Some(skipped) = app.access_log.admit(status.as_u16(), started + took) {
+    if !is_routine && let Some(skipped) = platform.access_log.admit(status.as_u16(), started + took) {
         tracing::info!(
             request_id = id.as_str(),
             method,
@@ -66,7 +66,7 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.0);
-    if app.lifecycle.is_draining() {
+    if platform.lifecycle.is_draining() {
         // Makes clients with keep-alive connections reconnect, which leads them to another pod.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -11,8 +11,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::tls::Authorities;
-use crate::environment::{Environment, Problems};
-use crate::secret::{SecretError, SecretFolder};
+use crate::platform::environment::{Environment, Problems};
+use crate::platform::secret::{SecretError, SecretFolder};
 
 /// After this time without an acknowledgement of data that was sent, the kernel reports the connection as broken.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);

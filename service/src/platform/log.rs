@@ -11,7 +11,7 @@ use tracing::Level;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt;
 
-use crate::environment::{Environment, Problems};
+use crate::platform::environment::{Environment, Problems};
 
 /// Lines that wait for being written. A line has some 250 bytes.
 const WAITING_LINES: usize = 1024;

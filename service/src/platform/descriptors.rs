@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::server::Limits;
+use crate::platform::server::Limits;
 
 /// Descriptors for everything but the API's connections: database, probes, log, secret files, runtime.
 const RESERVED: u64 = 160;

@@ -10,10 +10,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::{App, reply};
-use crate::database::Pulse;
+use crate::platform::Platform;
+use crate::platform::database::Pulse;
 
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<Platform>> {
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/startupz", get(startupz))
 }
 
@@ -23,14 +23,14 @@ async fn livez(query: RawQuery) -> Response {
 }
 
 /// Passes while the process is not draining and the database is usable, or has not been unusable for long.
-async fn readyz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
-    let database = is_ready(&app.database.pulse().await, Instant::now(), app.readiness_grace);
-    answer("readyz", &query, &[("database", database), ("shutdown", !app.lifecycle.is_draining())])
+async fn readyz(State(platform): State<Arc<Platform>>, query: RawQuery) -> Response {
+    let database = is_ready(&platform.database.pulse().await, Instant::now(), platform.readiness_grace);
+    answer("readyz", &query, &[("database", database), ("shutdown", !platform.lifecycle.is_draining())])
 }
 
 /// Passes permanently once the database has been usable: it has answered, contains the schema and accepts writes.
-async fn startupz(State(app): State<Arc<App>>, query: RawQuery) -> Response {
-    let has_started = app.database.pulse().await.last_usable.is_some();
+async fn startupz(State(platform): State<Arc<Platform>>, query: RawQuery) -> Response {
+    let has_started = platform.database.pulse().await.last_usable.is_some();
     answer("startupz", &query, &[("database", has_started)])
 }
 
@@ -47,7 +47,7 @@ fn answer(probe: &str, RawQuery(query): &RawQuery, checks: &[(&str, bool)]) -> R
         .as_deref()
         .is_some_and(|query| query.split('&').any(|word| word == "verbose" || word.starts_with("verbose=")));
     let text = if passed && !is_verbose { "ok".to_owned() } else { report(probe, checks, passed) };
-    reply::text(status, text)
+    super::text(status, text)
 }
 
 fn report(probe: &str, checks: &[(&str, bool)], passed: bool) -> String {
