@@ -3,6 +3,9 @@
 use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use strum::VariantArray;
+
+use crate::domain::{ApiKeyId, Scope};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -21,10 +24,37 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Serve requests until SIGTERM (default)
     Serve,
     /// Create or update the database roles, schema and tables (connects directly, as the master user)
     Migrate,
+    /// Create, list and revoke the API keys of accounts
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Keys {
+    /// Create a key and print it, once; the account is created with its first key
+    Create {
+        /// The account's name
+        account: String,
+        /// What the key may do; everything, if no scope is given
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
+        scopes: Vec<Scope>,
+    },
+    /// List the accounts and their keys, also revoked ones
+    List,
+    /// Revoke a key; it is refused after two seconds at most
+    Revoke {
+        /// The key's id, which starts with `key_`
+        id: ApiKeyId,
+    },
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    let names: Vec<&str> = Scope::VARIANTS.iter().map(|scope| scope.as_str()).collect();
+    text.parse().map_err(|_| format!("expected one of {}", names.join(", ")))
 }

@@ -1,17 +1,25 @@
-//! The payment latency API: `serve` answers requests, `migrate` prepares the database. A library only so that tests can
+//! The payment API: `serve` answers requests, `migrate` prepares the database, `keys` admits clients. A library only so that tests can
 //! use the parts for which no command exists.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod accounts;
 mod api_keys;
 mod cli;
+mod domain;
+mod flow;
 mod http;
+mod keys;
 mod metrics;
 mod migrate;
 mod platform;
+mod provider;
+mod residency;
 mod serve;
 mod settings;
 mod simulation;
+mod store;
 mod watch;
+mod work;
 
 use std::process::ExitCode;
 
@@ -29,6 +37,7 @@ pub async fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&environment, &log).await,
         Command::Migrate => migrate::run(&environment).await,
+        Command::Keys(command) => keys::run(&environment, command).await,
     }
 }
 

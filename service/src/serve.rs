@@ -12,7 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounts::{self, Accounts};
 use crate::api_keys::ApiKeys;
+use crate::flow::Payments;
+use crate::http::v1::V1;
 use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::platform::database::Database;
@@ -22,9 +25,11 @@ use crate::platform::lifecycle::Lifecycle;
 use crate::platform::log::Log;
 use crate::platform::signals::Signals;
 use crate::platform::{Platform, descriptors, metrics, server};
+use crate::provider::Simulated;
 use crate::settings::{Settings, Simulation};
 use crate::simulation::retention;
-use crate::{simulation, watch as secrets};
+use crate::store::Store;
+use crate::{domain, residency, simulation, watch as secrets, work};
 
 /// Limits of the listener for probes and metrics. Few connections suffice: each client of it has one or two.
 const INNER_LIMITS: server::Limits =
@@ -145,9 +150,21 @@ fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<A
         lifecycle: Lifecycle::new(),
         metrics: metrics::Metrics::new(log.lost_lines())?,
         access_log: AccessLog::new(std::time::Instant::now()),
+        may_log: |text| !domain::contains_card_number(text),
         readiness_grace: settings.readiness_grace,
     });
+    let payments = Arc::new(Payments::new(
+        Store::new(Arc::clone(&database)),
+        Box::new(Simulated::default()),
+        settings.provider_limit,
+    ));
+    let accounts = Arc::new(Accounts::default());
+    tasks.spawn(accounts::watch(Arc::clone(&accounts), Store::new(Arc::clone(&database))));
+    work::start(&payments, tasks);
+    let v1 =
+        Arc::new(V1 { platform: Arc::clone(&platform), payments, accounts, region: settings.region.clone() });
     let app = Arc::new(App {
+        v1,
         metrics: Metrics::register(platform.metrics.registry(), &settings.region, &settings.environment)?,
         platform,
         region: settings.region,
@@ -162,8 +179,14 @@ fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<A
     if let Some(folder) = database.secret_folder().cloned() {
         tasks.spawn(secrets::database_credentials(Arc::clone(&database), folder));
     }
-    if settings.simulation == Simulation::Database {
-        tasks.spawn(retention::run(database));
+    match settings.simulation {
+        Simulation::Database => {
+            let store = Store::new(Arc::clone(&database));
+            tasks.spawn(residency::admit(Arc::clone(&app.platform), store, app.region.clone()));
+            tasks.spawn(retention::run(database));
+        }
+        // It stores nothing, so it does not matter where.
+        Simulation::LegacyLatency => app.platform.lifecycle.admit(),
     }
     Ok(app)
 }

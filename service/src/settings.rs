@@ -11,7 +11,26 @@ use crate::platform::environment::{Environment, Problems};
 use crate::platform::secret::SecretFolder;
 use crate::platform::server;
 
-pub const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
+const DEFAULT_SECRETS_FOLDER: &str = "/var/run/secrets/payment-api";
+
+/// The folder of the secret files.
+pub fn secrets(environment: &Environment) -> SecretFolder {
+    SecretFolder::new(environment.get("SECRETS_DIR").unwrap_or(DEFAULT_SECRETS_FOLDER))
+}
+
+/// The limits of the connections for payments.
+pub fn read_limits(environment: &Environment, problems: &mut Problems) -> Limits {
+    let max_connections = environment.parse("DATABASE_MAX_CONNECTIONS", 10, "a number", problems);
+    if max_connections == 0 {
+        problems.push("DATABASE_MAX_CONNECTIONS must be at least 1".into());
+    }
+    let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, problems);
+    let answer = environment.seconds("DATABASE_ANSWER_SECONDS", 6, problems);
+    let connect = environment.seconds("DATABASE_CONNECT_SECONDS", 5, problems);
+    // The chart sets it below SHUTDOWN_SECONDS: a payment that begins at the end of the drain is not cut off.
+    let total = environment.seconds("DATABASE_TOTAL_SECONDS", 15, problems);
+    Limits { max_connections, connect, wait, answer, total }
+}
 
 pub struct Settings {
     /// `None` for all addresses.
@@ -35,6 +54,8 @@ pub struct Settings {
     /// How long requests in flight may take after that.
     pub shutdown: Duration,
     pub request_timeout: Duration,
+    /// How long the payment provider may take.
+    pub provider_limit: Duration,
     /// Limits of the API's listener.
     pub http: server::Limits,
 }
@@ -60,7 +81,7 @@ pub enum HealthPolicy {
 impl Settings {
     pub fn read(environment: &Environment) -> Result<Self, Problems> {
         let mut problems = Problems::new();
-        let folder = SecretFolder::new(environment.get("SECRETS_DIR").unwrap_or(DEFAULT_SECRETS_FOLDER));
+        let folder = secrets(environment);
         let database = read_source(environment, &folder, &mut problems);
         let keys = read_keys(environment, &folder, &mut problems);
         let bind_address = environment.get("BIND_ADDRESS").and_then(|address| {
@@ -72,16 +93,7 @@ impl Settings {
         });
         let port = environment.parse("PORT", 8080, "a port number", &mut problems);
         let metrics_port = environment.parse("METRICS_PORT", 9090, "a port number", &mut problems);
-        let max_connections = environment.parse("DATABASE_MAX_CONNECTIONS", 10, "a number", &mut problems);
-        if max_connections == 0 {
-            problems.push("DATABASE_MAX_CONNECTIONS must be at least 1".into());
-        }
-        let wait = environment.seconds("DATABASE_WAIT_SECONDS", 2, &mut problems);
-        let answer = environment.seconds("DATABASE_ANSWER_SECONDS", 6, &mut problems);
-        let connect = environment.seconds("DATABASE_CONNECT_SECONDS", 5, &mut problems);
-        // The chart sets it below SHUTDOWN_SECONDS: a payment that begins at the end of the drain is not cut off.
-        let total = environment.seconds("DATABASE_TOTAL_SECONDS", 15, &mut problems);
-        let limits = Limits { max_connections, connect, wait, answer, total };
+        let limits = read_limits(environment, &mut problems);
         let simulation = match environment.get("SIMULATE_LATENCY") {
             None | Some("off") => Simulation::Database,
             Some("legacy") => Simulation::LegacyLatency,
@@ -99,6 +111,7 @@ impl Settings {
         let drain = environment.seconds("DRAIN_SECONDS", 5, &mut problems);
         let shutdown = environment.seconds("SHUTDOWN_SECONDS", 20, &mut problems);
         let request_timeout = environment.seconds("REQUEST_TIMEOUT_SECONDS", 10, &mut problems);
+        let provider_limit = environment.seconds("PROVIDER_SECONDS", 7, &mut problems);
         let http = server::Limits {
             connections: environment.parse("HTTP_MAX_CONNECTIONS", 2048, "a number", &mut problems),
             // Longer than the load balancer's idle timeout (ALB: 60 s), or it sends requests over connections that are
@@ -126,6 +139,7 @@ impl Settings {
                 drain,
                 shutdown,
                 request_timeout,
+                provider_limit,
                 http,
             }),
             _ => Err(problems),
@@ -141,7 +155,12 @@ fn or_warn(environment: &Environment, name: &str, default: &str) -> String {
     value.to_owned()
 }
 
-fn read_source(environment: &Environment, folder: &SecretFolder, problems: &mut Problems) -> Option<Source> {
+/// The database, with the credentials of `app`.
+pub fn read_source(
+    environment: &Environment,
+    folder: &SecretFolder,
+    problems: &mut Problems,
+) -> Option<Source> {
     if let Some(url) = environment.get("DATABASE_URL") {
         let Some(endpoint) = Endpoint::of_url(url) else {
             // The message must not quote the URL, which contains the password.

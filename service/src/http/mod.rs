@@ -6,6 +6,7 @@ mod legacy;
 mod limits;
 mod paths;
 mod reply;
+pub mod v1;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use axum::middleware;
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::v1::V1;
 use crate::api_keys::ApiKeys;
 use crate::metrics::Metrics;
 use crate::platform::Platform;
@@ -30,6 +32,7 @@ pub struct App {
     pub health: HealthPolicy,
     pub keys: ApiKeys,
     pub metrics: Metrics,
+    pub v1: Arc<V1>,
 }
 
 /// The API, behind the legacy service's understanding of paths. It has to come before the routes, so they are inside of a
@@ -54,9 +57,10 @@ fn routes(app: &Arc<App>, request_timeout: Duration) -> Router {
         .layer(middleware::from_fn(limits::body))
         .layer(middleware::from_fn_with_state(request_timeout, limits::time))
         .layer(CatchPanicLayer::custom(limits::panicked))
+        .with_state(Arc::clone(app))
+        .nest("/v1", v1::routes(&app.v1, request_timeout))
         .layer(middleware::from_fn(conformance::require_host))
         .layer(middleware::from_fn_with_state(Arc::clone(&app.platform), observe::observe))
-        .with_state(Arc::clone(app))
         .merge(probes::routes().with_state(Arc::clone(&app.platform)))
 }
 

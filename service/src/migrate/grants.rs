@@ -9,6 +9,16 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("_sqlx_migrations", "SELECT"),
     // Retention locks rows with FOR UPDATE, which needs the privilege UPDATE.
     ("simulated_payments", "SELECT, INSERT, UPDATE, DELETE"),
+    ("residency", "SELECT"),
+    ("accounts", "SELECT, INSERT, UPDATE"),
+    ("api_keys", "SELECT, INSERT, UPDATE"),
+    ("payments", "SELECT, INSERT, UPDATE"),
+    ("operations", "SELECT, INSERT, UPDATE"),
+    // What happened is never changed.
+    ("payment_events", "SELECT, INSERT"),
+    ("transfers", "SELECT, INSERT"),
+    ("idempotency_keys", "SELECT, INSERT, UPDATE, DELETE"),
+    ("outbox", "SELECT, INSERT, UPDATE, DELETE"),
 ];
 
 /// Grants exactly these privileges and revokes all others.

@@ -7,6 +7,7 @@
 mod grants;
 mod login;
 mod migration;
+mod residency;
 mod roles;
 mod schema;
 mod scram;
@@ -42,6 +43,10 @@ enum MigrateError {
     Sql { what: &'static str, cause: DatabaseError },
     #[error(transparent)]
     Migration(#[from] MigrationError),
+    #[error(
+        "the database holds the payments of `{found}` and not of `{wanted}`; fix: correct REGION or the host"
+    )]
+    ForeignDatabase { found: String, wanted: String },
     #[error("another migration has held the lock for {0:?}")]
     Locked(Duration),
     #[error("the session that held the migration lock has ended; fix: run the migration again")]
@@ -59,7 +64,7 @@ impl MigrateError {
     /// the certificate is not trusted. 143: interrupted.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Secret(_) | Self::Password(_) => 2,
+            Self::Secret(_) | Self::Password(_) | Self::ForeignDatabase { .. } => 2,
             Self::Login(LoginError::Unreachable { .. }) => 3,
             Self::Login(LoginError::Rejected { .. } | LoginError::Untrusted { .. }) => 4,
             Self::Interrupted(_) => 143,
@@ -140,6 +145,7 @@ async fn migrate_alone(settings: &Settings, master: &Connection) -> Result<(), M
 
     schema::migrate(settings, &migrator.login).await?;
     let owner = login::as_migrator(settings, &migrator.login).await?;
+    residency::ensure(&owner, settings.region.as_deref()).await?;
     grants::apply(&owner, &app).await
 }
 

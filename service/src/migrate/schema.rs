@@ -11,11 +11,18 @@ use crate::platform::database::{Connection, Credentials};
 
 /// One line per file of `migrations/`, oldest first. Never edit a released file, not even a comment:
 /// databases store its checksum, and a different one fails the migration.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    description: "simulated payments",
-    sql: include_str!("../../migrations/0001_simulated_payments.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        description: "simulated payments",
+        sql: include_str!("../../migrations/0001_simulated_payments.sql"),
+    },
+    Migration {
+        version: 2,
+        description: "payment core",
+        sql: include_str!("../../migrations/0002_payment_core.sql"),
+    },
+];
 /// The SQLSTATE of a lock that was not available in time.
 const LOCK_TIMEOUT: &str = "55P03";
 /// How often a migration is attempted when its locks time out, and the pause before the second attempt. Each

@@ -11,6 +11,8 @@ const DEFAULT_FOLDER: &str = "/var/run/secrets/payment-api-migrate";
 pub struct Settings {
     pub endpoint: Endpoint,
     folder: SecretFolder,
+    /// The region whose payments the database may hold.
+    pub region: Option<String>,
     /// How long to wait for the database to answer.
     pub wait: Duration,
     /// How long to wait for another migration.
@@ -27,11 +29,12 @@ impl Settings {
         let wait = environment.seconds("MIGRATE_WAIT_SECONDS", 120, &mut problems);
         let lock_wait = environment.seconds("MIGRATE_LOCK_SECONDS", 300, &mut problems);
         let timeout = environment.seconds("MIGRATE_TIMEOUT_SECONDS", 900, &mut problems);
+        let region = environment.get("REGION").map(str::to_owned);
         let Some(endpoint) = endpoint else {
             problems.push("DATABASE_DIRECT_HOST is required: the host of the database, not its proxy".into());
             return Err(problems);
         };
-        let settings = Self { endpoint, folder, wait, lock_wait, timeout };
+        let settings = Self { endpoint, folder, region, wait, lock_wait, timeout };
         for login in [settings.master(), settings.migrator(), settings.app()] {
             if let Err(error) = login {
                 problems.push(error.to_string());

@@ -26,6 +26,8 @@ pub struct Platform {
     pub lifecycle: Lifecycle,
     pub metrics: Metrics,
     pub access_log: AccessLog,
+    /// Whether a client's text may appear in the log.
+    pub may_log: fn(&str) -> bool,
     /// How long `/readyz` passes without a usable database.
     pub readiness_grace: Duration,
 }

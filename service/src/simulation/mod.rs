@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::platform::database::{Database, DatabaseError};
 
-/// Succeeds once the table exists and the role may read it. Reads no row of it, and says whether the database is
+/// Succeeds once the tables exist and the role may read them. Reads no row of them, and says whether the database is
 /// read-only.
-pub const PROBE_STATEMENT: &str =
-    "SELECT current_setting('transaction_read_only'), (SELECT 1 FROM payments.simulated_payments LIMIT 0)";
+pub const PROBE_STATEMENT: &str = "SELECT current_setting('transaction_read_only'), (SELECT 1 FROM payments.simulated_payments LIMIT 0), \
+     (SELECT 1 FROM payments.payments LIMIT 0)";
 /// Has the same effect when it runs twice with one id, because a statement whose connection broke is repeated. In a file of
 /// its own, so that `tests/bench service` can compare it with pgbench.
 const STORE: &str = include_str!("store.sql");

@@ -18,7 +18,7 @@ fn a_draining_service_is_unready_but_still_answers() {
     service.wait_for_log("draining");
     let readiness = get(service.port, "/readyz?verbose");
     assert_eq!(readiness.status, 503);
-    assert_eq!(readiness.body, "[+]database ok\n[-]shutdown failed\nreadyz check failed\n");
+    assert_eq!(readiness.body, "[+]database ok\n[+]admission ok\n[-]shutdown failed\nreadyz check failed\n");
     assert_eq!(get(service.port, "/livez").status, 200);
     let reply = get(service.port, "/info");
     assert_eq!(reply.status, 200);

@@ -19,3 +19,4 @@ mod proxy;
 mod recordings;
 mod rotation;
 mod tls;
+mod v1;

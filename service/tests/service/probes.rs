@@ -13,7 +13,7 @@ fn a_database_outage_makes_the_service_unready_but_not_dead_until_it_ends() {
     assert_eq!(get(service.port, "/livez").status, 200);
     assert_eq!(get(service.port, "/startupz").status, 200);
     let verbose = get(service.port, "/readyz?verbose").body;
-    assert_eq!(verbose, "[-]database failed\n[+]shutdown ok\nreadyz check failed\n");
+    assert_eq!(verbose, "[-]database failed\n[+]admission ok\n[+]shutdown ok\nreadyz check failed\n");
     service.wait_for_log("database unavailable");
 
     let response = get_with(service.port, "/api/payment/simulate", &[("X-API-Key", API_KEY)]);
@@ -61,7 +61,7 @@ fn verbose_lists_the_checks_that_passed() {
     assert_eq!(get(service.port, "/readyz").body, "ok");
     assert_eq!(
         get(service.port, "/readyz?verbose").body,
-        "[+]database ok\n[+]shutdown ok\nreadyz check passed\n"
+        "[+]database ok\n[+]admission ok\n[+]shutdown ok\nreadyz check passed\n"
     );
     assert_eq!(get(service.port, "/livez?verbose").body, "livez check passed\n");
 }

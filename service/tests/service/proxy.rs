@@ -2,7 +2,7 @@
 
 use crate::support::pgbouncer::Pgbouncer;
 use crate::support::world::API_KEY;
-use crate::support::{Service, World, eventually, get_with, wait_for_status};
+use crate::support::{Client, Service, World, eventually, get_with, wait_for_status};
 
 fn through(world: &World, proxy: &Pgbouncer) -> Service {
     world.start_with(&[("DATABASE_PORT", &proxy.port.to_string())]).ready()
@@ -28,6 +28,23 @@ fn concurrent_payments_share_the_proxys_connections() {
     let connections: u32 = world.sql(&connected).parse().unwrap();
     assert!(connections <= 2, "{connections}");
     wait_for_status(&service, "/readyz", 200);
+}
+
+#[test]
+fn a_payment_takes_two_transactions_and_two_round_trips() {
+    const PAYMENTS: u64 = 400;
+    let world = World::new();
+    let proxy = Pgbouncer::start(&world, 4);
+    let (_service, client) = Client::start(&world, &[("DATABASE_PORT", &proxy.port.to_string())]);
+    let (transactions, queries) = proxy.counts();
+    for _ in 0..PAYMENTS {
+        assert_eq!(client.pay("pm_ok").status, 201);
+    }
+    let (transactions_after, queries_after) = proxy.counts();
+    // Background tasks ask a few times per second. A third statement would add PAYMENTS.
+    let allowed = 2 * PAYMENTS..2 * PAYMENTS + PAYMENTS / 2;
+    assert!(allowed.contains(&(transactions_after - transactions)), "{}", transactions_after - transactions);
+    assert!(allowed.contains(&(queries_after - queries)), "{}", queries_after - queries);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn every_answer_is_the_recorded_one_or_a_listed_difference() {
     let expected: Differences = serde_json::from_str(DIFFERENCES).unwrap();
     let mut found = Differences::new();
     for (region, exchanges) in &legacy.regions {
-        let world = World::new();
+        let world = World::of_region(region);
         world.put("API_SECRET_KEY", &legacy.recorded.key);
         // One port for everything, as in the legacy service.
         let port = free_port().to_string();

@@ -14,7 +14,7 @@ fn only_public_routes_are_on_the_load_balancer() {
     let paths = list(&rules[0]["http"]["paths"]);
     let mut names: Vec<&str> = paths.iter().map(|path| text(&path["path"])).collect();
     names.sort_unstable();
-    assert_eq!(names, ["/api", "/health", "/info"]);
+    assert_eq!(names, ["/api", "/health", "/info", "/v1"]);
     let service = json!({"service": {"name": NAME, "port": {"name": "http"}}});
     assert!(paths.iter().all(|path| path["backend"] == service), "{rules:?}");
 }

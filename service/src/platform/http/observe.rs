@@ -23,8 +23,11 @@ const UNMATCHED: &str = "unmatched";
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    fn of(request: &Request) -> Self {
-        let given = request.headers().get(REQUEST_ID).filter(|value| is_plain(value.as_bytes()));
+    fn of(request: &Request, may_log: fn(&str) -> bool) -> Self {
+        let given = request
+            .headers()
+            .get(REQUEST_ID)
+            .filter(|value| is_plain(value.as_bytes()) && value.to_str().is_ok_and(may_log));
         Self(given.cloned().unwrap_or_else(|| {
             let mut text = Uuid::encode_buffer();
             HeaderValue::from_str(Uuid::now_v7().hyphenated().encode_lower(&mut text))
@@ -40,7 +43,7 @@ impl RequestId {
 pub async fn observe(State(platform): State<Arc<Platform>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _counted = platform.metrics.enter();
-    let id = RequestId::of(&request);
+    let id = RequestId::of(&request, platform.may_log);
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);

@@ -22,16 +22,24 @@ async fn livez(query: RawQuery) -> Response {
     answer("livez", &query, &[])
 }
 
-/// Passes while the process is not draining and the database is usable, or has not been unusable for long.
+/// Passes while the process is admitted, it is not draining, and the database is usable, or has not been unusable for long.
 async fn readyz(State(platform): State<Arc<Platform>>, query: RawQuery) -> Response {
     let database = is_ready(&platform.database.pulse().await, Instant::now(), platform.readiness_grace);
-    answer("readyz", &query, &[("database", database), ("shutdown", !platform.lifecycle.is_draining())])
+    let lifecycle = &platform.lifecycle;
+    let checks = [
+        ("database", database),
+        ("admission", lifecycle.is_admitted()),
+        ("shutdown", !lifecycle.is_draining()),
+    ];
+    answer("readyz", &query, &checks)
 }
 
-/// Passes permanently once the database has been usable: it has answered, contains the schema and accepts writes.
+/// Passes permanently once the database has been usable: it has answered, contains the schema and accepts writes,
+/// and the process is admitted.
 async fn startupz(State(platform): State<Arc<Platform>>, query: RawQuery) -> Response {
     let has_started = platform.database.pulse().await.last_usable.is_some();
-    answer("startupz", &query, &[("database", has_started)])
+    let checks = [("database", has_started), ("admission", platform.lifecycle.is_admitted())];
+    answer("startupz", &query, &checks)
 }
 
 /// A process that has never had a usable database is not ready. One that has stays ready for `grace`: all pods share the

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
+use serde_json::Value;
+
 use super::DEADLINE;
 
 #[derive(Debug)]
@@ -17,6 +19,12 @@ impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     /// The body with every run of digits replaced by one `0`, so that responses can be compared.
@@ -55,13 +63,27 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) ->
 pub struct Pending(TcpStream);
 
 pub fn send(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) -> std::io::Result<Pending> {
+    send_with_body(port, method, path, headers, "")
+}
+
+/// Without a Content-Length if `body` is empty.
+pub fn send_with_body(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<Pending> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n");
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n").map_err(std::io::Error::other)?;
     }
-    stream.write_all((head + "\r\n").as_bytes())?;
+    if !body.is_empty() {
+        write!(head, "Content-Length: {}\r\n", body.len()).map_err(std::io::Error::other)?;
+    }
+    stream.write_all((head + "\r\n" + body).as_bytes())?;
     Ok(Pending(stream))
 }
 

@@ -1,4 +1,5 @@
 pub mod certificates;
+pub mod client;
 pub mod freezer;
 pub mod http;
 pub mod pgbouncer;
@@ -9,6 +10,7 @@ pub mod world;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+pub use client::Client;
 pub use http::{get, get_with, request};
 pub use process::Service;
 pub use world::World;

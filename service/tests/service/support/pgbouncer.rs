@@ -28,7 +28,7 @@ impl Pgbouncer {
         let place = folder.path().display();
         let settings = format!(
             "[databases]\n{database} = host={server} port={server_port}\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir = {place}\n\
              pool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 200\n\
              auth_type = scram-sha-256\nauth_user = postgres\n\
              auth_query = SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1\n\
@@ -51,6 +51,27 @@ impl Pgbouncer {
         let pgbouncer = Self { port, process, folder };
         eventually("pgbouncer listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         pgbouncer
+    }
+
+    /// How many transactions and how many queries it has passed on. Its administrator is whoever runs it.
+    pub fn counts(&self) -> (u64, u64) {
+        let output = as_server_user("psql")
+            .args(["-XAtq", "-U", "pgbouncer", "-d", "pgbouncer", "-c", "SHOW STATS_TOTALS"])
+            .arg("-h")
+            .arg(self.folder.path())
+            .args(["-p", &self.port.to_string()])
+            .current_dir("/")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        // The first line is that of the administration itself.
+        let lines = text.lines().filter(|line| !line.starts_with("pgbouncer|"));
+        let numbers = |line: &str| -> Vec<u64> {
+            line.split('|').skip(1).take(2).map(|count| count.parse().unwrap()).collect()
+        };
+        let counts: Vec<_> = lines.map(numbers).collect();
+        let [ref counts] = counts[..] else { panic!("{text}") };
+        (counts[0], counts[1])
     }
 
     pub fn log(&self) -> String {

@@ -1,6 +1,7 @@
 //! A region's database as RDS would create it, with its own roles and secrets.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -30,8 +31,13 @@ pub struct World {
 impl World {
     /// A database with its roles and schema.
     pub fn new() -> Self {
+        Self::of_region("eu-south-2")
+    }
+
+    /// The database of another region.
+    pub fn of_region(region: &str) -> Self {
         let world = Self::empty();
-        let migrated = world.migrate();
+        let migrated = world.migrate_with(&[("REGION", region)]);
         assert_eq!(migrated.code, Some(0), "{:#?}", migrated.log);
         world
     }
@@ -141,16 +147,35 @@ impl World {
     pub fn migrate_environment(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut variables = vec![
             ("DATABASE_DIRECT_HOST".to_owned(), "localhost".to_owned()),
+            ("REGION".to_owned(), "eu-south-2".to_owned()),
             ("MIGRATE_SECRETS_DIR".to_owned(), self.migrate_secrets().display().to_string()),
         ];
         variables.extend(self.database_environment());
         change(variables, changes)
     }
 
+    /// Runs `payment-api keys` with these arguments.
+    pub fn keys(&self, arguments: &[&str]) -> Output {
+        process::command("keys", &self.environment(&[])).args(arguments).output().unwrap()
+    }
+
+    /// A new API key of `account`, with everything that is allowed.
+    pub fn new_key(&self, account: &str) -> String {
+        let output = self.keys(&["create", account]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let line = String::from_utf8(output.stdout).unwrap();
+        line.trim_end().split_once(' ').unwrap().1.to_owned()
+    }
+
     /// Runs `sql` in this database as the superuser.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
         self.server.sql(&self.database, sql)
+    }
+
+    /// Runs `sql` as the application's role.
+    pub fn as_app(&self, sql: &str) -> Result<String, String> {
+        self.server.sql_as(&self.app, APP_PASSWORD, &self.database, sql)
     }
 
     /// Terminates every connection of the application to the database.

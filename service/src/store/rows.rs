@@ -1,0 +1,108 @@
+//! Rows as domain objects. What a release of this service wrote can be read; anything else is an error that names it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use tokio_postgres::Row;
+
+use super::{Earlier, StoreError, StoredOperation, StoredResponse};
+use crate::domain::{
+    AccountId, CaptureMethod, Currency, Customer, Description, Event, Fingerprint, Hash, IdempotencyKey,
+    Kind, Metadata, Money, Operation, OperationId, OperationState, Payment, PaymentId, PaymentMethod, Status,
+};
+
+/// How many columns [`payment`] reads, from the first one on.
+pub const PAYMENT_COLUMNS: usize = 21;
+
+/// The payment of a row that starts with its columns, or `None` if the row has none.
+pub fn payment_or_none(row: &Row) -> Result<Option<Payment>, StoreError> {
+    match row.try_get::<_, Option<uuid::Uuid>>(0)? {
+        Some(_) => payment(row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The payment of a row that starts with its columns.
+pub fn payment(row: &Row) -> Result<Payment, StoreError> {
+    let currency: &str = row.try_get(8)?;
+    let currency = Currency::of_code(currency).map_err(|_| StoreError::Content("a currency"))?;
+    Ok(Payment {
+        id: PaymentId(row.try_get(0)?),
+        account: AccountId(row.try_get(1)?),
+        region: row.try_get(2)?,
+        status: word::<Status>(row, 3)?,
+        amount: Money::new(row.try_get(4)?, currency).map_err(|_| StoreError::Content("an amount"))?,
+        captured: row.try_get(5)?,
+        refunded: row.try_get(6)?,
+        refunding: row.try_get(7)?,
+        capture_method: word::<CaptureMethod>(row, 9)?,
+        method: PaymentMethod::new(row.try_get(10)?).ok_or(StoreError::Content("a payment method"))?,
+        customer: checked(row.try_get(11)?, Customer::new)?,
+        description: checked(row.try_get(12)?, Description::new)?,
+        metadata: metadata(row.try_get(13)?)?,
+        failure: row.try_get(14)?,
+        authorized_until: row.try_get(15)?,
+        reference: row.try_get(16)?,
+        version: row.try_get(17)?,
+        head: hash(row.try_get(18)?)?,
+        created_at: row.try_get(19)?,
+        updated_at: row.try_get(20)?,
+    })
+}
+
+pub fn event(row: &Row) -> Result<Event, StoreError> {
+    Ok(Event {
+        payment: PaymentId(row.try_get(0)?),
+        sequence: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        data: row.try_get(3)?,
+        at: row.try_get(4)?,
+        hash: hash(row.try_get(5)?)?,
+    })
+}
+
+pub fn operation(row: &Row) -> Result<StoredOperation, StoreError> {
+    let operation = Operation {
+        id: OperationId(row.try_get(0)?),
+        payment: PaymentId(row.try_get(1)?),
+        kind: word::<Kind>(row, 2)?,
+        amount: row.try_get(3)?,
+        state: word::<OperationState>(row, 4)?,
+        key: IdempotencyKey::stored(row.try_get(5)?),
+    };
+    Ok(StoredOperation { operation, failure: row.try_get(6)? })
+}
+
+/// What a key has begun, from the column `at` on. `None` if there is no such key.
+pub fn earlier(row: &Row, at: usize) -> Result<Option<Earlier>, StoreError> {
+    let Some(fingerprint) = row.try_get::<_, Option<&[u8]>>(at)? else { return Ok(None) };
+    let fingerprint = fingerprint.try_into().map_err(|_| StoreError::Content("a fingerprint"))?;
+    let response = match (row.try_get::<_, Option<i16>>(at + 2)?, row.try_get(at + 3)?) {
+        (Some(status), Some(body)) => {
+            let status = u16::try_from(status).map_err(|_| StoreError::Content("a status code"))?;
+            Some(StoredResponse { status, body })
+        }
+        _ => None,
+    };
+    let operation = OperationId(row.try_get(at + 1)?);
+    Ok(Some(Earlier { fingerprint: Fingerprint(fingerprint), operation, response }))
+}
+
+fn word<T: FromStr>(row: &Row, column: usize) -> Result<T, StoreError> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| StoreError::Content("a state, kind or method"))
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+    bytes.try_into().map(Hash).map_err(|_| StoreError::Content("a hash"))
+}
+
+fn checked<T, E>(text: Option<String>, check: fn(String) -> Result<T, E>) -> Result<Option<T>, StoreError> {
+    text.map(check).transpose().map_err(|_| StoreError::Content("a text of a client"))
+}
+
+fn metadata(text: &str) -> Result<Metadata, StoreError> {
+    let entries: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|_| StoreError::Content("metadata"))?;
+    Metadata::new(entries).map_err(|_| StoreError::Content("metadata"))
+}
