@@ -25,7 +25,8 @@ use crate::platform::lifecycle::Lifecycle;
 use crate::platform::log::Log;
 use crate::platform::signals::Signals;
 use crate::platform::{Platform, descriptors, metrics, server};
-use crate::provider::Simulated;
+use crate::provider::{Provider, Simulated};
+use crate::residency::{Region, Residency};
 use crate::settings::{Settings, Simulation};
 use crate::simulation::retention;
 use crate::store::Store;
@@ -153,16 +154,19 @@ fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<A
         may_log: |text| !domain::contains_card_number(text),
         readiness_grace: settings.readiness_grace,
     });
-    let payments = Arc::new(Payments::new(
-        Store::new(Arc::clone(&database)),
-        Box::new(Simulated::default()),
-        settings.provider_limit,
-    ));
+    let provider: Arc<dyn Provider> = Arc::new(Simulated::default());
+    let payments = |store| Payments::new(store, Arc::clone(&provider), settings.provider_limit);
+    let background = payments(Store::background(Arc::clone(&database)));
     let accounts = Arc::new(Accounts::default());
-    tasks.spawn(accounts::watch(Arc::clone(&accounts), Store::new(Arc::clone(&database))));
-    work::start(&payments, tasks);
-    let v1 =
-        Arc::new(V1 { platform: Arc::clone(&platform), payments, accounts, region: settings.region.clone() });
+    tasks.spawn(accounts::watch(Arc::clone(&accounts), Store::background(Arc::clone(&database))));
+    let residency = Arc::new(Residency::default());
+    let v1 = Arc::new(V1 {
+        platform: Arc::clone(&platform),
+        payments: Arc::new(payments(Store::new(Arc::clone(&database)))),
+        accounts,
+        residency: Arc::clone(&residency),
+        region: settings.region.clone(),
+    });
     let app = Arc::new(App {
         v1,
         metrics: Metrics::register(platform.metrics.registry(), &settings.region, &settings.environment)?,
@@ -181,14 +185,34 @@ fn start(settings: Settings, log: &Log, tasks: &mut JoinSet<()>) -> Result<Arc<A
     }
     match settings.simulation {
         Simulation::Database => {
-            let store = Store::new(Arc::clone(&database));
-            tasks.spawn(residency::admit(Arc::clone(&app.platform), store, app.region.clone()));
             tasks.spawn(retention::run(database));
         }
-        // It stores nothing, so it does not matter where.
+        // It stores nothing, so it does not matter where. Only /v1 waits for the right database.
         Simulation::LegacyLatency => app.platform.lifecycle.admit(),
     }
+    tasks.spawn(open_v1(Arc::clone(&app), residency, background));
     Ok(app)
+}
+
+/// Opens `/v1` and starts what goes on beside it, once the database is known to be that of this region. Ends if it is
+/// another region's; a process that only simulates goes on.
+async fn open_v1(app: Arc<App>, residency: Arc<Residency>, background: Payments) {
+    let store = &background.store;
+    let mut region = residency::learn(store, &app.region, None).await;
+    if region == Region::None {
+        // The legacy service's routes need no region.
+        app.platform.lifecycle.admit();
+        region = residency::learn(store, &app.region, Some(region)).await;
+    }
+    match region {
+        Region::Own => {
+            app.platform.lifecycle.admit();
+            residency.confirm();
+            work::run(&background).await;
+        }
+        _ if app.simulation == Simulation::LegacyLatency => std::future::pending().await,
+        _ => {}
+    }
 }
 
 async fn listen(settings: &Settings, port: u16) -> Result<TcpListener, ServeError> {

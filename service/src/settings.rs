@@ -111,7 +111,11 @@ impl Settings {
         let drain = environment.seconds("DRAIN_SECONDS", 5, &mut problems);
         let shutdown = environment.seconds("SHUTDOWN_SECONDS", 20, &mut problems);
         let request_timeout = environment.seconds("REQUEST_TIMEOUT_SECONDS", 10, &mut problems);
-        let provider_limit = environment.seconds("PROVIDER_SECONDS", 7, &mut problems);
+        // The client is told that a payment is unknown, and not only that it takes too long.
+        let provider_limit = match environment.get("PROVIDER_SECONDS") {
+            Some(_) => environment.seconds("PROVIDER_SECONDS", 0, &mut problems),
+            None => request_timeout.mul_f64(0.7),
+        };
         let http = server::Limits {
             connections: environment.parse("HTTP_MAX_CONNECTIONS", 2048, "a number", &mut problems),
             // Longer than the load balancer's idle timeout (ALB: 60 s), or it sends requests over connections that are
@@ -121,6 +125,9 @@ impl Settings {
         };
         if http.connections == 0 {
             problems.push("HTTP_MAX_CONNECTIONS must be at least 1".into());
+        }
+        if provider_limit >= request_timeout {
+            problems.push("PROVIDER_SECONDS must be less than REQUEST_TIMEOUT_SECONDS".into());
         }
         match (database, keys) {
             (Some(database), Some((keys, keys_folder))) if problems.is_empty() => Ok(Self {

@@ -1,8 +1,8 @@
 //! Finds card numbers in text, because clients put them where they do not belong. Payment methods are tokens, and this
 //! service must never store or log a card number.
 //!
-//! A card number is a group of digits, or several that single spaces, hyphens or dots separate, whose first digits and
-//! length are those of a card network and whose check digit is right (ISO/IEC 7812-1, annex B). One in ten numbers of that
+//! A card number is a group of digits, or several with one or two characters between them that are neither letters nor
+//! digits, whose first digits and length are those of a card network and whose check digit is right (ISO/IEC 7812-1, annex B). One in ten numbers of that
 //! form has the right check digit by chance. They are refused as well: the client can write such a number differently, and a
 //! stored card number cannot be taken back.
 
@@ -57,7 +57,28 @@ const LONGEST: usize = 19;
 
 /// Whether `text` contains a card number.
 pub fn contains_card_number(text: &str) -> bool {
-    let bytes = text.as_bytes();
+    // Digits of other scripts are folded; most texts are ASCII, and none of those is copied.
+    if text.is_ascii() {
+        return contains_in(text.as_bytes());
+    }
+    let folded: Vec<u8> = text.chars().map(fold).collect();
+    contains_in(&folded)
+}
+
+/// A character as one byte that means the same here: a digit, a letter, or something between groups.
+fn fold(character: char) -> u8 {
+    match u8::try_from(character) {
+        Ok(byte) if byte.is_ascii() => byte,
+        // Full-width digits, as keyboards for Chinese and Japanese write them.
+        _ if ('\u{ff10}'..='\u{ff19}').contains(&character) => {
+            b'0' + u8::try_from(u32::from(character) - 0xff10).unwrap_or(0)
+        }
+        _ if character.is_alphanumeric() => b'x',
+        _ => b' ',
+    }
+}
+
+fn contains_in(bytes: &[u8]) -> bool {
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|offset| at + offset) {
         if starts_with_card_number(&bytes[start..]) {
@@ -83,10 +104,11 @@ fn starts_with_card_number(text: &[u8]) -> bool {
         if digits.len() >= SHORTEST && is_card_number(&digits) {
             return true;
         }
-        match text.get(at) {
-            Some(b' ' | b'-' | b'.') => at += 1,
-            _ => return false,
+        let between = text[at..].iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
+        if !(1..=2).contains(&between) {
+            return false;
         }
+        at += between;
     }
 }
 
@@ -149,6 +171,9 @@ mod tests {
                 format!("{first}-{second}-{third}"),
                 format!("7 {number} 12 29"),
                 format!("n°{number}é"),
+                format!("{first}  {second} / {third}").replace(" / ", "/ "),
+                format!("{first}\u{a0}{second}\u{2013}{third}"),
+                number.chars().map(|digit| char::from_u32(u32::from(digit) - 48 + 0xff10).unwrap()).collect(),
             ] {
                 assert!(contains_card_number(&text), "{text}");
             }
@@ -163,7 +188,8 @@ mod tests {
             "4111111111111112",
             "41111111111111",
             "41111111111111110000000",
-            "4111  1111  1111  1111",
+            "4111 - 1111 - 1111 - 1111",
+            "4111a1111a1111a1111",
             "2026-11-30T22:43:00Z",
             "019e1f4e-5c3a-7b6e-9d35-0a4f3c1d2e5b",
         ] {

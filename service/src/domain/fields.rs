@@ -44,6 +44,11 @@ impl Customer {
         check(&text, MAX_CUSTOMER).map(|()| Self(text))
     }
 
+    /// Of a stored payment. It was checked by the rules of its time.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,6 +61,11 @@ pub struct Description(String);
 impl Description {
     pub fn new(text: String) -> Result<Self, FieldError> {
         check(&text, MAX_DESCRIPTION).map(|()| Self(text))
+    }
+
+    /// As [`Customer::stored`].
+    pub fn stored(text: String) -> Self {
+        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -86,6 +96,11 @@ impl Metadata {
             }
         }
         Ok(Self(entries))
+    }
+
+    /// As [`Customer::stored`].
+    pub fn stored(entries: BTreeMap<String, String>) -> Self {
+        Self(entries)
     }
 
     pub fn entries(&self) -> &BTreeMap<String, String> {

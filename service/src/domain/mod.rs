@@ -1,5 +1,5 @@
-//! What a payment is and which moves it may make. Nothing here does I/O or reads a clock: the caller passes the time and
-//! new ids, and stores what it gets.
+//! What a payment is and which moves it may make. Nothing here does I/O: the caller passes the time and stores what it gets.
+//! New ids are made here, of the time and random bits.
 
 mod card_number;
 mod event;
@@ -21,6 +21,8 @@ pub use self::id::{AccountId, ApiKeyId, OperationId, PaymentId};
 pub use self::idempotency::{Fingerprint, IdempotencyKey, KeyError};
 pub use self::money::{AmountError, Currency, Money};
 pub use self::operation::{Answer, Kind, Operation, OperationState};
-pub use self::payment::{Action, CaptureMethod, Change, NewPayment, Payment, PaymentMethod, Status};
+pub use self::payment::{
+    Action, CaptureMethod, Change, NewPayment, Payment, PaymentMethod, Settlement, Status,
+};
 pub use self::refusal::Refusal;
 pub use self::scope::Scope;

@@ -37,6 +37,11 @@ impl Currency {
         known.map(Self).ok_or(AmountError::Currency)
     }
 
+    /// The currency of a stored payment. ISO 4217 may have withdrawn it since.
+    pub fn stored(code: &str) -> Option<Self> {
+        iso_currency::Currency::from_code(code).map(Self)
+    }
+
     pub fn code(self) -> &'static str {
         self.0.code()
     }
@@ -56,6 +61,11 @@ impl Money {
         } else {
             Err(AmountError::Amount)
         }
+    }
+
+    /// An amount that was checked before it was stored.
+    pub fn stored(minor: i64, currency: Currency) -> Self {
+        Self { minor, currency }
     }
 
     /// Another amount of the same currency, which has been checked before.

@@ -65,7 +65,7 @@ impl Status {
             Self::Capturing => "being captured",
             Self::Voiding => "being voided",
             Self::PartiallyRefunded => "partially refunded",
-            Self::Unknown => "unknown to the provider so far",
+            Self::Unknown => "without an answer of the provider so far",
             other => other.as_str(),
         }
     }
@@ -89,7 +89,14 @@ impl PaymentMethod {
             (1..=60).contains(&name.len())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         });
-        (is_token && !super::contains_card_number(&text)).then_some(Self(text))
+        // A token with a card number in it is none that a provider has made.
+        let digits = text.replace('_', "");
+        (is_token && !super::contains_card_number(&digits)).then_some(Self(text))
+    }
+
+    /// Of a stored payment.
+    pub fn stored(text: String) -> Self {
+        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -154,6 +161,16 @@ pub struct Change {
     pub payment: Payment,
     pub event: Event,
     pub transfer: Option<Transfer>,
+}
+
+/// What an answer of the provider means for a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    Change(Box<Change>),
+    /// It is known already, or still unknown.
+    NoNews,
+    /// It is not possible after what is stored. Only people can find out which of the two is right.
+    Contradiction,
 }
 
 /// Money that changes its owner: `amount` from the first account of the ledger to the second. Both sides are one row, so
@@ -253,22 +270,27 @@ impl Payment {
         Ok((next.moved(event, Some(&operation), Some(by), None, now), operation))
     }
 
-    /// Applies the provider's answer to `operation`. `None` if it changes nothing, as when it is still unknown.
-    pub fn settle(&self, operation: &Operation, answer: &Answer, now: Timestamp) -> Option<Change> {
+    /// Applies the provider's answer to `operation`, which has to be as it was when the payment had this version.
+    pub fn settle(&self, operation: &Operation, answer: &Answer, now: Timestamp) -> Settlement {
         let is_awaited = match operation.kind {
             Kind::Authorize | Kind::Charge => matches!(self.status, Status::Created | Status::Unknown),
             Kind::Capture => matches!(self.status, Status::Capturing | Status::Unknown),
             Kind::Void => matches!(self.status, Status::Voiding | Status::Unknown),
             Kind::Refund => self.refunding >= operation.amount,
         };
-        let is_settled = !matches!(operation.state, OperationState::Pending | OperationState::Unknown);
-        let is_no_news = *answer == Answer::Unknown && operation.state == OperationState::Unknown;
-        if !is_awaited || is_settled || is_no_news {
-            return None;
+        match operation.state {
+            OperationState::Unknown if *answer == Answer::Unknown => return Settlement::NoNews,
+            OperationState::Pending | OperationState::Unknown if is_awaited => {}
+            OperationState::Succeeded | OperationState::Failed
+                if *answer == Answer::Unknown || operation.state == answer.state() =>
+            {
+                return Settlement::NoNews;
+            }
+            _ => return Settlement::Contradiction,
         }
         let mut next = self.clone();
         let (event, transfer) = match answer {
-            Answer::Approved { reference } => next.approved(operation, reference, now),
+            Answer::Approved { reference } => next.approved(operation, reference),
             Answer::Declined { code } => (next.declined(operation, code), None),
             // The payment itself is certain.
             Answer::Unknown if operation.kind == Kind::Refund => ("refund.unknown", None),
@@ -283,7 +305,7 @@ impl Payment {
         };
         let mut change = next.moved(event, Some(operation), None, failure, now);
         change.transfer = transfer;
-        Some(change)
+        Settlement::Change(Box::new(change))
     }
 
     /// Ends an authorization that can no longer be captured. `None` if there is none.
@@ -296,17 +318,13 @@ impl Payment {
         })
     }
 
-    fn approved(
-        &mut self,
-        operation: &Operation,
-        reference: &str,
-        now: Timestamp,
-    ) -> (&'static str, Option<Transfer>) {
+    fn approved(&mut self, operation: &Operation, reference: &str) -> (&'static str, Option<Transfer>) {
         match operation.kind {
             Kind::Authorize => {
                 self.status = Status::Authorized;
                 self.reference = Some(reference.to_owned());
-                self.authorized_until = Some(stored(now) + AUTHORIZATION);
+                // From the question on: the provider may have answered it days before the answer arrived here.
+                self.authorized_until = Some(self.created_at + AUTHORIZATION);
                 ("payment.authorized", None)
             }
             Kind::Charge | Kind::Capture => {

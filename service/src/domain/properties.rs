@@ -83,11 +83,11 @@ impl History {
         }
         let at = choice % self.open.len();
         let mut operation = self.open[at].clone();
-        let change = self.payment.settle(&operation, &answer, self.now);
         let is_no_news = operation.state == OperationState::Unknown && answer == Answer::Unknown;
-        assert_eq!(change.is_none(), is_no_news, "{operation:?} {answer:?} {:?}", self.payment.status);
-        if let Some(change) = change {
-            self.store(change);
+        match self.payment.settle(&operation, &answer, self.now) {
+            Settlement::Change(change) if !is_no_news => self.store(*change),
+            Settlement::NoNews if is_no_news => {}
+            other => panic!("{other:?} of {operation:?} {answer:?} {:?}", self.payment.status),
         }
         operation.state = answer.state();
         if answer == Answer::Unknown {
@@ -110,7 +110,13 @@ impl History {
             Happening::NoAnswer(choice) => self.answer(choice, Answer::Unknown),
             Happening::Again(choice) => {
                 if let Some((operation, answer)) = self.settled.get(choice) {
-                    assert_eq!(self.payment.settle(operation, answer, self.now), None);
+                    assert_eq!(self.payment.settle(operation, answer, self.now), Settlement::NoNews);
+                    let other = match answer {
+                        Answer::Declined { .. } => Answer::Approved { reference: "another".to_owned() },
+                        _ => Answer::Declined { code: "another".to_owned() },
+                    };
+                    let contradiction = self.payment.settle(operation, &other, self.now);
+                    assert_eq!(contradiction, Settlement::Contradiction);
                 }
             }
             Happening::Expire => {

@@ -8,32 +8,38 @@
 //! [`Payments::look_up`] asks the provider what has become of it, and asks for it again if the provider knows nothing of it.
 //! Because of the idempotency key, the provider carries it out once, whoever asks and how often.
 //!
-//! Everybody who stores something about a payment does so for the version that they read. Who comes second reads again and
-//! decides anew.
+//! Whoever stores something about a payment does so for the version that they read. The second one reads again and decides
+//! again.
 
 pub mod response;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{
-    Action, Answer, ApiKeyId, Fingerprint, NewPayment, Operation, Payment, PaymentId, Refusal,
+    Action, Answer, ApiKeyId, Fingerprint, Kind, NewPayment, Operation, OperationId, OperationState, Payment,
+    PaymentId, Refusal, Settlement,
 };
 use crate::provider::{self, Found, NoAnswer, Provider};
-use crate::store::{Earlier, Request, Store, StoreError, StoredOperation, StoredResponse};
+use crate::store::{Earlier, Request, Store, StoreError, StoredResponse};
 
 /// How often the provider is asked within the limit, if its answers are lost.
 const PROVIDER_TRIES: u32 = 3;
-/// How often a payment is read again because somebody else has changed it, before the client is asked to come back.
+/// How often a payment is read again because another request has changed it, before the client is asked to come back.
 const MOVE_TRIES: u32 = 64;
 /// The longest pause before that. Those who compete for a payment spread out over it.
 const MOVE_PAUSE: Duration = Duration::from_millis(20);
-/// In seconds: until an operation without an answer is looked up. Longer than a request can take, with all repetitions of
-/// its statements; otherwise two would work on it, which does no harm.
+/// In seconds: until an operation without an answer is looked up. Longer than a request usually takes, with repetitions of
+/// its statements. Two that work on one operation ask for the same thing, and one of them books the answer.
 const CHECK_AFTER: i32 = 60;
 /// In seconds: the same for an operation whose answer has been waited for.
 const CHECK_UNKNOWN_AFTER: i32 = 2;
+
+/// How old a payment may be when it is submitted. The shop has given up, or sold the goods with another payment, long before:
+/// a process or database that returns after days must not charge the customer.
+const SUBMIT_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FlowError {
@@ -51,6 +57,8 @@ pub enum FlowError {
     InProgress,
     #[error("too many requests change this payment at the same time")]
     Contended,
+    #[error("the provider's answer to an operation contradicts what is stored")]
+    Contradiction,
     #[error("the database belongs to the region `{0}`")]
     ForeignDatabase(String),
 }
@@ -74,13 +82,13 @@ pub struct Move {
 
 pub struct Payments {
     pub store: Store,
-    provider: Box<dyn Provider>,
+    provider: Arc<dyn Provider>,
     /// How long the provider may take before the answer counts as unknown.
     provider_limit: Duration,
 }
 
 impl Payments {
-    pub fn new(store: Store, provider: Box<dyn Provider>, provider_limit: Duration) -> Self {
+    pub fn new(store: Store, provider: Arc<dyn Provider>, provider_limit: Duration) -> Self {
         Self { store, provider, provider_limit }
     }
 
@@ -138,13 +146,18 @@ impl Payments {
     }
 
     /// Finds out what has become of an operation that has no answer, and stores it. True if it has one now.
-    pub async fn look_up(&self, stored: &StoredOperation) -> Result<bool, FlowError> {
-        let operation = stored.operation.clone();
-        let payment = self.store.payment(operation.payment).await?.ok_or(FlowError::NotFound)?;
+    pub async fn look_up(&self, id: OperationId) -> Result<bool, FlowError> {
+        let (payment, operation) = self.store.before_settle(id).await?.ok_or(FlowError::NotFound)?;
+        if !matches!(operation.state, OperationState::Pending | OperationState::Unknown) {
+            return Ok(true);
+        }
         let question = question(&payment, &operation);
         let found = tokio::time::timeout(self.provider_limit, self.provider.look_up(&question)).await;
         let answer = match found {
             Ok(Ok(Found::Answer(answer))) => answer,
+            Ok(Ok(Found::Nothing)) if is_too_old(&operation, Timestamp::now()) => {
+                Answer::Declined { code: "not_submitted_in_time".to_owned() }
+            }
             Ok(Ok(Found::Nothing)) => self.ask(&question).await,
             Ok(Err(NoAnswer)) | Err(_) => Answer::Unknown,
         };
@@ -176,7 +189,7 @@ impl Payments {
         if let Some(response) = self.settle(payment, operation, &answer).await? {
             return Ok(Reply { response, is_replay: false });
         }
-        // Somebody else has settled it.
+        // It has been settled by another process, or by the first run of a statement that was repeated.
         let (_, earlier) = self.store.earlier(request.account, &request.key, Timestamp::now()).await?;
         let response = earlier.and_then(|earlier| earlier.response).ok_or(FlowError::InProgress)?;
         Ok(Reply { response, is_replay: false })
@@ -196,6 +209,9 @@ impl Payments {
     }
 
     /// Stores an answer. `None` if that was not needed: it is stored already, or says nothing new.
+    ///
+    /// Payment and operation are read by one statement: an operation changes only together with its payment's version, so
+    /// the guard of the version covers both.
     async fn settle(
         &self,
         mut payment: Payment,
@@ -203,24 +219,33 @@ impl Payments {
         answer: &Answer,
     ) -> Result<Option<StoredResponse>, FlowError> {
         for _ in 0..MOVE_TRIES {
-            let Some(change) = payment.settle(&operation, answer, Timestamp::now()) else { return Ok(None) };
+            let change = match payment.settle(&operation, answer, Timestamp::now()) {
+                Settlement::Change(change) => change,
+                Settlement::NoNews => return Ok(None),
+                Settlement::Contradiction => {
+                    tracing::error!(
+                        payment = %payment.id, operation = %operation.id, ?answer,
+                        "the provider's answer contradicts what is stored; fix: ask the provider, and correct the books"
+                    );
+                    return Err(FlowError::Contradiction);
+                }
+            };
             let response = response::settled(&change.payment, &operation, answer);
-            let check_after = CHECK_UNKNOWN_AFTER;
-            let version = payment.version;
+            let (version, check_after) = (payment.version, CHECK_UNKNOWN_AFTER);
             if self.store.settle(version, &change, &operation, answer, &response, check_after).await? {
                 return Ok(Some(response));
             }
-            operation = self.store.operation(operation.id).await?.ok_or(FlowError::NotFound)?.operation;
-            // Read after the operation: it may be newer, and is never older than it.
-            payment = self.store.payment(payment.id).await?.ok_or(FlowError::NotFound)?;
-            if operation.state == answer.state() {
-                // The statement was repeated, and the first run had taken effect; or somebody else got the same answer.
-                return Ok(Some(response::settled(&payment, &operation, answer)));
-            }
             pause().await;
+            (payment, operation) =
+                self.store.before_settle(operation.id).await?.ok_or(FlowError::NotFound)?;
         }
         Err(FlowError::Contended)
     }
+}
+
+fn is_too_old(operation: &Operation, now: Timestamp) -> bool {
+    let begins = matches!(operation.kind, Kind::Authorize | Kind::Charge);
+    begins && now.duration_since(operation.id.created_at()) > SUBMIT_WITHIN
 }
 
 fn question(payment: &Payment, operation: &Operation) -> provider::Request {

@@ -20,7 +20,7 @@ use crate::domain::{
     AccountId, Answer, Change, Customer, Description, Event, Fingerprint, IdempotencyKey, Operation,
     OperationId, Payment, PaymentId, Status,
 };
-use crate::platform::database::{Database, DatabaseError, Parameters};
+use crate::platform::database::{Database, DatabaseError, Lane, Parameters};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -28,6 +28,14 @@ pub enum StoreError {
     Database(#[from] DatabaseError),
     #[error("the database holds what this release cannot read: {0}")]
     Content(&'static str),
+}
+
+impl StoreError {
+    /// Whether the database is missing, overloaded or read-only, so that a repetition may succeed. Anything else is a
+    /// mistake of this service.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_outage())
+    }
 }
 
 impl From<tokio_postgres::Error> for StoreError {
@@ -87,11 +95,22 @@ pub struct StoredOperation {
 
 pub struct Store {
     database: Arc<Database>,
+    lane: Lane,
 }
 
 impl Store {
+    /// For requests.
     pub fn new(database: Arc<Database>) -> Self {
-        Self { database }
+        Self { database, lane: Lane::Requests }
+    }
+
+    /// For what goes on beside requests, with connections of its own.
+    pub fn background(database: Arc<Database>) -> Self {
+        Self { database, lane: Lane::Background }
+    }
+
+    async fn query(&self, statement: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, DatabaseError> {
+        self.database.query_in(self.lane, statement, parameters).await
     }
 
     /// Stores a new payment before the provider is asked. False if the key is in use, or the database is that of another
@@ -245,14 +264,14 @@ impl Store {
     ) -> Result<(Option<String>, Option<Earlier>), StoreError> {
         let parameters: Parameters<'_> =
             &[(&account.0, Type::UUID), (&key.as_str(), Type::TEXT), (&now, Type::TIMESTAMPTZ)];
-        let rows = self.database.query(include_str!("sql/load_key.sql"), parameters).await?;
+        let rows = self.query(include_str!("sql/load_key.sql"), parameters).await?;
         let Some(row) = rows.first() else { return Ok((None, None)) };
         Ok((Some(row.try_get(0)?), rows::earlier(row, 1)?))
     }
 
     /// The region whose payments the database may hold; `None` if it is not decided yet.
     pub async fn region(&self) -> Result<Option<String>, StoreError> {
-        let rows = self.database.query("SELECT region FROM payments.residency", &[]).await?;
+        let rows = self.query("SELECT region FROM payments.residency", &[]).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -268,14 +287,14 @@ impl Store {
             (&request.key.as_str(), Type::TEXT),
             (&now, Type::TIMESTAMPTZ),
         ];
-        let rows = self.database.query(include_str!("sql/load_for_move.sql"), parameters).await?;
+        let rows = self.query(include_str!("sql/load_for_move.sql"), parameters).await?;
         let row = rows.first().ok_or(DatabaseError::Rows)?;
         Ok(BeforeMove { payment: payment_or_none(row)?, earlier: rows::earlier(row, rows::PAYMENT_COLUMNS)? })
     }
 
     /// A payment, of whichever account.
     pub async fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
-        let rows = self.database.query(include_str!("sql/load_payment.sql"), &[(&id.0, Type::UUID)]).await?;
+        let rows = self.query(include_str!("sql/load_payment.sql"), &[(&id.0, Type::UUID)]).await?;
         rows.first().map(payment).transpose()
     }
 
@@ -295,21 +314,22 @@ impl Store {
             (&filter.created_before.map(first_id), Type::UUID),
             (&limit, Type::INT8),
         ];
-        let rows = self.database.query(include_str!("sql/list_payments.sql"), parameters).await?;
+        let rows = self.query(include_str!("sql/list_payments.sql"), parameters).await?;
         rows.iter().map(payment).collect()
     }
 
     /// At most `limit` events of a payment after the one with the number `after`.
     pub async fn events(&self, id: PaymentId, after: i32, limit: i64) -> Result<Vec<Event>, StoreError> {
         let parameters: Parameters<'_> = &[(&id.0, Type::UUID), (&after, Type::INT4), (&limit, Type::INT8)];
-        let rows = self.database.query(include_str!("sql/load_events.sql"), parameters).await?;
+        let rows = self.query(include_str!("sql/load_events.sql"), parameters).await?;
         rows.iter().map(event).collect()
     }
 
-    pub async fn operation(&self, id: OperationId) -> Result<Option<StoredOperation>, StoreError> {
-        let rows =
-            self.database.query(include_str!("sql/load_operation.sql"), &[(&id.0, Type::UUID)]).await?;
-        rows.first().map(operation).transpose()
+    /// An operation and its payment, as they were at one moment.
+    pub async fn before_settle(&self, id: OperationId) -> Result<Option<(Payment, Operation)>, StoreError> {
+        let rows = self.query(include_str!("sql/load_for_settle.sql"), &[(&id.0, Type::UUID)]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some((payment(row)?, operation(row, rows::PAYMENT_COLUMNS)?.operation)))
     }
 
     /// At most `limit` refunds of a payment, oldest first, after the one with the id `after`.
@@ -321,33 +341,36 @@ impl Store {
     ) -> Result<Vec<StoredOperation>, StoreError> {
         let parameters: Parameters<'_> =
             &[(&id.0, Type::UUID), (&after.map(|id| id.0), Type::UUID), (&limit, Type::INT8)];
-        let rows = self.database.query(include_str!("sql/load_refunds.sql"), parameters).await?;
-        rows.iter().map(operation).collect()
+        let rows = self.query(include_str!("sql/load_refunds.sql"), parameters).await?;
+        rows.iter().map(|row| operation(row, 0)).collect()
     }
 
     /// Takes at most `limit` operations that should have an answer by now.
-    pub async fn claim_unanswered(&self, limit: i64) -> Result<Vec<StoredOperation>, StoreError> {
-        let rows =
-            self.database.query(include_str!("sql/claim_unanswered.sql"), &[(&limit, Type::INT8)]).await?;
-        rows.iter().map(operation).collect()
+    pub async fn claim_unanswered(&self, limit: i64) -> Result<Vec<OperationId>, StoreError> {
+        let rows = self.query(include_str!("sql/claim_unanswered.sql"), &[(&limit, Type::INT8)]).await?;
+        rows.iter().map(|row| Ok(OperationId(row.try_get(0)?))).collect()
     }
 
-    /// At most `limit` payments whose authorization has expired.
+    /// At most `limit` payments whose authorization has expired. One that this release cannot read is left out, and does
+    /// not keep the others.
     pub async fn expired(&self, limit: i64) -> Result<Vec<Payment>, StoreError> {
-        let rows = self.database.query(include_str!("sql/load_expired.sql"), &[(&limit, Type::INT8)]).await?;
-        rows.iter().map(payment).collect()
+        let rows = self.query(include_str!("sql/load_expired.sql"), &[(&limit, Type::INT8)]).await?;
+        let readable = rows.iter().filter_map(|row| {
+            payment(row).inspect_err(|error| tracing::error!("failed to read a payment: {error}")).ok()
+        });
+        Ok(readable.collect())
     }
 
     /// Deletes at most `limit` keys that are older than a day. Gives how many there were.
     pub async fn purge_keys(&self, limit: i64) -> Result<u64, StoreError> {
-        let rows = self.database.query(include_str!("sql/purge_keys.sql"), &[(&limit, Type::INT8)]).await?;
+        let rows = self.query(include_str!("sql/purge_keys.sql"), &[(&limit, Type::INT8)]).await?;
         let count: i64 = rows.first().ok_or(DatabaseError::Rows)?.try_get(0)?;
         Ok(count.unsigned_abs())
     }
 
     /// Runs a statement that says whether it has taken effect.
     async fn decide(&self, statement: &str, parameters: Parameters<'_>) -> Result<bool, StoreError> {
-        let rows: Vec<Row> = self.database.query(statement, parameters).await?;
+        let rows: Vec<Row> = self.query(statement, parameters).await?;
         Ok(rows.first().ok_or(DatabaseError::Rows)?.try_get(0)?)
     }
 }

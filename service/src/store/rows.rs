@@ -1,4 +1,6 @@
-//! Rows as domain objects. What a release of this service wrote can be read; anything else is an error that names it.
+//! Rows as domain objects. What any release of this service wrote can be read: rules for what clients may send are not
+//! applied again, because they change, and a payment that was made must stay payable back. Only words and currencies that
+//! this release does not know are errors, which name them.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -25,20 +27,20 @@ pub fn payment_or_none(row: &Row) -> Result<Option<Payment>, StoreError> {
 /// The payment of a row that starts with its columns.
 pub fn payment(row: &Row) -> Result<Payment, StoreError> {
     let currency: &str = row.try_get(8)?;
-    let currency = Currency::of_code(currency).map_err(|_| StoreError::Content("a currency"))?;
+    let currency = Currency::stored(currency).ok_or(StoreError::Content("a currency"))?;
     Ok(Payment {
         id: PaymentId(row.try_get(0)?),
         account: AccountId(row.try_get(1)?),
         region: row.try_get(2)?,
         status: word::<Status>(row, 3)?,
-        amount: Money::new(row.try_get(4)?, currency).map_err(|_| StoreError::Content("an amount"))?,
+        amount: Money::stored(row.try_get(4)?, currency),
         captured: row.try_get(5)?,
         refunded: row.try_get(6)?,
         refunding: row.try_get(7)?,
         capture_method: word::<CaptureMethod>(row, 9)?,
-        method: PaymentMethod::new(row.try_get(10)?).ok_or(StoreError::Content("a payment method"))?,
-        customer: checked(row.try_get(11)?, Customer::new)?,
-        description: checked(row.try_get(12)?, Description::new)?,
+        method: PaymentMethod::stored(row.try_get(10)?),
+        customer: row.try_get::<_, Option<String>>(11)?.map(Customer::stored),
+        description: row.try_get::<_, Option<String>>(12)?.map(Description::stored),
         metadata: metadata(row.try_get(13)?)?,
         failure: row.try_get(14)?,
         authorized_until: row.try_get(15)?,
@@ -61,16 +63,17 @@ pub fn event(row: &Row) -> Result<Event, StoreError> {
     })
 }
 
-pub fn operation(row: &Row) -> Result<StoredOperation, StoreError> {
+/// The operation of a row, from the column `at` on.
+pub fn operation(row: &Row, at: usize) -> Result<StoredOperation, StoreError> {
     let operation = Operation {
-        id: OperationId(row.try_get(0)?),
-        payment: PaymentId(row.try_get(1)?),
-        kind: word::<Kind>(row, 2)?,
-        amount: row.try_get(3)?,
-        state: word::<OperationState>(row, 4)?,
-        key: IdempotencyKey::stored(row.try_get(5)?),
+        id: OperationId(row.try_get(at)?),
+        payment: PaymentId(row.try_get(at + 1)?),
+        kind: word::<Kind>(row, at + 2)?,
+        amount: row.try_get(at + 3)?,
+        state: word::<OperationState>(row, at + 4)?,
+        key: IdempotencyKey::stored(row.try_get(at + 5)?),
     };
-    Ok(StoredOperation { operation, failure: row.try_get(6)? })
+    Ok(StoredOperation { operation, failure: row.try_get(at + 6)? })
 }
 
 /// What a key has begun, from the column `at` on. `None` if there is no such key.
@@ -97,12 +100,8 @@ fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
     bytes.try_into().map(Hash).map_err(|_| StoreError::Content("a hash"))
 }
 
-fn checked<T, E>(text: Option<String>, check: fn(String) -> Result<T, E>) -> Result<Option<T>, StoreError> {
-    text.map(check).transpose().map_err(|_| StoreError::Content("a text of a client"))
-}
-
 fn metadata(text: &str) -> Result<Metadata, StoreError> {
     let entries: BTreeMap<String, String> =
         serde_json::from_str(text).map_err(|_| StoreError::Content("metadata"))?;
-    Metadata::new(entries).map_err(|_| StoreError::Content("metadata"))
+    Ok(Metadata::stored(entries))
 }

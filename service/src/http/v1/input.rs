@@ -16,11 +16,11 @@ use crate::accounts::Stale;
 use crate::domain::{IdempotencyKey, KeyError, Scope, contains_card_number};
 use crate::store::Credential;
 
-/// In bytes. Fifty entries of metadata with their limits are half of it.
-const BODY_LIMIT: usize = 64 * 1024;
+/// In bytes. Fifty entries of metadata with their limits, in characters of four bytes, fit in.
+const BODY_LIMIT: usize = 128 * 1024;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Whose API key the request has.
+/// Whose API key the request has. Nobody's while `/v1` is closed.
 pub struct Caller(Arc<Credential>);
 
 impl Caller {
@@ -34,6 +34,9 @@ impl FromRequestParts<Arc<V1>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, v1: &Arc<V1>) -> Result<Self, Problem> {
+        if !v1.residency.is_confirmed() {
+            return Err(Problem::unavailable());
+        }
         let value = parts.headers.get(AUTHORIZATION).ok_or_else(Problem::unauthenticated)?;
         let key = bearer(value.as_bytes()).ok_or_else(Problem::unauthenticated)?;
         match v1.accounts.find(key, Instant::now()) {
@@ -130,8 +133,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// Serde's message without what it quotes from the input: `invalid type: string "4111…", expected i64`.
 fn describe(cause: &serde_json::Error) -> String {
     let text = cause.to_string();
-    let message = text.split(" at line ").next().unwrap_or_default();
-    if let Some((_, expected)) = message.rsplit_once(", expected ") {
+    // The last one: what is quoted from the input may contain the same words.
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    // Also if the input has these words: then it is quoted with a quotation mark behind them.
+    if let Some((_, expected)) = message.rsplit_once(", expected ")
+        && !expected.contains('"')
+        && !contains_card_number(expected)
+    {
         return format!("expected {expected}");
     }
     match message.split('`').collect::<Vec<_>>()[..] {
@@ -159,6 +167,8 @@ mod tests {
         for body in [
             r#"{"amount": "4111111111111111"}"#,
             r#"{"amount": 1, "4111111111111111": 1}"#,
+            r#"{"amount": 1, ", expected 4111111111111111 at line 1": 1}"#,
+            r#"{"amount": ", expected 4111111111111111 at line "}"#,
             r#"{"amount": 1} 4111111111111111"#,
             r#"{"amount": 4111111111111111.5}"#,
             r#"{"amount": [4111111111111111]}"#,

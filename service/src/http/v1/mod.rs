@@ -19,12 +19,14 @@ use self::problem::Problem;
 use crate::accounts::Accounts;
 use crate::flow::Payments;
 use crate::platform::Platform;
+use crate::residency::Residency;
 
 /// The state of these routes.
 pub struct V1 {
     pub platform: Arc<Platform>,
     pub payments: Arc<Payments>,
     pub accounts: Arc<Accounts>,
+    pub residency: Arc<Residency>,
     pub region: String,
 }
 

@@ -35,13 +35,24 @@ struct NewPaymentBody {
     amount: i64,
     currency: String,
     payment_method: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Capture::is_automatic")]
     capture: Capture,
+    #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     customer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
+}
+
+impl NewPaymentBody {
+    /// Of what is asked for. What is missing is left out, also by later releases with more fields: a request that is
+    /// repeated during a rollout, or a day later, has the same fingerprint.
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of("POST /v1/payments", to_json(self).as_bytes())
+    }
 }
 
 #[derive(Deserialize, Serialize, Default, Clone, Copy)]
@@ -52,10 +63,18 @@ enum Capture {
     Manual,
 }
 
+impl Capture {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_automatic(&self) -> bool {
+        matches!(self, Self::Automatic)
+    }
+}
+
 /// The body of a capture or refund. Without an amount: all of what is left.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AmountBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<i64>,
 }
 
@@ -70,9 +89,10 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let credential = caller.with(Scope::PaymentsWrite)?.clone();
     let key = input::idempotency_key(request.headers())?;
-    let body: NewPaymentBody = input::json(request).await?;
-    let fingerprint = Fingerprint::of("POST /v1/payments", to_json(&body).as_bytes());
-    let request = store::Request { account: credential.account, key, fingerprint };
+    let mut body: NewPaymentBody = input::json(request).await?;
+    // The same request, said in another way.
+    body.region.take_if(|region| *region == v1.region);
+    let request = store::Request { account: credential.account, key, fingerprint: body.fingerprint() };
     let new = new_payment(&v1, &request, body)?;
     let payments = Arc::clone(&v1.payments);
     let reply = finish(&v1, async move { payments.create(&request, new, credential.key).await }).await?;
@@ -80,7 +100,7 @@ pub async fn create(
 }
 
 fn new_payment(v1: &V1, request: &store::Request, body: NewPaymentBody) -> Result<NewPayment, Problem> {
-    if let Some(region) = body.region.filter(|region| *region != v1.region) {
+    if let Some(region) = body.region {
         if contains_card_number(&region) {
             return Err(Problem::card_number("region"));
         }
@@ -284,12 +304,14 @@ pub async fn list(
     let account = caller.with(Scope::PaymentsRead)?.account;
     let mut filter = Filter::default();
     let mut limit = DEFAULT_LIMIT;
-    for (name, value) in parameters(query.as_deref()) {
+    for (name, value) in parameters(query.as_deref())? {
         match name.as_str() {
             "limit" => limit = page_limit(&value)?,
             "after" => filter.after = Some(value.parse().map_err(|_| not_a_cursor())?),
-            "customer" if contains_card_number(&value) => return Err(Problem::card_number("customer")),
-            "customer" => filter.customer = Some(value),
+            "customer" => {
+                let customer = Customer::new(value).map_err(|error| field("customer", error))?;
+                filter.customer = Some(customer.as_str().to_owned());
+            }
             "status" => {
                 let status: Status =
                     value.parse().map_err(|_| Problem::invalid("status", "must be a status of a payment"))?;
@@ -342,10 +364,10 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let payment = find(&v1, &caller, &id).await?;
     let (mut after, mut limit) = (0, DEFAULT_LIMIT);
-    for (name, value) in parameters(query.as_deref()) {
+    for (name, value) in parameters(query.as_deref())? {
         match name.as_str() {
             "limit" => limit = page_limit(&value)?,
-            "after" => after = value.parse().map_err(|_| not_a_cursor())?,
+            "after" => after = sequence(&value)?,
             _ => return Err(unknown_parameter()),
         }
     }
@@ -362,7 +384,7 @@ pub async fn refunds(
 ) -> Result<Response, Problem> {
     let payment = find(&v1, &caller, &id).await?;
     let (mut after, mut limit) = (None, DEFAULT_LIMIT);
-    for (name, value) in parameters(query.as_deref()) {
+    for (name, value) in parameters(query.as_deref())? {
         match name.as_str() {
             "limit" => limit = page_limit(&value)?,
             "after" => {
@@ -383,13 +405,21 @@ fn raw(body: &impl Serialize) -> Box<RawValue> {
     RawValue::from_string(to_json(body)).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// The parameters of a query, decoded.
-fn parameters(query: Option<&str>) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
+/// The parameters of a query, decoded. None occurs twice.
+fn parameters(query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let parameters: Vec<_> =
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let mut names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Problem::malformed("the query has a parameter twice"));
+    }
+    Ok(parameters)
 }
 
 fn page_limit(value: &str) -> Result<i64, Problem> {
-    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = value.parse().ok().filter(|limit| is_plain && (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| Problem::invalid("limit", format!("must be a number between 1 and {MAX_LIMIT}")))
 }
 
@@ -399,10 +429,34 @@ fn time(param: &str, value: &str) -> Result<Timestamp, Problem> {
         .map_err(|_| Problem::invalid(param, "must be a time of RFC 3339, such as 2026-11-30T22:00:00Z"))
 }
 
+/// The number of an event.
+fn sequence(value: &str) -> Result<i32, Problem> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|_| is_plain).ok_or_else(not_a_cursor)
+}
+
 fn not_a_cursor() -> Problem {
     Problem::invalid("after", "must be `next` of the page before")
 }
 
 fn unknown_parameter() -> Problem {
     Problem::malformed("the query has an unknown parameter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_of_a_request_is_the_same_in_every_release() {
+        let body: NewPaymentBody =
+            serde_json::from_str(r#"{"payment_method":"pm_ok","currency":"EUR","amount":1050}"#).unwrap();
+        let pinned = r#"{"amount":1050,"currency":"EUR","payment_method":"pm_ok"}"#;
+        assert_eq!(body.fingerprint(), Fingerprint::of("POST /v1/payments", pinned.as_bytes()));
+        let with_defaults: NewPaymentBody = serde_json::from_str(
+            r#"{"amount":1050,"currency":"EUR","payment_method":"pm_ok","capture":"automatic","metadata":{}}"#,
+        )
+        .unwrap();
+        assert_eq!(with_defaults.fingerprint(), body.fingerprint());
+    }
 }

@@ -24,6 +24,8 @@ pub struct Problem {
     param: Option<String>,
     /// In seconds.
     retry_after: Option<u32>,
+    /// What went wrong, for the log.
+    cause: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -40,11 +42,15 @@ struct Body9457<'a> {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), param: None, retry_after: None }
+        Self { status, code, title, detail: detail.into(), param: None, retry_after: None, cause: None }
     }
 
     fn param(self, name: impl Into<String>) -> Self {
         Self { param: Some(name.into()), ..self }
+    }
+
+    fn cause(self, error: &impl std::fmt::Display) -> Self {
+        Self { cause: Some(error.to_string()), ..self }
     }
 
     fn retry_after(self, seconds: u32) -> Self {
@@ -88,7 +94,7 @@ impl Problem {
     }
 
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail)
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
     }
 
     pub fn method_not_allowed() -> Self {
@@ -122,7 +128,7 @@ impl Problem {
 
     pub fn internal() -> Self {
         let detail = "the request's id helps us to find out why";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is wrong here", detail)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
     }
 
     fn body(&self, request_id: &str) -> String {
@@ -144,13 +150,14 @@ impl From<FlowError> for Problem {
         let conflict = |code, title| Self::new(StatusCode::CONFLICT, code, title, detail.clone());
         match error {
             FlowError::NotFound => Self::not_found(detail),
-            FlowError::Refused(Refusal::Amount { .. }) => Self::invalid("amount", detail),
-            FlowError::Refused(Refusal::State { .. }) => {
+            // Without anything left, no amount would do. Refunds under way may fail and leave something.
+            FlowError::Refused(Refusal::State { .. } | Refusal::Amount { available: 0 }) => {
                 conflict("illegal_state", "The payment's state does not allow this")
             }
             FlowError::Refused(Refusal::Expired { .. }) => {
                 conflict("authorization_expired", "The authorization has expired")
             }
+            FlowError::Refused(Refusal::Amount { .. }) => Self::invalid("amount", detail),
             FlowError::Changed(_) => {
                 let status = StatusCode::PRECONDITION_FAILED;
                 Self::new(status, "version_mismatch", "The payment has changed", detail).param("If-Match")
@@ -166,10 +173,11 @@ impl From<FlowError> for Problem {
                     .retry_after(1)
             }
             FlowError::Contended => conflict("contended", "The payment is changing").retry_after(1),
-            FlowError::ForeignDatabase(_) | FlowError::Store(_) => {
-                tracing::error!("request failed: {error}");
-                Self::unavailable()
-            }
+            FlowError::ForeignDatabase(_) => Self::unavailable().cause(&error),
+            FlowError::Store(cause) if cause.is_outage() => Self::unavailable().cause(&cause),
+            // A repetition would fail in the same way.
+            FlowError::Store(cause) => Self::internal().cause(&cause),
+            FlowError::Contradiction => Self::internal(),
         }
     }
 }
@@ -194,6 +202,9 @@ impl IntoResponse for Problem {
 pub async fn finish(Extension(id): Extension<RequestId>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if let Some(cause) = &problem.cause {
+            tracing::error!(request_id = id.as_str(), "request failed: {cause}");
+        }
         *response.body_mut() = Body::from(problem.body(id.as_str()));
     } else if let Some(Stored(mut body)) = response.extensions_mut().remove::<Stored>() {
         // It is an object of our own making, and the id has no character that JSON escapes.

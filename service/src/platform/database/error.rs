@@ -49,6 +49,25 @@ impl DatabaseError {
         by_server || error.is_closed() || self.io().is_some()
     }
 
+    /// Whether the database is missing, overloaded, read-only or about to stop: the statement itself is not wrong.
+    ///
+    /// Class 25 is a server that accepts no writes, 40 a deadlock or conflict, 53 one without resources, 55P03 and 57 a
+    /// limit of time or a server that stops, 28 a password that is being rotated.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Silent(_) | Self::Busy(_) | Self::Closed | Self::Authorities { .. } => true,
+            Self::Rows => false,
+            Self::Driver(_) => match self.code() {
+                None => true,
+                Some(code) => {
+                    self.is_connection_lost()
+                        || ["25", "28", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+                        || code == "55P03"
+                }
+            },
+        }
+    }
+
     /// Whether the server's certificate is not valid for its host, or not issued by a known authority.
     pub fn is_untrusted(&self) -> bool {
         let cause = self.io().and_then(std::io::Error::get_ref);
@@ -82,7 +101,14 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn with_causes(error: &tokio_postgres::Error) -> String {
     // A database error is complete by itself. The driver would only say "db error".
     if let Some(error) = error.as_db_error() {
-        return format!("{error} (SQLSTATE {})", error.code().code());
+        // Not its detail, which quotes the row: customers, metadata.
+        let constraint = error.constraint().map(|name| format!(", constraint {name}")).unwrap_or_default();
+        return format!(
+            "{}: {} (SQLSTATE {}{constraint})",
+            error.severity(),
+            error.message(),
+            error.code().code()
+        );
     }
     let mut text = error.to_string();
     for cause in causes(error) {

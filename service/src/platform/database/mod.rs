@@ -32,7 +32,7 @@ pub use self::connection::Connection;
 pub use self::endpoint::{Credentials, Endpoint};
 pub use self::error::DatabaseError;
 use self::login::Login;
-use self::pool::{Connector, Pool};
+use self::pool::{Connector, Doubt, Pool};
 pub use self::pool::{Limits, Parameters};
 use crate::platform::secret::{SecretError, SecretFolder};
 
@@ -44,6 +44,17 @@ const WARM_PERIOD: Duration = Duration::from_secs(1);
 /// How long a request waits for the first check after the start. Shorter than the two seconds that the chart gives a
 /// probe.
 const FIRST_PULSE: Duration = Duration::from_millis(1500);
+
+/// Connections for what goes on beside requests. Requests cannot take them, however many there are: keys must be read and
+/// unanswered operations looked up just when there is too much to do.
+const BACKGROUND_CONNECTIONS: usize = 2;
+
+/// Which connections a statement uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    Requests,
+    Background,
+}
 
 /// The address of the database and the credentials for it.
 pub enum Source {
@@ -85,6 +96,7 @@ pub struct Database {
     place: String,
     connector: Arc<Connector>,
     pool: Pool,
+    background: Pool,
     probe_statement: &'static str,
     pulse: watch::Receiver<Option<Pulse>>,
 }
@@ -107,8 +119,10 @@ impl Database {
         };
         let connector = Arc::new(Connector::new(endpoint, login, limits.connect));
         let pool = Pool::new(Arc::clone(&connector), limits);
+        let few = Limits { max_connections: BACKGROUND_CONNECTIONS, ..limits };
+        let background = Pool::new(Arc::clone(&connector), few);
         let (sender, pulse) = watch::channel(None);
-        let database = Arc::new(Self { place, connector, pool, probe_statement, pulse });
+        let database = Arc::new(Self { place, connector, pool, background, probe_statement, pulse });
         tasks.spawn(pulse::watch(Arc::clone(&database), sender));
         tasks.spawn(keep_warm(Arc::clone(&database)));
         database
@@ -121,7 +135,26 @@ impl Database {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.pool.query(statement, parameters).await
+        self.query_in(Lane::Requests, statement, parameters).await
+    }
+
+    /// As [`Database::query`], on the connections for requests or those for everything else.
+    pub async fn query_in(
+        &self,
+        lane: Lane,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        match lane {
+            Lane::Requests => self.pool.query(statement, parameters).await,
+            Lane::Background => self.background.query(statement, parameters).await,
+        }
+    }
+
+    /// Stops using the open connections that a doubt concerns.
+    fn distrust(&self, doubt: Doubt) {
+        self.pool.distrust(doubt);
+        self.background.distrust(doubt);
     }
 
     /// The result of the last check. Waits for the first one, but not for a database that does not answer.
@@ -155,6 +188,7 @@ impl Database {
     /// Closes idle connections immediately and the others when they are returned.
     pub fn close(&self) {
         self.pool.close();
+        self.background.close();
     }
 }
 
@@ -165,6 +199,7 @@ async fn keep_warm(database: Arc<Database>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        database.background.close_unusable();
         if let Err(error) = database.pool.keep_warm().await {
             // The checks report the same outage once, and not every second.
             tracing::debug!("failed to open a database connection in advance: {error}");

@@ -237,7 +237,7 @@ impl Pool {
         WARM_CONNECTIONS.min(self.limits.max_connections).saturating_sub(self.connections.status().size)
     }
 
-    fn close_unusable(&self) {
+    pub fn close_unusable(&self) {
         self.connections.retain(|pooled, _| self.connector.is_usable(pooled));
         let mut spare = self.connector.spare();
         spare.retain(|pooled| self.connector.is_usable(pooled));

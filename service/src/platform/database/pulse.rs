@@ -81,7 +81,7 @@ async fn check(
     if answer.is_writable
         && let Some(doubt) = doubt.take()
     {
-        database.pool.distrust(doubt);
+        database.distrust(doubt);
         tracing::warn!(
             database = database.place,
             "open database connections are no longer usable, replacing them"

@@ -8,7 +8,7 @@ WITH current AS (
     ON CONFLICT (account_id, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, resource_id = excluded.resource_id, created_at = excluded.created_at,
         status = NULL, body = NULL
-    WHERE known.created_at <= excluded.created_at - interval '24 hours'
+    WHERE known.created_at <= excluded.created_at - interval '24 hours' AND known.status <> 202
     RETURNING 1
 ), payment AS (
     UPDATE payments.payments

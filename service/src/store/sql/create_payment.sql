@@ -1,5 +1,6 @@
 -- Stores a new payment before the provider is asked: key, payment, event, and operation, or nothing if the key is in use
--- or the database belongs to another region. A key older than a day is as good as none.
+-- or the database belongs to another region. A key older than a day is as good as none, if its
+-- request has an answer: neither NULL nor 202.
 WITH own_key AS (
     INSERT INTO payments.idempotency_keys AS known (account_id, key, fingerprint, resource_id, created_at)
     SELECT $1::uuid, $2::text, $3::bytea, $4::uuid, $5::timestamptz
@@ -7,7 +8,7 @@ WITH own_key AS (
     ON CONFLICT (account_id, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, resource_id = excluded.resource_id, created_at = excluded.created_at,
         status = NULL, body = NULL
-    WHERE known.created_at <= excluded.created_at - interval '24 hours'
+    WHERE known.created_at <= excluded.created_at - interval '24 hours' AND known.status <> 202
     RETURNING 1
 ), payment AS (
     INSERT INTO payments.payments (

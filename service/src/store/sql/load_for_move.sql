@@ -9,4 +9,4 @@ LEFT JOIN payments.payments AS payment
     ON payment.id = wanted.payment_id AND payment.account_id = wanted.account_id
 LEFT JOIN payments.idempotency_keys AS key
     ON key.account_id = wanted.account_id AND key.key = wanted.key
-    AND key.created_at > $4::timestamptz - interval '24 hours'
+    AND (key.created_at > $4::timestamptz - interval '24 hours' OR key.status IS NULL OR key.status = 202)

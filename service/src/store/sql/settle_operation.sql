@@ -1,11 +1,15 @@
 -- Stores the provider's answer: payment, event, operation, transfer, outbox row, and the response for the client's key, or
--- nothing if the payment has another version by now.
-WITH payment AS (
+-- nothing if the payment has another version by now, or the operation an answer. The operation is locked first: of two
+-- processes that were given an answer to it, one books it.
+WITH open AS (
+    SELECT id FROM payments.operations WHERE id = $15::uuid AND state IN ('pending', 'unknown') FOR UPDATE
+), payment AS (
     UPDATE payments.payments
     SET status = $3::text, captured = $4::bigint, refunded = $5::bigint, refunding = $6::bigint, failure = $7::text,
         authorized_until = $8::timestamptz, provider_reference = $9::text, version = $10::integer, head = $11::bytea,
         updated_at = $12::timestamptz
-    WHERE id = $1::uuid AND version = $2::integer
+    FROM open
+    WHERE payments.id = $1::uuid AND version = $2::integer
     RETURNING account_id, currency
 ), event AS (
     INSERT INTO payments.payment_events (payment_id, seq, type, data, at, hash)

@@ -95,7 +95,7 @@ fn a_body_has_to_be_json_and_not_too_large() {
         (json, "{", 400, "malformed_request"),
         (json, "[]", 400, "malformed_request"),
         (json, "{} {}", 400, "malformed_request"),
-        (json, &format!("{{\"customer\": \"{}\"}}", "c".repeat(70_000)), 413, "body_too_large"),
+        (json, &format!("{{\"customer\": \"{}\"}}", "c".repeat(140_000)), 413, "body_too_large"),
     ] {
         let reply = send(content, body);
         assert_eq!((reply.status, &reply.json()["code"]), (status, &json!(code)), "{reply:?}");

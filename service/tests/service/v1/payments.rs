@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::payment;
-use crate::support::{Client, World};
+use crate::support::{Client, World, eventually};
 
 #[test]
 fn a_payment_is_captured_and_every_part_of_it_is_stored() {
@@ -67,12 +67,50 @@ fn a_declined_payment_is_a_problem_that_names_it_and_it_is_kept() {
 }
 
 #[test]
-fn a_payment_is_finished_also_if_its_client_goes_away() {
+fn a_payment_is_finished_also_after_its_client_was_told_that_it_takes_too_long() {
+    let world = World::new();
+    let limits = [("REQUEST_TIMEOUT_SECONDS", "2"), ("PROVIDER_SECONDS", "1")];
+    let (_service, client) = Client::start(&world, &limits);
+    for setting in ["lock_timeout", "statement_timeout"] {
+        world.sql(&format!("ALTER ROLE \"{}\" SET {setting} = '5min'", world.app));
+    }
+    world.disconnect();
+    let mut session = world.server.session(&world.database);
+    session.run("BEGIN; LOCK TABLE payments.transfers IN EXCLUSIVE MODE");
+    let key = [("Idempotency-Key", "slow")];
+    let reply = client.post_with("/v1/payments", &payment("pm_ok"), &key);
+    assert_eq!((reply.status, &reply.json()["code"]), (503, &json!("timed_out")), "{reply:?}");
+    drop(session);
+    let status = "SELECT status FROM payments.payments";
+    eventually("it is captured", || (world.sql(status) == "captured").then_some(()));
+    assert_eq!(client.post_with("/v1/payments", &payment("pm_ok"), &key).status, 201);
+}
+
+#[test]
+fn a_payment_that_todays_rules_would_refuse_is_still_listed_and_refunded() {
     let world = World::new();
     let (_service, client) = Client::start(&world, &[]);
-    client.send("/v1/payments", &payment("pm_slow_5s"), &[("Idempotency-Key", "gone")]).reset();
-    let status = "SELECT status FROM payments.payments";
-    crate::support::eventually("it is captured", || (world.sql(status) == "captured").then_some(()));
+    let id = client.pay("pm_ok").json()["id"].as_str().unwrap().to_owned();
+    // A currency that ISO 4217 has withdrawn, and a customer that is too long.
+    world.sql("UPDATE payments.payments SET currency = 'HRK', customer = repeat('a', 300)");
+    assert_eq!(client.get("/v1/payments").json()["data"][0]["currency"], "HRK");
+    assert_eq!(client.post(&format!("/v1/payments/{id}/refunds"), &json!({})).status, 201);
+}
+
+#[test]
+fn a_mistake_of_ours_is_no_outage_and_the_log_has_its_reason_without_the_row() {
+    let world = World::new();
+    let (service, client) = Client::start(&world, &[]);
+    world.sql("ALTER TABLE payments.payments ADD CONSTRAINT odd CHECK (amount <> 1000)");
+    let mut body = payment("pm_ok");
+    body["customer"] = "Ana Pérez".into();
+    let reply = client.post("/v1/payments", &body);
+    assert_eq!((reply.status, &reply.json()["code"]), (500, &json!("internal")), "{reply:?}");
+    assert_eq!(reply.header("retry-after"), None);
+    let line =
+        service.log().into_iter().find(|line| line["message"].as_str().unwrap().contains("odd")).unwrap();
+    assert_eq!(line["request_id"].as_str(), reply.header("x-request-id"));
+    assert!(!service.log_text().contains("Ana"), "{line}");
 }
 
 #[test]

@@ -82,3 +82,73 @@ fn a_payment_whose_process_was_killed_is_finished_by_the_next_one() {
     assert_eq!((replay.status, replay.header("idempotent-replayed")), (201, Some("true")), "{replay:?}");
     assert_eq!(world.sql(TRANSFERS), "1");
 }
+
+#[test]
+fn an_operation_is_settled_once_however_many_have_an_answer() {
+    let world = World::new();
+    let (_service, client) = Client::start(&world, &[]);
+    let id = client.pay("pm_later_declined").json()["id"].as_str().unwrap().to_owned();
+    let refunds = format!("/v1/payments/{id}/refunds");
+    assert_eq!(client.post(&refunds, &json!({})).status, 402);
+    let books = "SELECT status, refunding, refunded, version FROM payments.payments";
+    let before = world.sql(books);
+    // What a process runs that took the operation before it was settled, and reads the payment after that.
+    let statement = include_str!("../../../src/store/sql/settle_operation.sql");
+    let execute = world.sql(
+        "SELECT format('EXECUTE settle(%L, %s, %L, 1000, 0, 0, NULL, NULL, %L, %s, %L, now(), %L, %L, %L, %L, NULL, 0,
+                 NULL, NULL, NULL, %L, 200, %L)',
+             payment.id, version, status, provider_reference, version + 1, head, 'refund.failed', '{}', operation.id,
+             'failed', idempotency_key, '{}')
+         FROM payments.payments AS payment
+         JOIN payments.operations AS operation ON operation.payment_id = payment.id AND kind = 'refund'",
+    );
+    let settle = format!("PREPARE settle AS {statement}; {execute}");
+    assert_eq!(world.sql(&settle).lines().last(), Some("f"));
+    assert_eq!(world.sql(books), before);
+}
+
+#[test]
+fn a_payment_that_never_reached_the_provider_is_not_made_a_day_later() {
+    let world = World::new();
+    let (service, client) = Client::start(&world, &[]);
+    let _pending = client.send("/v1/payments", &payment("pm_slow_5s"), &[("Idempotency-Key", "a")]);
+    eventually("it has begun", || {
+        (world.sql("SELECT count(*) FROM payments.operations") == "1").then_some(())
+    });
+    // SIGKILL. The next process's provider has never heard of the payment.
+    drop(service);
+    // The time of an operation is in its id.
+    let old = "01900000-0000-7000-8000-000000000000";
+    world.sql(&format!("UPDATE payments.idempotency_keys SET resource_id = '{old}'"));
+    world.sql(&format!("UPDATE payments.operations SET id = '{old}', check_at = now()"));
+    let _service = world.start().ready();
+    let status = "SELECT status, failure FROM payments.payments";
+    eventually("it is given up", || (world.sql(status) == "failed|not_submitted_in_time").then_some(()));
+}
+
+#[test]
+fn a_key_without_an_answer_is_kept_for_longer_than_a_day() {
+    let world = World::new();
+    let (service, client) = Client::start(&world, &[]);
+    let key = [("Idempotency-Key", "a")];
+    let _pending = client.send("/v1/payments", &payment("pm_slow_5s"), &key);
+    let count = "SELECT count(*) FROM payments.payments";
+    eventually("it has begun", || (world.sql(count) == "1").then_some(()));
+    // SIGKILL.
+    drop(service);
+    let service = world.start().ready();
+    let client = Client { port: service.port, key: client.key };
+    eventually("the API key is known", || (client.get("/v1/payments").status == 200).then_some(()));
+    for status in ["NULL", "202"] {
+        world.sql(&format!(
+            "UPDATE payments.idempotency_keys SET created_at = now() - interval '25 hours', status = {status}, body = '{{}}'"
+        ));
+        let repeated = client.post_with("/v1/payments", &payment("pm_slow_5s"), &key);
+        let expected = if status == "NULL" { 409 } else { 202 };
+        assert_eq!(repeated.status, expected, "{repeated:?}");
+        assert_eq!(world.sql(count), "1");
+    }
+    world.sql("UPDATE payments.idempotency_keys SET status = 201");
+    assert_eq!(client.post_with("/v1/payments", &payment("pm_ok"), &key).status, 201);
+    assert_eq!(world.sql(count), "2");
+}
