@@ -84,7 +84,7 @@ CREATE INDEX operations_to_check ON payments.operations (check_at) WHERE state I
 CREATE TABLE payments.payment_events (
     payment_id  uuid        NOT NULL REFERENCES payments.payments,
     seq         integer     NOT NULL CHECK (seq > 0),
-    position    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE,
+    position    bigint      NOT NULL GENERATED ALWAYS AS IDENTITY UNIQUE CHECK (position > 0),
     type        text        NOT NULL,
     data        text        NOT NULL,
     at          timestamptz NOT NULL,

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use clap::{Parser, Subcommand};
 use strum::VariantArray;
 
+use crate::audit::Anchor;
 use crate::domain::{ApiKeyId, Scope};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -30,9 +31,30 @@ pub enum Command {
     Serve,
     /// Create or update the database roles, schema and tables (connects directly, as the master user)
     Migrate,
+    #[command(flatten)]
+    Operate(Operate),
+}
+
+/// What an operator does in a pod of the service.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Operate {
     /// Create, list and revoke the API keys of accounts
     #[command(subcommand)]
     Keys(Keys),
+    /// Verify that no event was edited, removed or added since it was stored
+    VerifyEvents {
+        /// A seal as the service logged it; it must be the same in the database. May be given several times
+        #[arg(long = "anchor", value_name = "NUMBER:HASH")]
+        anchors: Vec<Anchor>,
+    },
+    /// Blank a customer's name, descriptions and metadata; amounts and events stay
+    Erase {
+        /// The customer, as its payments name it
+        customer: String,
+        /// The account whose customer it is; needed if several have one of this name
+        #[arg(long)]
+        account: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -47,7 +69,7 @@ pub enum Keys {
     },
     /// List the accounts and their keys, also revoked ones
     List,
-    /// Revoke a key; it is refused after two seconds at most
+    /// Revoke a key; it is refused after five seconds at most
     Revoke {
         /// The key's id, which starts with `key_`
         id: ApiKeyId,

@@ -4,11 +4,12 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod cli;
+mod command;
 mod domain;
 mod flow;
 mod http;
-mod keys;
 mod metrics;
 mod migrate;
 mod platform;
@@ -37,7 +38,7 @@ pub async fn run() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&environment, &log).await,
         Command::Migrate => migrate::run(&environment).await,
-        Command::Keys(command) => keys::run(&environment, command).await,
+        Command::Operate(command) => command::run(&environment, command).await,
     }
 }
 

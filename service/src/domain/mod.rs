@@ -13,6 +13,7 @@ mod payment;
 mod properties;
 mod refusal;
 mod scope;
+mod seal;
 
 pub use self::card_number::contains_card_number;
 pub use self::event::{Event, Hash};
@@ -26,3 +27,4 @@ pub use self::payment::{
 };
 pub use self::refusal::Refusal;
 pub use self::scope::Scope;
+pub use self::seal::{Entry, Finding, Seal, check_payment, check_seal};

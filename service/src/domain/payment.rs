@@ -318,6 +318,12 @@ impl Payment {
         })
     }
 
+    /// Forgets what may be personal. Its events hold nothing of that kind.
+    pub fn erase(&self, now: Timestamp) -> Change {
+        let next = Self { customer: None, description: None, metadata: Metadata::default(), ..self.clone() };
+        next.moved("payment.erased", None, None, None, now)
+    }
+
     fn approved(&mut self, operation: &Operation, reference: &str) -> (&'static str, Option<Transfer>) {
         match operation.kind {
             Kind::Authorize => {

@@ -147,6 +147,26 @@ fn declined(payment: &Payment, operation: &Operation, decline_code: &str) -> Sto
     StoredResponse { status: 402, body: to_json(&body) }
 }
 
+/// The answer to a repeated request whose first answer held a customer's data that were erased since.
+pub fn erased() -> StoredResponse {
+    #[derive(Serialize)]
+    struct Erased {
+        r#type: &'static str,
+        title: &'static str,
+        status: u16,
+        detail: &'static str,
+        code: &'static str,
+    }
+    let body = Erased {
+        r#type: "urn:payment-api:problem:erased",
+        title: "The answer was erased",
+        status: 410,
+        detail: "the request was carried out; its answer was erased with the customer's data",
+        code: "erased",
+    };
+    StoredResponse { status: 410, body: to_json(&body) }
+}
+
 pub fn to_json(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("texts, numbers and maps with texts as keys can be written as JSON")
 }

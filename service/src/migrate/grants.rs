@@ -17,6 +17,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     // What happened is never changed.
     ("payment_events", "SELECT, INSERT"),
     ("transfers", "SELECT, INSERT"),
+    ("event_seals", "SELECT, INSERT"),
     ("idempotency_keys", "SELECT, INSERT, UPDATE, DELETE"),
     ("outbox", "SELECT, INSERT, UPDATE, DELETE"),
 ];

@@ -22,6 +22,11 @@ const MIGRATIONS: &[Migration] = &[
         description: "payment core",
         sql: include_str!("../../migrations/0002_payment_core.sql"),
     },
+    Migration {
+        version: 3,
+        description: "event seals",
+        sql: include_str!("../../migrations/0003_event_seals.sql"),
+    },
 ];
 /// The SQLSTATE of a lock that was not available in time.
 const LOCK_TIMEOUT: &str = "55P03";

@@ -4,6 +4,7 @@
 //! guarded: by the client's key, or by the version of the payment. A repetition of one that has taken effect therefore
 //! finds its own work and says "no", and the caller looks what is stored.
 
+mod audit;
 mod keys;
 mod rows;
 

@@ -96,7 +96,7 @@ fn word<T: FromStr>(row: &Row, column: usize) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Content("a state, kind or method"))
 }
 
-fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
+pub fn hash(bytes: &[u8]) -> Result<Hash, StoreError> {
     bytes.try_into().map(Hash).map_err(|_| StoreError::Content("a hash"))
 }
 

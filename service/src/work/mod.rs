@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::audit;
 use crate::domain::OperationId;
 use crate::flow::Payments;
 
 /// The pauses are random: processes start at the same time and should not work at the same time.
 const LOOK_UP_PAUSE: Range<Duration> = Duration::from_millis(500)..Duration::from_millis(1500);
 const EXPIRE_PAUSE: Range<Duration> = Duration::from_secs(5)..Duration::from_secs(15);
+const SEAL_PAUSE: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(4);
 const PURGE_PAUSE: Range<Duration> = Duration::from_secs(30)..Duration::from_secs(90);
 /// Operations that one round looks up at the same time. Each may take as long as the provider may, twice.
 const LOOK_UPS: i64 = 20;
@@ -19,7 +21,7 @@ const BATCH: i64 = 500;
 
 /// Does all of it. Never returns.
 pub async fn run(payments: &Payments) {
-    tokio::join!(look_up(payments), expire(payments), purge(payments));
+    tokio::join!(look_up(payments), expire(payments), purge(payments), seal(payments));
 }
 
 /// Asks the provider about operations without an answer.
@@ -58,6 +60,25 @@ async fn purge(payments: &Payments) {
     loop {
         tokio::time::sleep(rand::random_range(PURGE_PAUSE)).await;
         while report("old idempotency keys deleted", payments.store.purge_keys(BATCH).await) {}
+    }
+}
+
+/// Seals what happened. The hashes in the log show later whether the seals are still the same.
+async fn seal(payments: &Payments) {
+    loop {
+        tokio::time::sleep(rand::random_range(SEAL_PAUSE)).await;
+        loop {
+            match audit::seal(&payments.store).await {
+                Ok(Some(seal)) => {
+                    tracing::info!(seal = format!("{}:{}", seal.number, seal.hash), "events sealed");
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!("failed to seal events: {error}");
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -133,7 +133,10 @@ impl World {
     }
 
     pub fn start_with(&self, changes: &[(&str, &str)]) -> Service {
-        Service::start(&self.environment(changes), self.path().join("service.log"))
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Each one its own: several may run at the same time.
+        Service::start(&self.environment(changes), self.path().join(format!("service-{number}.log")))
     }
 
     pub fn migrate(&self) -> Ended {
@@ -154,9 +157,13 @@ impl World {
         change(variables, changes)
     }
 
-    /// Runs `payment-api keys` with these arguments.
+    /// Runs a command of an operator.
+    pub fn command(&self, command: &str, arguments: &[&str]) -> Output {
+        process::command(command, &self.environment(&[])).args(arguments).output().unwrap()
+    }
+
     pub fn keys(&self, arguments: &[&str]) -> Output {
-        process::command("keys", &self.environment(&[])).args(arguments).output().unwrap()
+        self.command("keys", arguments)
     }
 
     /// A new API key of `account`, with everything that is allowed.

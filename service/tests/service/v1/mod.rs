@@ -1,6 +1,7 @@
 //! `/v1` on a real PostgreSQL.
 
 mod accounts;
+mod audit;
 mod idempotency;
 mod input;
 mod lists;

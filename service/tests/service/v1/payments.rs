@@ -107,8 +107,7 @@ fn a_mistake_of_ours_is_no_outage_and_the_log_has_its_reason_without_the_row() {
     let reply = client.post("/v1/payments", &body);
     assert_eq!((reply.status, &reply.json()["code"]), (500, &json!("internal")), "{reply:?}");
     assert_eq!(reply.header("retry-after"), None);
-    let line =
-        service.log().into_iter().find(|line| line["message"].as_str().unwrap().contains("odd")).unwrap();
+    let line = service.wait_for_log("odd");
     assert_eq!(line["request_id"].as_str(), reply.header("x-request-id"));
     assert!(!service.log_text().contains("Ana"), "{line}");
 }

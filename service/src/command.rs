@@ -1,4 +1,5 @@
-//! `payment-api keys`: admits clients to `/v1`. It has the environment of `serve`, so it runs in any of its pods.
+//! What an operator does from a pod of the service: `payment-api keys`, `verify-events`, `erase`. It has the environment of
+//! `serve`.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -7,16 +8,16 @@ use secrecy::ExposeSecret;
 use strum::VariantArray;
 use tokio::task::JoinSet;
 
-use crate::accounts;
-use crate::cli::Keys;
+use crate::audit::{self, EraseError};
+use crate::cli::{Keys, Operate};
 use crate::domain::{ApiKeyId, Scope};
 use crate::platform::database::Database;
 use crate::platform::environment::{Environment, Problems};
-use crate::settings;
 use crate::store::{KeyRow, NewKey, Store, StoreError};
+use crate::{accounts, settings};
 
 #[derive(Debug, thiserror::Error)]
-enum KeysError {
+enum CommandError {
     #[error("an account's name has 1 to 100 characters, without control characters")]
     Name,
     #[error(
@@ -26,11 +27,14 @@ enum KeysError {
     #[error("there is no key `{0}`")]
     NoSuchKey(ApiKeyId),
     #[error(transparent)]
+    Erase(#[from] EraseError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Exits with 0, or with 1 and an error in the log. What was asked for is on standard output.
-pub async fn run(environment: &Environment, command: Keys) -> ExitCode {
+/// Exits with 0; with 1 and an error in the log; or with 4 if verification finds something. What was asked for is on
+/// standard output.
+pub async fn run(environment: &Environment, command: Operate) -> ExitCode {
     let mut problems = Problems::new();
     let limits = settings::read_limits(environment, &mut problems);
     let source = settings::read_source(environment, &settings::secrets(environment), &mut problems);
@@ -44,9 +48,9 @@ pub async fn run(environment: &Environment, command: Keys) -> ExitCode {
     let mut tasks = JoinSet::new();
     let store = Store::new(Database::open(source, limits, "SELECT 1", &mut tasks));
     match execute(&store, command).await {
-        Ok(text) => {
+        Ok((text, code)) => {
             print!("{text}");
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => {
             tracing::error!("{error}");
@@ -55,24 +59,35 @@ pub async fn run(environment: &Environment, command: Keys) -> ExitCode {
     }
 }
 
-async fn execute(store: &Store, command: Keys) -> Result<String, KeysError> {
-    match command {
-        Keys::Create { account, scopes } => create(store, account, scopes).await,
-        Keys::List => Ok(table(&store.keys().await?)),
-        Keys::Revoke { id } if store.revoke_key(id).await? => Ok(format!("{id} is revoked\n")),
-        Keys::Revoke { id } => Err(KeysError::NoSuchKey(id)),
-    }
+async fn execute(store: &Store, command: Operate) -> Result<(String, ExitCode), CommandError> {
+    let text = match command {
+        Operate::Keys(Keys::Create { account, scopes }) => create(store, account, scopes).await?,
+        Operate::Keys(Keys::List) => table(&store.keys().await?),
+        Operate::Keys(Keys::Revoke { id }) if store.revoke_key(id).await? => format!("{id} is revoked\n"),
+        Operate::Keys(Keys::Revoke { id }) => return Err(CommandError::NoSuchKey(id)),
+        Operate::Erase { customer, account } => {
+            let count = audit::erase(store, &customer, account.as_deref()).await?;
+            tracing::info!(count, "payments of a customer erased");
+            format!("{count} payments erased\n")
+        }
+        Operate::VerifyEvents { anchors } => {
+            let report = audit::verify(store, &anchors).await?;
+            let code = if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(4) };
+            return Ok((report.text(), code));
+        }
+    };
+    Ok((text, ExitCode::SUCCESS))
 }
 
-async fn create(store: &Store, account: String, scopes: Vec<Scope>) -> Result<String, KeysError> {
+async fn create(store: &Store, account: String, scopes: Vec<Scope>) -> Result<String, CommandError> {
     if account.trim().is_empty() || account.chars().count() > 100 || account.contains(char::is_control) {
-        return Err(KeysError::Name);
+        return Err(CommandError::Name);
     }
     let scopes = if scopes.is_empty() { Scope::VARIANTS.to_vec() } else { scopes };
     let (id, key) = (ApiKeyId::new(), accounts::new_key());
     let new = NewKey { id, account_name: &account, digest: accounts::digest(&key), scopes: &scopes };
     if !store.create_key(&new).await? {
-        return Err(KeysError::TwoKeys(account));
+        return Err(CommandError::TwoKeys(account));
     }
     tracing::info!(account, key = %id, "API key created");
     Ok(format!("{id} {}\n", key.expose_secret()))
