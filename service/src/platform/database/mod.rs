@@ -154,7 +154,7 @@ impl Database {
     /// Stops using the open connections that a doubt concerns.
     fn distrust(&self, doubt: Doubt) {
         self.pool.distrust(doubt);
-        self.background.distrust(doubt);
+        self.background.retain_usable();
     }
 
     /// The result of the last check. Waits for the first one, but not for a database that does not answer.
@@ -199,7 +199,7 @@ async fn keep_warm(database: Arc<Database>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        database.background.close_unusable();
+        database.background.retain_usable();
         if let Err(error) = database.pool.keep_warm().await {
             // The checks report the same outage once, and not every second.
             tracing::debug!("failed to open a database connection in advance: {error}");

@@ -237,8 +237,13 @@ impl Pool {
         WARM_CONNECTIONS.min(self.limits.max_connections).saturating_sub(self.connections.status().size)
     }
 
-    pub fn close_unusable(&self) {
+    /// Closes connections of this pool that are old or suspicious, and none of the spare ones, which are another pool's.
+    pub fn retain_usable(&self) {
         self.connections.retain(|pooled, _| self.connector.is_usable(pooled));
+    }
+
+    fn close_unusable(&self) {
+        self.retain_usable();
         let mut spare = self.connector.spare();
         spare.retain(|pooled| self.connector.is_usable(pooled));
         // Those that payments were opening when a spare one was added count only now.
