@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::domain::{Entry, Finding, Hash, PaymentId, Seal, check_payment, check_seal};
+use crate::domain::{Finding, Mark, PaymentId, Seal, check_payment, check_seal};
 use crate::flow::response::{self, PaymentBody};
 use crate::store::{Store, StoreError};
 
@@ -41,22 +41,20 @@ impl FromStr for Anchor {
 }
 
 /// Adds one seal, if there is something to seal.
-pub async fn seal(store: &Store) -> Result<Option<Seal>, StoreError> {
+pub async fn seal(store: &Store) -> Result<Option<Mark>, StoreError> {
     let last = store.last_seal().await?;
-    let through = last.as_ref().map_or(0, |seal| seal.through);
-    let Some((through, entries)) = store.unsealed(through, SEAL_EVENTS, SEAL_AGE).await? else {
+    let Some((through, entries)) = store.unsealed(last.through, SEAL_EVENTS, SEAL_AGE).await? else {
         return Ok(None);
     };
-    let seal = Seal::after(last.as_ref(), through, &entries);
-    Ok(store.add_seal(&seal).await?.then_some(seal))
+    let seal = Seal::after(last, through, &entries);
+    Ok(store.add_seal(&seal).await?.then_some(seal.mark))
 }
 
 /// What has been verified, and what does not fit.
-#[derive(Default)]
 pub struct Report {
     payments: u64,
     events: usize,
-    last: Option<(i64, Hash)>,
+    last: Mark,
     findings: BTreeSet<Finding>,
 }
 
@@ -71,10 +69,11 @@ impl Report {
         for finding in &self.findings {
             writeln!(text, "{finding}").expect("writing to a String cannot fail");
         }
-        let seals = self
-            .last
-            .map_or_else(|| "no seal".to_owned(), |(number, hash)| format!("last seal {number}:{hash}"));
-        let Self { payments, events, findings, .. } = self;
+        let Self { payments, events, last, findings } = self;
+        let seals = match last.number {
+            0 => "no seal".to_owned(),
+            number => format!("last seal {number}:{}", last.hash),
+        };
         writeln!(text, "{payments} payments, {events} events, {} findings, {seals}", findings.len())
             .expect("writing to a String cannot fail");
         text
@@ -82,7 +81,7 @@ impl Report {
 }
 
 pub async fn verify(store: &Store, anchors: &[Anchor]) -> Result<Report, StoreError> {
-    let mut report = Report::default();
+    let mut report = Report { payments: 0, events: 0, last: Mark::NONE, findings: BTreeSet::new() };
     let present = verify_payments(store, &mut report).await?;
     verify_seals(store, anchors, &present, &mut report).await?;
     Ok(report)
@@ -113,11 +112,10 @@ async fn verify_seals(
 ) -> Result<(), StoreError> {
     let mut anchors: BTreeMap<i64, &str> =
         anchors.iter().map(|anchor| (anchor.number, anchor.hash.as_str())).collect();
-    let mut previous: Option<Seal> = None;
-    while let Some(seal) = store.seal_after(previous.as_ref().map_or(0, |seal| seal.number)).await? {
-        let through = previous.as_ref().map_or(0, |seal| seal.through);
-        let events: Vec<Entry> = store.entries(through, seal.through).await?;
-        for finding in check_seal(previous.as_ref(), &seal, &events) {
+    while let Some(seal) = store.seal_after(report.last.number).await? {
+        let mark = seal.mark;
+        let events = store.entries(report.last.through, mark.through).await?;
+        for finding in check_seal(report.last, &seal, &events) {
             report.findings.insert(match finding {
                 Finding::EventRemoved { payment, .. } if !present.contains(&payment) => {
                     Finding::PaymentRemoved { payment }
@@ -125,11 +123,10 @@ async fn verify_seals(
                 other => other,
             });
         }
-        if anchors.remove(&seal.number).is_some_and(|hash| hash != seal.hash.to_string()) {
-            report.findings.insert(Finding::Anchor { number: seal.number });
+        if anchors.remove(&mark.number).is_some_and(|hash| hash != mark.hash.to_string()) {
+            report.findings.insert(Finding::Anchor { number: mark.number });
         }
-        report.last = Some((seal.number, seal.hash));
-        previous = Some(seal);
+        report.last = mark;
     }
     report.findings.extend(anchors.into_keys().map(|number| Finding::SealRemoved { number }));
     Ok(())

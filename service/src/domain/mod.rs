@@ -27,4 +27,4 @@ pub use self::payment::{
 };
 pub use self::refusal::Refusal;
 pub use self::scope::Scope;
-pub use self::seal::{Entry, Finding, Seal, check_payment, check_seal};
+pub use self::seal::{Entry, Finding, Mark, Seal, check_payment, check_seal};

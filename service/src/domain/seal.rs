@@ -43,31 +43,42 @@ impl Entry {
     }
 }
 
+/// A seal without what it lists: all that the seal after it depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// 1 for the first seal, without a gap.
+    pub number: i64,
+    /// The position of the last event that the seal covers.
+    pub through: i64,
+    pub hash: Hash,
+}
+
+impl Mark {
+    /// What the first seal follows.
+    pub const NONE: Self = Self { number: 0, through: 0, hash: Hash::NONE };
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
-    /// 1 for the first one, without a gap.
-    pub number: i64,
-    /// The position of the last event that it covers.
-    pub through: i64,
+    pub mark: Mark,
     pub entries: Vec<u8>,
-    pub hash: Hash,
 }
 
 impl Seal {
     /// The seal that follows `previous` and covers `entries`.
-    pub fn after(previous: Option<&Self>, through: i64, entries: &[Entry]) -> Self {
-        let number = previous.map_or(0, |seal| seal.number) + 1;
+    pub fn after(previous: Mark, through: i64, entries: &[Entry]) -> Self {
         let entries = entries.iter().flat_map(Entry::bytes).collect();
-        let mut seal = Self { number, through, entries, hash: Hash::NONE };
-        seal.hash = seal.hash_after(previous.map_or(Hash::NONE, |seal| seal.hash));
+        let mark = Mark { number: previous.number + 1, through, hash: Hash::NONE };
+        let mut seal = Self { mark, entries };
+        seal.mark.hash = seal.hash_after(previous.hash);
         seal
     }
 
     fn hash_after(&self, previous: Hash) -> Hash {
         let digest = Sha256::new()
             .chain_update(previous.0)
-            .chain_update(self.number.to_be_bytes())
-            .chain_update(self.through.to_be_bytes())
+            .chain_update(self.mark.number.to_be_bytes())
+            .chain_update(self.mark.through.to_be_bytes())
             .chain_update(&self.entries);
         Hash(digest.finalize().into())
     }
@@ -155,13 +166,13 @@ pub fn check_payment(payment: PaymentId, version: i32, head: Hash, events: &[Eve
 }
 
 /// Checks a seal against the one before it, and the events of its span against it.
-pub fn check_seal(previous: Option<&Seal>, seal: &Seal, events: &[Entry]) -> Vec<Finding> {
-    let expected = previous.map_or(0, |seal| seal.number) + 1;
+pub fn check_seal(previous: Mark, seal: &Seal, events: &[Entry]) -> Vec<Finding> {
+    let (number, expected) = (seal.mark.number, previous.number + 1);
     let mut findings: Vec<Finding> =
-        (expected..seal.number).map(|number| Finding::SealRemoved { number }).collect();
-    let is_gap = seal.number != expected;
-    if !is_gap && seal.hash != seal.hash_after(previous.map_or(Hash::NONE, |seal| seal.hash)) {
-        findings.push(Finding::SealEdited { number: seal.number });
+        (expected..number).map(|number| Finding::SealRemoved { number }).collect();
+    let is_gap = number != expected;
+    if !is_gap && seal.mark.hash != seal.hash_after(previous.hash) {
+        findings.push(Finding::SealEdited { number });
     }
     let key = |entry: &Entry| (entry.payment, entry.sequence);
     let mut found: BTreeMap<_, _> = events.iter().map(|entry| (key(entry), entry.hash)).collect();
@@ -228,18 +239,21 @@ mod tests {
     fn what_no_chain_shows_is_found_by_a_seal() {
         let (kept, removed) = (PaymentId::new(), PaymentId::new());
         let events = [chain(kept, 2), chain(removed, 1)].concat();
-        let seal = Seal::after(None, 3, &entries(&events));
-        assert_eq!(check_seal(None, &seal, &entries(&events)), []);
+        let seal = Seal::after(Mark::NONE, 3, &entries(&events));
+        assert_eq!(check_seal(Mark::NONE, &seal, &entries(&events)), []);
         let finding = Finding::EventRemoved { payment: removed, sequence: 1 };
-        assert_eq!(check_seal(None, &seal, &entries(&events[..2])), [finding]);
-        // An event whose hash, and all that follow from it, were computed anew.
+        assert_eq!(check_seal(Mark::NONE, &seal, &entries(&events[..2])), [finding]);
+        // An event that was edited, with a new hash in it and in all events after it.
         let mut forged = entries(&events);
         forged[1].hash = Hash([7; 32]);
-        assert_eq!(check_seal(None, &seal, &forged), [Finding::EventEdited { payment: kept, sequence: 2 }]);
+        assert_eq!(
+            check_seal(Mark::NONE, &seal, &forged),
+            [Finding::EventEdited { payment: kept, sequence: 2 }]
+        );
         let added = PaymentId::new();
         let more = [events, chain(added, 1)].concat();
         assert_eq!(
-            check_seal(None, &seal, &entries(&more)),
+            check_seal(Mark::NONE, &seal, &entries(&more)),
             [Finding::EventAdded { payment: added, sequence: 1 }]
         );
     }
@@ -247,14 +261,14 @@ mod tests {
     #[test]
     fn a_seal_that_was_edited_or_removed_is_found_by_the_next_one() {
         let events = entries(&chain(PaymentId::new(), 3));
-        let first = Seal::after(None, 1, &events[..1]);
-        let second = Seal::after(Some(&first), 2, &events[1..2]);
-        let third = Seal::after(Some(&second), 3, &events[2..]);
-        assert_eq!(check_seal(Some(&second), &third, &events[2..]), []);
-        assert_eq!(check_seal(Some(&first), &third, &events[1..]), [Finding::SealRemoved { number: 2 }]);
-        let edited = Seal { through: 4, ..second.clone() };
-        assert_eq!(check_seal(Some(&first), &edited, &events[1..2]), [Finding::SealEdited { number: 2 }]);
-        let forged = Seal::after(Some(&first), 2, &events[..1]);
-        assert!(check_seal(Some(&forged), &third, &events[2..]).contains(&Finding::SealEdited { number: 3 }));
+        let first = Seal::after(Mark::NONE, 1, &events[..1]);
+        let second = Seal::after(first.mark, 2, &events[1..2]);
+        let third = Seal::after(second.mark, 3, &events[2..]);
+        assert_eq!(check_seal(second.mark, &third, &events[2..]), []);
+        assert_eq!(check_seal(first.mark, &third, &events[1..]), [Finding::SealRemoved { number: 2 }]);
+        let edited = Seal { mark: Mark { through: 4, ..second.mark }, ..second.clone() };
+        assert_eq!(check_seal(first.mark, &edited, &events[1..2]), [Finding::SealEdited { number: 2 }]);
+        let forged = Seal::after(first.mark, 2, &events[..1]);
+        assert!(check_seal(forged.mark, &third, &events[2..]).contains(&Finding::SealEdited { number: 3 }));
     }
 }

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use super::rows::{self, hash};
 use super::{Store, StoreError, StoredResponse};
-use crate::domain::{AccountId, Change, Entry, Event, Hash, Payment, PaymentId, Seal};
+use crate::domain::{AccountId, Change, Entry, Event, Hash, Mark, Payment, PaymentId, Seal};
 use crate::platform::database::Parameters;
 
 /// A payment with what its events have to lead to.
@@ -17,15 +17,15 @@ pub struct Audited {
 }
 
 impl Store {
-    pub async fn last_seal(&self) -> Result<Option<Seal>, StoreError> {
+    pub async fn last_seal(&self) -> Result<Mark, StoreError> {
         let rows = self.query(include_str!("sql/last_seal.sql"), &[]).await?;
-        rows.first().map(seal).transpose()
+        rows.first().map_or(Ok(Mark::NONE), mark)
     }
 
     /// The seal with the next number that exists.
     pub async fn seal_after(&self, number: i64) -> Result<Option<Seal>, StoreError> {
         let rows = self.query(include_str!("sql/next_seal.sql"), &[(&number, Type::INT8)]).await?;
-        rows.first().map(seal).transpose()
+        rows.first().map(|row| Ok(Seal { mark: mark(row)?, entries: row.try_get(3)? })).transpose()
     }
 
     /// At most `limit` events after a position that are older than `age` seconds, and the position of the last of them.
@@ -47,10 +47,10 @@ impl Store {
         self.decide(
             include_str!("sql/add_seal.sql"),
             &[
-                (&seal.number, Type::INT8),
-                (&seal.through, Type::INT8),
+                (&seal.mark.number, Type::INT8),
+                (&seal.mark.through, Type::INT8),
                 (&seal.entries, Type::BYTEA),
-                (&&seal.hash.0[..], Type::BYTEA),
+                (&&seal.mark.hash.0[..], Type::BYTEA),
             ],
         )
         .await
@@ -136,13 +136,8 @@ impl Store {
     }
 }
 
-fn seal(row: &Row) -> Result<Seal, StoreError> {
-    Ok(Seal {
-        number: row.try_get(0)?,
-        through: row.try_get(1)?,
-        entries: row.try_get(2)?,
-        hash: hash(row.try_get(3)?)?,
-    })
+fn mark(row: &Row) -> Result<Mark, StoreError> {
+    Ok(Mark { number: row.try_get(0)?, through: row.try_get(1)?, hash: hash(row.try_get(2)?)? })
 }
 
 fn entry(row: &Row, at: usize) -> Result<Entry, StoreError> {
