@@ -144,50 +144,29 @@ fn field(param: &str, error: FieldError) -> Problem {
     }
 }
 
-pub async fn capture(
-    State(v1): State<Arc<V1>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    change(&v1, &caller, Scope::PaymentsWrite, &id, request, "capture", |body: &AmountBody| {
-        Action::Capture(body.amount)
-    })
-    .await
+/// A request to move a payment.
+type Asked = (State<Arc<V1>>, Caller, Path<String>, Request);
+
+pub async fn capture(asked: Asked) -> Result<Response, Problem> {
+    change(asked, Scope::PaymentsWrite, "capture", |body: &AmountBody| Action::Capture(body.amount)).await
 }
 
-pub async fn void(
-    State(v1): State<Arc<V1>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    change(&v1, &caller, Scope::PaymentsWrite, &id, request, "void", |_: &EmptyBody| Action::Void).await
+pub async fn void(asked: Asked) -> Result<Response, Problem> {
+    change(asked, Scope::PaymentsWrite, "void", |_: &EmptyBody| Action::Void).await
 }
 
-pub async fn refund(
-    State(v1): State<Arc<V1>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    change(&v1, &caller, Scope::RefundsWrite, &id, request, "refunds", |body: &AmountBody| {
-        Action::Refund(body.amount)
-    })
-    .await
+pub async fn refund(asked: Asked) -> Result<Response, Problem> {
+    change(asked, Scope::RefundsWrite, "refunds", |body: &AmountBody| Action::Refund(body.amount)).await
 }
 
 async fn change<B: for<'de> Deserialize<'de> + Serialize>(
-    v1: &Arc<V1>,
-    caller: &Caller,
+    (State(v1), caller, Path(id), request): Asked,
     scope: Scope,
-    id: &str,
-    request: Request,
     route: &str,
     action: fn(&B) -> Action,
 ) -> Result<Response, Problem> {
     let credential = caller.with(scope)?.clone();
-    let payment = payment_id(id)?;
+    let payment = payment_id(&id)?;
     let key = input::idempotency_key(request.headers())?;
     let version = input::version(request.headers())?;
     let body: B = input::json(request).await?;
@@ -196,7 +175,7 @@ async fn change<B: for<'de> Deserialize<'de> + Serialize>(
     let request = store::Request { account: credential.account, key, fingerprint };
     let wanted = Move { payment, action: action(&body), version };
     let payments = Arc::clone(&v1.payments);
-    let reply = finish(v1, async move { payments.change(&request, &wanted, credential.key).await }).await?;
+    let reply = finish(&v1, async move { payments.change(&request, &wanted, credential.key).await }).await?;
     Ok(answer(reply))
 }
 
