@@ -1,8 +1,8 @@
 //! The API keys of accounts: made by an operator, checked at each request without asking the database.
 //!
 //! A background task keeps all valid keys in memory. It asks once per second whether any has changed, so a new or revoked
-//! key usually takes effect within two seconds. If it cannot ask, what it knows is used for [`MAX_AGE`] and no longer: a key that was
-//! revoked meanwhile must not stay valid.
+//! key usually takes effect within two seconds. If it cannot ask, what it knows is used for [`MAX_AGE`] and no longer: a key
+//! that was revoked meanwhile must not stay valid.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

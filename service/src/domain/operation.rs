@@ -58,4 +58,12 @@ impl Answer {
             Self::Unknown => OperationState::Unknown,
         }
     }
+
+    /// The provider's reason, if it refused.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Declined { code } => Some(code),
+            Self::Approved { .. } | Self::Unknown => None,
+        }
+    }
 }

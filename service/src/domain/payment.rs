@@ -299,11 +299,7 @@ impl Payment {
                 ("payment.unknown", None)
             }
         };
-        let failure = match answer {
-            Answer::Declined { code } => Some(code.as_str()),
-            _ => None,
-        };
-        let mut change = next.moved(event, Some(operation), None, failure, now);
+        let mut change = next.moved(event, Some(operation), None, answer.failure(), now);
         change.transfer = transfer;
         Settlement::Change(Box::new(change))
     }

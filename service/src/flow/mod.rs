@@ -119,14 +119,14 @@ impl Payments {
 
     /// Captures, voids or refunds a payment.
     pub async fn change(&self, request: &Request, wanted: &Move, by: ApiKeyId) -> Result<Reply, FlowError> {
-        let mut begun = None;
+        let mut begun: Option<Operation> = None;
         for _ in 0..MOVE_TRIES {
             let now = Timestamp::now();
             let found = self.store.before_move(request, wanted.payment, now).await?;
             let payment = found.payment.ok_or(FlowError::NotFound)?;
             match (found.earlier, begun.take()) {
                 // As above.
-                (Some(earlier), Some(operation)) if is_of(&earlier, &operation) => {
+                (Some(earlier), Some(operation)) if earlier.operation == operation.id => {
                     return self.carry_out(request, payment, operation).await;
                 }
                 (Some(earlier), _) => return replay(request.fingerprint, earlier),
@@ -256,10 +256,6 @@ fn question(payment: &Payment, operation: &Operation) -> provider::Request {
         method: payment.method.clone(),
         reference: payment.reference.clone(),
     }
-}
-
-fn is_of(earlier: &Earlier, operation: &Operation) -> bool {
-    earlier.operation == operation.id
 }
 
 /// The answer to a request whose key is known.

@@ -201,10 +201,6 @@ impl Store {
         check_after: i32,
     ) -> Result<bool, StoreError> {
         let (payment, event, transfer) = (&change.payment, &change.event, change.transfer.as_ref());
-        let failure = match answer {
-            Answer::Declined { code } => Some(code.as_str()),
-            Answer::Approved { .. } | Answer::Unknown => None,
-        };
         self.decide(
             include_str!("sql/settle_operation.sql"),
             &[
@@ -224,7 +220,7 @@ impl Store {
                 (&event.data, Type::TEXT),
                 (&operation.id.0, Type::UUID),
                 (&<&str>::from(answer.state()), Type::TEXT),
-                (&failure, Type::TEXT),
+                (&answer.failure(), Type::TEXT),
                 (&check_after, Type::INT4),
                 (&transfer.map(|transfer| transfer.debit.as_str()), Type::TEXT),
                 (&transfer.map(|transfer| transfer.credit.as_str()), Type::TEXT),
